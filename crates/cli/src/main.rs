@@ -1,0 +1,3 @@
+//! The `hexz` binary.
+
+fn main() {}

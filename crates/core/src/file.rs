@@ -1,0 +1,293 @@
+//! Files as the engine knows them: identity, attributes, names.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A file within one view of a filesystem: what a directory entry points at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileKey {
+    /// Subvolume, for filesystems that have several trees of inodes; else 0.
+    pub subvolume: u64,
+    /// Inode or file record number.
+    pub number: u64,
+}
+
+impl FileKey {
+    /// File `number` of a filesystem without subvolumes.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self {
+            subvolume: 0,
+            number,
+        }
+    }
+
+    /// The identity across views.
+    #[must_use]
+    pub const fn with_generation(self, generation: u64) -> FileId {
+        FileId {
+            subvolume: self.subvolume,
+            number: self.number,
+            generation,
+        }
+    }
+}
+
+/// A file across views. Within one view a [`FileKey`] has one generation; across views another
+/// generation is another file, so a reused inode is two files and never one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId {
+    /// See [`FileKey::subvolume`].
+    pub subvolume: u64,
+    /// See [`FileKey::number`].
+    pub number: u64,
+    /// Inode generation (`i_generation`, `di_gen`) or sequence number.
+    pub generation: u64,
+}
+
+impl FileId {
+    /// The file within its view.
+    #[must_use]
+    pub const fn key(self) -> FileKey {
+        FileKey {
+            subvolume: self.subvolume,
+            number: self.number,
+        }
+    }
+}
+
+impl fmt::Display for FileId {
+    /// `number:generation`, or `subvolume/number:generation`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.subvolume != 0 {
+            write!(f, "{}/", self.subvolume)?;
+        }
+        write!(f, "{}:{}", self.number, self.generation)
+    }
+}
+
+/// A sorted set of files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileSet {
+    keys: Vec<FileKey>,
+}
+
+impl FileSet {
+    /// The empty set.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { keys: Vec::new() }
+    }
+
+    /// Whether `key` is in it.
+    #[must_use]
+    pub fn contains(&self, key: FileKey) -> bool {
+        self.keys.binary_search(&key).is_ok()
+    }
+
+    /// The files, rising.
+    pub fn iter(&self) -> std::iter::Copied<std::slice::Iter<'_, FileKey>> {
+        self.keys.iter().copied()
+    }
+
+    /// Number of files.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether no file is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Whether any file with a number in `from..to` (of subvolume 0) is in it.
+    #[must_use]
+    pub fn any_in(&self, from: u64, to: u64) -> bool {
+        let at = self.keys.partition_point(|k| *k < FileKey::new(from));
+        self.keys.get(at).is_some_and(|k| *k < FileKey::new(to))
+    }
+}
+
+impl FromIterator<FileKey> for FileSet {
+    fn from_iter<I: IntoIterator<Item = FileKey>>(iter: I) -> Self {
+        let mut keys: Vec<FileKey> = iter.into_iter().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Self { keys }
+    }
+}
+
+/// What kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link (or a reparse point that acts as one).
+    Symlink,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A block device.
+    BlockDevice,
+    /// A character device.
+    CharDevice,
+}
+
+impl FileKind {
+    /// The word the report uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+            Self::Symlink => "symlink",
+            Self::Fifo => "fifo",
+            Self::Socket => "socket",
+            Self::BlockDevice => "block-device",
+            Self::CharDevice => "char-device",
+        }
+    }
+
+    /// The kind in the upper four bits of a Unix mode; `None` for a value that is none.
+    #[must_use]
+    pub const fn from_mode(mode: u16) -> Option<Self> {
+        Some(match mode & 0xF000 {
+            0x1000 => Self::Fifo,
+            0x2000 => Self::CharDevice,
+            0x4000 => Self::Directory,
+            0x6000 => Self::BlockDevice,
+            0x8000 => Self::File,
+            0xA000 => Self::Symlink,
+            0xC000 => Self::Socket,
+            _ => return None,
+        })
+    }
+}
+
+/// A moment, from the Unix epoch, in UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    /// Seconds; negative before 1970.
+    pub seconds: i64,
+    /// Nanoseconds, below 1,000,000,000 on a sound image.
+    pub nanoseconds: u32,
+}
+
+/// A name as it lies on disk: bytes without `/` or NUL on a sound image. UTF-16 names come as
+/// WTF-8, so that a lone surrogate is kept.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RawName(Arc<[u8]>);
+
+impl RawName {
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<T: AsRef<[u8]> + ?Sized> From<&T> for RawName {
+    fn from(bytes: &T) -> Self {
+        Self(bytes.as_ref().into())
+    }
+}
+
+impl fmt::Debug for RawName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+/// An extended attribute (or what a filesystem keeps like one), by its full name, such as
+/// `user.mime_type`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Xattr {
+    /// Full name.
+    pub name: RawName,
+    /// Value, or something that is equal if and only if the value is.
+    pub value: Arc<[u8]>,
+}
+
+/// What a filesystem knows of a file beside its content and its names. `None` where the
+/// filesystem has no such thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Identity, with the generation that holds in this view.
+    pub id: FileId,
+    /// Kind.
+    pub kind: FileKind,
+    /// Size of the (unnamed) content in bytes. For directories whatever the filesystem says; it
+    /// is not compared.
+    pub size: u64,
+    /// Permission bits, `0o7777` at most.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Number of links.
+    pub nlink: Option<u64>,
+    /// Device number of a device file, as `major << 32 | minor`.
+    pub rdev: Option<u64>,
+    /// Flags a user can see or set (immutable, hidden …); not those that only describe storage.
+    pub flags: Option<u64>,
+    /// Last change of content.
+    pub mtime: Option<Timestamp>,
+    /// Last change of attributes.
+    pub ctime: Option<Timestamp>,
+    /// Last access.
+    pub atime: Option<Timestamp>,
+    /// Creation.
+    pub btime: Option<Timestamp>,
+    /// Target of a symlink.
+    pub target: Option<RawName>,
+    /// Extended attributes, sorted by name.
+    pub xattrs: Vec<Xattr>,
+    /// Attributes only this filesystem has, by the name the report gives them, such as
+    /// `("security-id", "264")` or `("project", "7")`; sorted by name.
+    pub special: Vec<(&'static str, String)>,
+    /// The usual name of a file that no directory names, such as `<journal>`.
+    pub reserved: Option<&'static str>,
+}
+
+impl Attributes {
+    /// A file of `kind` of which nothing else is known.
+    #[must_use]
+    pub const fn new(id: FileId, kind: FileKind) -> Self {
+        Self {
+            id,
+            kind,
+            size: 0,
+            mode: None,
+            uid: None,
+            gid: None,
+            nlink: None,
+            rdev: None,
+            flags: None,
+            mtime: None,
+            ctime: None,
+            atime: None,
+            btime: None,
+            target: None,
+            xattrs: Vec::new(),
+            special: Vec::new(),
+            reserved: None,
+        }
+    }
+}
+
+/// A directory entry: `parent` names `child` by `name`. `.` and `..` are not links.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Link {
+    /// The directory.
+    pub parent: FileKey,
+    /// The name in it.
+    pub name: RawName,
+    /// What it names.
+    pub child: FileKey,
+}

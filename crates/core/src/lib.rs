@@ -1,0 +1,44 @@
+//! From changed disk ranges to files.
+//!
+//! This crate has the vocabulary ([`ByteRange`], [`RangeSet`], [`ReadAt`], [`ChangeSet`],
+//! [`Claim`], [`Link`]), the three kinds of plugin ([`ChangeSource`], [`VolumeScheme`],
+//! [`FilesystemPlugin`]), the [`Registry`] of them, and the [`engine`] that pipes a change set
+//! through them into a [`Report`](report::Report). It knows no format, opens no file and prints
+//! nothing.
+
+mod change;
+mod claim;
+mod diagnostic;
+pub mod engine;
+mod error;
+mod file;
+mod limits;
+mod plugin;
+mod progress;
+mod range;
+mod range_set;
+mod read;
+mod registry;
+pub mod report;
+mod scan;
+mod volume;
+
+pub use change::{ChangeSet, ChangeSource, Loaded, OpenGate, Precision};
+pub use claim::{Bounded, Claim, Class, Owner, Role, Sink};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use error::{Error, ErrorKind, Result, View};
+pub use file::{Attributes, FileId, FileKey, FileKind, FileSet, Link, RawName, Timestamp, Xattr};
+pub use limits::Limits;
+pub use plugin::{
+    Descriptor, Filesystem, FilesystemPlugin, FsInfo, FsState, JournalMode, LinkCoverage, Magic,
+    OpenContext, Probe, Window,
+};
+pub use progress::{Progress, Silent};
+pub use range::ByteRange;
+pub use range_set::RangeSet;
+pub use read::{ReadAt, ReadError, check_bounds, read_vec};
+pub use registry::{DuplicateId, Registry, RegistryBuilder, UnknownId};
+pub use scan::{Scan, Shared, UnitReader};
+pub use volume::{
+    ByteMap, FoundVolume, MappedReader, Member, Segment, Structure, VolumeScheme, VolumeSet,
+};

@@ -1,0 +1,50 @@
+//! Bounds on what a hostile image can make us spend.
+
+/// Bounds that every reader, plugin and the engine keep. Reaching one gives a partial result and
+/// a diagnostic, never an abort.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Depth of on-disk trees (extents, indexes) and of nested containers.
+    pub tree_depth: u32,
+    /// Depth of a directory path.
+    pub path_depth: u32,
+    /// Length of a path in bytes.
+    pub path_bytes: usize,
+    /// Names one file may have in the report.
+    pub links_per_file: usize,
+    /// Owners one byte may have in the report.
+    pub owners_per_byte: usize,
+    /// Claims kept for one view of one volume.
+    pub claims: usize,
+    /// Links kept for one view of one volume.
+    pub links: usize,
+    /// Files whose attributes are compared, per volume.
+    pub files: usize,
+    /// Bytes of one unit of a scan held in memory at a time.
+    pub unit_bytes: usize,
+    /// Bytes of decompressed blocks that an image reader may cache.
+    pub cache_bytes: usize,
+    /// Bytes of journal blocks kept in memory for replay, per view and volume.
+    pub journal_bytes: usize,
+    /// Parents of an archive, or backing files of an image.
+    pub parents: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tree_depth: 16,
+            path_depth: 4096,
+            path_bytes: 64 * 1024,
+            links_per_file: 70_000,
+            owners_per_byte: 4096,
+            claims: 50_000_000,
+            links: 50_000_000,
+            files: 5_000_000,
+            unit_bytes: 4 << 20,
+            cache_bytes: 64 << 20,
+            journal_bytes: 1 << 30,
+            parents: 64,
+        }
+    }
+}

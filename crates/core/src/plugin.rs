@@ -1,0 +1,315 @@
+//! What a format crate implements.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{
+    Attributes, ByteRange, Claim, Diagnostic, Diagnostics, FileKey, FileSet, Limits, Link,
+    RangeSet, ReadAt, ReadError, Result, Scan, Sink, View,
+};
+
+/// Bytes that a format shows at a fixed place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Magic {
+    /// Byte offset, from the start of the device, or back from its end.
+    pub offset: u64,
+    /// Whether `offset` counts back from the end.
+    pub from_end: bool,
+    /// The bytes.
+    pub bytes: &'static [u8],
+}
+
+impl Magic {
+    /// `bytes` at `offset` from the start.
+    #[must_use]
+    pub const fn at(offset: u64, bytes: &'static [u8]) -> Self {
+        Self {
+            offset,
+            from_end: false,
+            bytes,
+        }
+    }
+
+    /// `bytes` starting `offset` bytes before the end.
+    #[must_use]
+    pub const fn before_end(offset: u64, bytes: &'static [u8]) -> Self {
+        Self {
+            offset,
+            from_end: true,
+            bytes,
+        }
+    }
+}
+
+/// What a plugin is.
+#[derive(Clone, Copy, Debug)]
+pub struct Descriptor {
+    /// Unique, lower case: `ext4`, `gpt`.
+    pub id: &'static str,
+    /// For people.
+    pub name: &'static str,
+    /// The plugin is asked when any of these is there; always, when there are none.
+    pub magics: &'static [Magic],
+    /// Devices smaller than this are never its.
+    pub minimum_size: u64,
+    /// Whether it holds other volumes, and so outranks filesystems.
+    pub container: bool,
+    /// Where the format is specified.
+    pub specification: &'static str,
+}
+
+/// The two ends of a device, read once; all that detection may look at.
+#[derive(Clone)]
+pub struct Window {
+    size: u64,
+    head: Arc<[u8]>,
+    tail: Arc<[u8]>,
+}
+
+impl Window {
+    /// How much of each end is read.
+    pub const LENGTH: usize = 128 * 1024;
+
+    /// Reads the window of `device`.
+    ///
+    /// # Errors
+    /// When neither end can be read. A tail that can't be read is left out.
+    pub fn read(device: &dyn ReadAt) -> Result<Self, ReadError> {
+        let size = device.len();
+        let length = usize::try_from(size)
+            .unwrap_or(usize::MAX)
+            .min(Self::LENGTH);
+        let head = crate::read_vec(device, 0, length)?;
+        let tail = crate::read_vec(device, size - length as u64, length).unwrap_or_default();
+        Ok(Self {
+            size,
+            head: head.into(),
+            tail: tail.into(),
+        })
+    }
+
+    /// Length of the device.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// `length` bytes at `offset`, when they lie in the window.
+    #[must_use]
+    pub fn bytes(&self, offset: u64, length: usize) -> Option<&[u8]> {
+        fn part(bytes: &[u8], at: u64, length: usize) -> Option<&[u8]> {
+            let at = usize::try_from(at).ok()?;
+            bytes.get(at..at.checked_add(length)?)
+        }
+        part(&self.head, offset, length).or_else(|| {
+            let tail_at = self.size - self.tail.len() as u64;
+            part(&self.tail, offset.checked_sub(tail_at)?, length)
+        })
+    }
+
+    /// Whether `magic` is there.
+    #[must_use]
+    pub fn has(&self, magic: &Magic) -> bool {
+        let offset = if magic.from_end {
+            self.size.checked_sub(magic.offset)
+        } else {
+            Some(magic.offset)
+        };
+        offset
+            .and_then(|o| self.bytes(o, magic.bytes.len()))
+            .is_some_and(|b| b == magic.bytes)
+    }
+}
+
+impl fmt::Debug for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Window")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a plugin says of a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Not this format.
+    No,
+    /// This format.
+    Match {
+        /// 0 to 100: how much of what could be checked was checked. A magic of two bytes alone
+        /// is 10, a magic of eight bytes 50, a superblock whose fields agree 80, one with a good
+        /// checksum 95.
+        confidence: u8,
+        /// Bytes it says it takes up, when it says.
+        declared_size: Option<u64>,
+    },
+    /// This format, and too damaged to open.
+    Damaged {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Whether journals are replayed in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JournalMode {
+    /// Read the disk as a mount would leave it.
+    #[default]
+    Replay,
+    /// Read the disk as it lies.
+    Ignore,
+}
+
+/// What a plugin needs to open a device.
+#[derive(Debug)]
+pub struct OpenContext<'a> {
+    /// Bounds to keep.
+    pub limits: &'a Limits,
+    /// Whether journals are replayed.
+    pub journal: JournalMode,
+    /// The view being opened.
+    pub view: View,
+    /// Where findings go.
+    pub diagnostics: &'a Diagnostics,
+}
+
+impl OpenContext<'_> {
+    /// Adds a finding of this view.
+    pub fn diagnose(&self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic.view(self.view));
+    }
+}
+
+/// A filesystem format.
+pub trait FilesystemPlugin: Send + Sync + 'static {
+    /// What it is.
+    fn descriptor(&self) -> &'static Descriptor;
+
+    /// Whether a device with this window is of this format. Pure and bounded; must not panic.
+    fn probe(&self, window: &Window) -> Probe;
+
+    /// Opens a volume: reads what is needed to scan it (superblock, group descriptors) and
+    /// replays its journal in memory if `cx` says so. The volume may be shorter than the
+    /// filesystem says.
+    ///
+    /// # Errors
+    /// `Unsupported`, naming the feature; `Corrupt` or `Io` where not even a part can be scanned.
+    fn open(&self, volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>>;
+}
+
+/// Whether a filesystem was left in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FsState {
+    /// Yes, or its journal was replayed in full.
+    #[default]
+    Clean,
+    /// No: its journal is not replayed, or can't be.
+    NeedsRecovery,
+}
+
+impl FsState {
+    /// The word the report uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::NeedsRecovery => "needs-recovery",
+        }
+    }
+}
+
+/// What an open filesystem says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FsInfo {
+    /// The name the report gives it: `ext2`, `ext4`, `ntfs`. May be finer than the plugin's id.
+    pub filesystem: &'static str,
+    /// Volume label, as its raw bytes (WTF-8 for UTF-16); empty for none.
+    pub label: Vec<u8>,
+    /// UUID or serial number, as people write it.
+    pub uuid: Option<String>,
+    /// What tells this filesystem from one made anew in its place: its files are the same files
+    /// in two views only where this is equal. The time it was made, a serial number.
+    pub identity: Vec<u8>,
+    /// Block or cluster size in bytes.
+    pub block_size: u32,
+    /// Bytes of the volume, from its start, that it says it takes up.
+    pub size: u64,
+    /// Whether it was left in order.
+    pub state: FsState,
+    /// Journal transactions replayed in memory.
+    pub transactions_replayed: u64,
+}
+
+/// What [`Filesystem::links`] gave beyond what it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkCoverage {
+    /// Links to the wanted files only: the engine asks again for their parents.
+    Wanted,
+    /// Links to the wanted files and to every directory.
+    AllDirectories,
+}
+
+/// An open filesystem: one view of one volume. All offsets are from the start of the volume.
+///
+/// Every pass may be given a wanted set that has nothing to do with this filesystem, and gives
+/// nothing then. Results come in the same order whatever the number of threads.
+pub trait Filesystem: Send + Sync {
+    /// Label, size, state.
+    fn info(&self) -> &FsInfo;
+
+    /// The volume as this filesystem reads it: with its journal replayed.
+    fn reader(&self) -> &Arc<dyn ReadAt>;
+
+    /// The ranges in which [`reader`](Self::reader) shows journal content instead of what lies
+    /// there.
+    fn replayed(&self) -> &RangeSet;
+
+    /// The root directory.
+    fn root(&self) -> FileKey;
+
+    /// Pass 1: all claims that share a byte with `wanted`. Claims may reach beyond it. What no
+    /// claim covers is unresolved, so free space is claimed as free.
+    ///
+    /// # Errors
+    /// Only what ends the scan; a part that can't be read is a diagnostic (see [`Scan::units`]).
+    fn claims(&self, wanted: &RangeSet, cx: &Scan<'_>, out: &mut dyn Sink<Claim>) -> Result<()>;
+
+    /// Pass 2: every link whose child is in `wanted`. More links may be given.
+    ///
+    /// # Errors
+    /// As [`claims`](Self::claims).
+    fn links(
+        &self,
+        wanted: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+    ) -> Result<LinkCoverage>;
+
+    /// The attributes of those of `files` that exist in this view: that are in use, and would be
+    /// after a mount (an unlinked open file is not).
+    ///
+    /// # Errors
+    /// As [`claims`](Self::claims).
+    fn attributes(
+        &self,
+        files: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Attributes>,
+    ) -> Result<()>;
+
+    /// All links in each of `directories`; what is no directory has none.
+    ///
+    /// # Errors
+    /// As [`claims`](Self::claims).
+    fn entries(&self, directories: &FileSet, cx: &Scan<'_>, out: &mut dyn Sink<Link>)
+    -> Result<()>;
+
+    /// The whole content of each of `files`, as claims with roles [`Data`](crate::Role::Data) and
+    /// [`Unwritten`](crate::Role::Unwritten) and their file offsets, wherever it lies (also within
+    /// an inode). What no claim covers is a hole. Claims of one file and stream come in rising
+    /// file offset, and may reach past its size.
+    ///
+    /// # Errors
+    /// As [`claims`](Self::claims).
+    fn extents(&self, files: &FileSet, cx: &Scan<'_>, out: &mut dyn Sink<Claim>) -> Result<()>;
+}

@@ -1,0 +1,340 @@
+//! The report as data. Writers (crate `hexz-report`) turn it into text; the words and the meaning
+//! of each field are those of the report schema, version 1.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Attributes, Class, Diagnostic, FileId, FileKind, FsState, Precision, RawName, Role, View,
+};
+
+/// A path as bytes, from the root of its volume: starts with `/`. Names that are not Unicode are
+/// kept as they are.
+pub type PathBytes = Vec<u8>;
+
+/// What a diff found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What was compared.
+    pub header: Header,
+    /// Volumes of the merged view (of the base view, for those that are only there), in disk
+    /// order.
+    pub volumes: Vec<VolumeRecord>,
+    /// Changed paths, sorted by volume (in the order of `volumes`), then path.
+    pub changes: Vec<Change>,
+    /// Changed bytes that are in no change's ranges, sorted by start.
+    pub regions: Vec<Region>,
+    /// Changed bytes that no one claims, sorted by start.
+    pub unresolved: Vec<Unresolved>,
+    /// What was odd.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The sums.
+    pub summary: Summary,
+}
+
+/// What was compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// The change set, as the user named it.
+    pub overlay: Option<String>,
+    /// The base image, as the user named it.
+    pub base: Option<String>,
+    /// Length in bytes of the merged disk (of the base, where there is no merged one).
+    pub disk_size: u64,
+    /// Unit of `blocks`, in bytes.
+    pub block_size: u32,
+    /// Number of changed blocks.
+    pub blocks: u64,
+    /// How far the change set can be trusted; `None` where there is none (`owner`, `map`).
+    pub precision: Option<Precision>,
+}
+
+/// How far a volume could be resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VolumeStatus {
+    /// Its filesystem was opened.
+    Resolved,
+    /// No plugin knows it, or it uses a feature that is not implemented.
+    Unsupported,
+    /// It could not be opened.
+    Damaged,
+    /// Several plugins claim it equally.
+    Ambiguous,
+}
+
+impl VolumeStatus {
+    /// The word the report uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolved => "resolved",
+            Self::Unsupported => "unsupported",
+            Self::Damaged => "damaged",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+/// A volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeRecord {
+    /// `disk`, `p2`, `vg/lv`.
+    pub volume: String,
+    /// First byte on the disk.
+    pub start: u64,
+    /// Bytes.
+    pub length: u64,
+    /// `gpt`, `mbr`, `lvm2`; `None` for an unpartitioned disk.
+    pub scheme: Option<&'static str>,
+    /// GUID, or `0x83`.
+    pub partition_type: Option<String>,
+    /// Name in the partition table.
+    pub name: Option<String>,
+    /// `ext4`, `ntfs`.
+    pub filesystem: Option<&'static str>,
+    /// Label of the filesystem, raw.
+    pub label: Option<Vec<u8>>,
+    /// UUID or serial number of the filesystem.
+    pub uuid: Option<String>,
+    /// Block or cluster size in bytes.
+    pub fs_block_size: Option<u32>,
+    /// Whether the filesystem was left in order.
+    pub state: Option<FsState>,
+    /// Journal transactions replayed in memory.
+    pub transactions_replayed: u64,
+    /// How far it could be resolved.
+    pub status: VolumeStatus,
+    /// Why it is not resolved.
+    pub reason: Option<String>,
+    /// Changed blocks (see [`Header::block_size`]) that lie in it in full or in part.
+    pub changed_blocks: u64,
+    /// The accounting of this volume alone.
+    pub classes: BTreeMap<Class, ClassBytes>,
+}
+
+/// What happened to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChangeKind {
+    /// In merged only, and its file had no path that went away.
+    Added,
+    /// In base only, likewise.
+    Deleted,
+    /// Same file; a link went and a link came.
+    Renamed,
+    /// In both; the content differs.
+    Modified,
+    /// In both; the content is equal and attributes differ.
+    Metadata,
+    /// In both with another file type.
+    Type,
+}
+
+impl ChangeKind {
+    /// All kinds, in report order.
+    pub const ALL: [Self; 6] = [
+        Self::Added,
+        Self::Deleted,
+        Self::Renamed,
+        Self::Modified,
+        Self::Metadata,
+        Self::Type,
+    ];
+
+    /// The word the report uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Deleted => "deleted",
+            Self::Renamed => "renamed",
+            Self::Modified => "modified",
+            Self::Metadata => "metadata",
+            Self::Type => "type",
+        }
+    }
+
+    /// The letter people and `--name-status` see.
+    #[must_use]
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Added => 'A',
+            Self::Deleted => 'D',
+            Self::Renamed => 'R',
+            Self::Modified => 'M',
+            Self::Metadata => 'm',
+            Self::Type => 'T',
+        }
+    }
+}
+
+/// A changed path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Index into [`Report::volumes`].
+    pub volume: usize,
+    /// What happened.
+    pub change: ChangeKind,
+    /// The path in merged; for a deleted file the one in base.
+    pub path: PathBytes,
+    /// The path in base of a renamed file.
+    pub from: Option<PathBytes>,
+    /// All paths of the file in the view that `path` is of, sorted; `path` among them.
+    pub links: Vec<PathBytes>,
+    /// Kind of file, in the view that `path` is of.
+    pub kind: FileKind,
+    /// Another file stands at the path.
+    pub replaced: bool,
+    /// Whether data or size (for a directory its names, for a symlink its target) differ.
+    pub content_changed: bool,
+    /// Names of the attributes that differ, in the fixed order mode uid gid mtime ctime atime
+    /// btime nlink rdev flags xattr, then the filesystem's own.
+    pub attributes: Vec<&'static str>,
+    /// The file in base; `None` where it is not there, or was not examined.
+    pub base: Option<Attributes>,
+    /// The file in merged, likewise.
+    pub merged: Option<Attributes>,
+    /// Differing bytes within `ranges`.
+    pub changed_bytes: u64,
+    /// The file's data that lies in changed blocks and differs, block by block, coalesced.
+    pub ranges: Vec<ChangedRange>,
+}
+
+/// A piece of a file's data that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedRange {
+    /// The view in which the file has its data there.
+    pub view: View,
+    /// The named stream.
+    pub stream: Option<RawName>,
+    /// Offset in the file (in the stream); `None` where the bytes are encoded.
+    pub file_offset: Option<u64>,
+    /// Bytes.
+    pub length: u64,
+    /// Offset on the disk.
+    pub disk_offset: u64,
+}
+
+/// A piece of changed blocks that is in no change's ranges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Index into [`Report::volumes`]; `None` outside every volume.
+    pub volume: Option<usize>,
+    /// Its class.
+    pub class: Class,
+    /// The finer word; empty for none.
+    pub detail: &'static str,
+    /// Offset on the disk.
+    pub start: u64,
+    /// Bytes.
+    pub length: u64,
+    /// Differing bytes.
+    pub changed: u64,
+}
+
+/// A piece of changed blocks that no one claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unresolved {
+    /// Index into [`Report::volumes`]; `None` outside every volume.
+    pub volume: Option<usize>,
+    /// Offset on the disk.
+    pub start: u64,
+    /// Bytes.
+    pub length: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// Two figures of one class, and the part of the first that people see apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassBytes {
+    /// Bytes of changed blocks.
+    pub bytes: u64,
+    /// Those that differ.
+    pub changed: u64,
+    /// Those of `bytes` in blocks that were rewritten with what they held.
+    pub identical: u64,
+}
+
+/// The sums.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Changed blocks.
+    pub blocks: u64,
+    /// Changed bytes: the sum of `bytes` over the classes.
+    pub bytes: u64,
+    /// Differing bytes: the sum of `changed` over the classes.
+    pub changed: u64,
+    /// Bytes in blocks that were rewritten with what they held.
+    pub identical: u64,
+    /// By class; a class without bytes is left out.
+    pub classes: BTreeMap<Class, ClassBytes>,
+    /// Number of changes by kind, before any filter of a writer.
+    pub changes: BTreeMap<ChangeKind, u64>,
+    /// Whether nothing was left out: no limit reached, nothing unreadable.
+    pub complete: bool,
+}
+
+/// What `owner` and `map` found.
+#[derive(Clone, Debug)]
+pub struct OwnerReport {
+    /// What was examined.
+    pub header: Header,
+    /// The volumes.
+    pub volumes: Vec<VolumeRecord>,
+    /// Pieces with one answer, by start, never overlapping; together all that was asked for.
+    pub owners: Vec<OwnerRecord>,
+    /// What was odd.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The sums; `bytes` is what was asked for, `changed` is 0.
+    pub summary: Summary,
+}
+
+/// A piece of the disk with one answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerRecord {
+    /// Index into [`OwnerReport::volumes`]; `None` outside every volume.
+    pub volume: Option<usize>,
+    /// Offset on the disk.
+    pub start: u64,
+    /// Bytes.
+    pub length: u64,
+    /// Its class.
+    pub class: Class,
+    /// The finer word; empty for none.
+    pub detail: &'static str,
+    /// Whether it is in use; `None` where that is not known.
+    pub allocated: Option<bool>,
+    /// The files that own it; empty for structures and free space.
+    pub owners: Vec<FileOwner>,
+    /// For unresolved bytes, why.
+    pub reason: Option<String>,
+}
+
+/// A file that owns a piece of the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileOwner {
+    /// Identity.
+    pub file: FileId,
+    /// Kind, where it is known.
+    pub kind: Option<FileKind>,
+    /// All its paths, sorted; empty for a file that no directory names.
+    pub paths: Vec<PathBytes>,
+    /// The named stream.
+    pub stream: Option<RawName>,
+    /// What the bytes are to it.
+    pub role: Role,
+    /// Offset in the file (in the stream) of the first byte.
+    pub file_offset: Option<u64>,
+}
+
+/// The layout of a disk.
+#[derive(Clone, Debug)]
+pub struct LayoutReport {
+    /// What was examined.
+    pub header: Header,
+    /// The volumes, in disk order.
+    pub volumes: Vec<VolumeRecord>,
+    /// Partition tables and gaps, by start.
+    pub regions: Vec<Region>,
+    /// What was odd.
+    pub diagnostics: Vec<Diagnostic>,
+}

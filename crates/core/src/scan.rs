@@ -1,0 +1,391 @@
+//! Running the independent units of a scan: in parallel, merged in order, and only once for both
+//! views where no changed byte was read.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::{
+    ByteRange, Diagnostic, Diagnostics, Error, ErrorKind, Limits, Progress, RangeSet, ReadAt,
+    ReadError, Result, View,
+};
+
+/// What a pass runs with.
+pub struct Scan<'a> {
+    limits: &'a Limits,
+    view: View,
+    diagnostics: &'a Diagnostics,
+    progress: &'a dyn Progress,
+    pool: Option<&'a rayon::ThreadPool>,
+    cancel: Option<&'a AtomicBool>,
+    shared: Option<&'a Shared>,
+    partial: AtomicBool,
+}
+
+impl<'a> Scan<'a> {
+    /// A scan on the calling thread that shares nothing with another view.
+    #[must_use]
+    pub fn new(
+        limits: &'a Limits,
+        view: View,
+        diagnostics: &'a Diagnostics,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        Self {
+            limits,
+            view,
+            diagnostics,
+            progress,
+            pool: None,
+            cancel: None,
+            shared: None,
+            partial: AtomicBool::new(false),
+        }
+    }
+
+    /// Runs units on the threads of `pool`.
+    #[must_use]
+    pub fn pool(mut self, pool: Option<&'a rayon::ThreadPool>) -> Self {
+        self.pool = pool;
+        self
+    }
+
+    /// Ends the scan with [`ErrorKind::Cancelled`] once `cancel` is set.
+    #[must_use]
+    pub fn cancel(mut self, cancel: Option<&'a AtomicBool>) -> Self {
+        self.cancel = cancel;
+        self
+    }
+
+    /// Shares units with the other view. All passes that share one [`Shared`] must be given the
+    /// same wanted set.
+    #[must_use]
+    pub fn shared(mut self, shared: Option<&'a Shared>) -> Self {
+        self.shared = shared;
+        self
+    }
+
+    /// Bounds to keep.
+    #[must_use]
+    pub fn limits(&self) -> &'a Limits {
+        self.limits
+    }
+
+    /// The view being scanned.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.view
+    }
+
+    /// Whether a unit failed, so that the result lacks what it would have given.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.partial.load(Ordering::Relaxed)
+    }
+
+    /// Adds a finding of this view.
+    pub fn diagnose(&self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic.view(self.view));
+    }
+
+    /// Tells progress that `bytes` more were looked at.
+    pub fn advance(&self, bytes: u64) {
+        self.progress.advance(bytes);
+    }
+
+    /// Notes an error that ended one part of the work: a diagnostic, and the result is partial.
+    ///
+    /// # Errors
+    /// Gives `error` back when it ends the whole scan (a limit, cancellation).
+    pub fn tolerate(&self, error: Error) -> Result<()> {
+        if error.ends_scan() {
+            return Err(error);
+        }
+        self.partial.store(true, Ordering::Relaxed);
+        self.diagnose(Diagnostic::from(&error));
+        Ok(())
+    }
+
+    /// [`ErrorKind::Cancelled`] when the caller asked to stop.
+    ///
+    /// # Errors
+    /// Then.
+    pub fn check(&self) -> Result<()> {
+        if self.cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
+            return Err(Error::new(ErrorKind::Cancelled, "scan"));
+        }
+        Ok(())
+    }
+
+    /// Runs `work` on each of `units` and hands the results to `merge` in the order of `units`.
+    ///
+    /// A unit reads through the [`UnitReader`] it is given, and nothing else of the image. `units`
+    /// are their own keys: a unit must hold everything but the bytes it reads that its result
+    /// depends on (a table's place taken from a group descriptor, say), since a unit that reads
+    /// no changed byte is not run again for the other view when an equal unit has been. `pass`
+    /// tells apart passes with the same kind of unit. Results are kept in memory until both views
+    /// are done, so they should hold what matched the wanted set, and not all that was read.
+    ///
+    /// A unit that fails is a diagnostic and makes the result partial; the others go on.
+    ///
+    /// # Errors
+    /// What `merge` gives, a limit, or cancellation.
+    pub fn units<U, T>(
+        &self,
+        pass: &'static str,
+        reader: &Arc<dyn ReadAt>,
+        units: &[U],
+        work: impl Fn(&U, &UnitReader<'_>) -> Result<T> + Sync,
+        mut merge: impl FnMut(&U, &T) -> Result<()>,
+    ) -> Result<()>
+    where
+        U: Hash + Eq + Clone + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+    {
+        let run = |unit: &U| -> Result<Outcome<T>> {
+            self.check()?;
+            if let Some(hit) = self.shared.and_then(|s| s.get::<U, T>(pass, unit)) {
+                return Ok(Outcome {
+                    result: Ok(hit),
+                    findings: Vec::new(),
+                });
+            }
+            let reader = UnitReader {
+                inner: &**reader,
+                dirty: self.shared.map(|s| &s.dirty),
+                touched: AtomicBool::new(false),
+                findings: Mutex::default(),
+            };
+            let result = work(unit, &reader).map(Arc::new);
+            let touched = reader.touched.into_inner();
+            let findings = reader
+                .findings
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner);
+            if let (Some(shared), Ok(value), false) = (self.shared, &result, touched) {
+                shared.put(pass, unit, value);
+            }
+            Ok(Outcome { result, findings })
+        };
+        // Small batches keep the results that wait for their turn bounded.
+        let batch = self
+            .pool
+            .map_or(1, |p| p.current_num_threads().saturating_mul(8).max(1));
+        for chunk in units.chunks(batch) {
+            let outcomes: Vec<Result<Outcome<T>>> = match self.pool {
+                Some(pool) => pool.install(|| chunk.par_iter().map(run).collect()),
+                None => chunk.iter().map(run).collect(),
+            };
+            for (unit, outcome) in chunk.iter().zip(outcomes) {
+                let Outcome { result, findings } = outcome?;
+                findings.into_iter().for_each(|f| self.diagnose(f));
+                match result {
+                    Ok(value) => merge(unit, &value)?,
+                    Err(error) => self.tolerate(error)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Scan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scan")
+            .field("view", &self.view)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Outcome<T> {
+    result: Result<Arc<T>>,
+    findings: Vec<Diagnostic>,
+}
+
+/// The image as one unit of a scan reads it: notes whether any changed byte was read.
+pub struct UnitReader<'a> {
+    inner: &'a dyn ReadAt,
+    dirty: Option<&'a RangeSet>,
+    touched: AtomicBool,
+    findings: Mutex<Vec<Diagnostic>>,
+}
+
+impl UnitReader<'_> {
+    /// Adds a finding; findings come out in the order of the units.
+    pub fn diagnose(&self, diagnostic: Diagnostic) {
+        self.findings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(diagnostic);
+    }
+
+    /// Notes that the result depends on something that may differ between the views, so that it
+    /// is not shared.
+    pub fn do_not_share(&self) {
+        self.touched.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ReadAt for UnitReader<'_> {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+        let range = ByteRange::at(offset, buf.len() as u64);
+        let range = range.unwrap_or(ByteRange::new(offset, u64::MAX));
+        if self.dirty.is_some_and(|d| d.overlaps(range)) {
+            self.do_not_share();
+        }
+        self.inner.read_exact_at(offset, buf)
+    }
+
+    fn data_in(&self, range: ByteRange) -> RangeSet {
+        self.inner.data_in(range)
+    }
+}
+
+impl fmt::Debug for UnitReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnitReader")
+            .field("touched", &self.touched)
+            .finish_non_exhaustive()
+    }
+}
+
+type Key = (&'static str, TypeId, TypeId);
+
+/// Results of one pass over one view that hold for the other view too.
+#[derive(Debug)]
+pub struct Shared {
+    dirty: RangeSet,
+    results: Mutex<HashMap<Key, Box<dyn Any + Send>>>,
+}
+
+impl Shared {
+    /// Shares the units that read nothing of `dirty`: the bytes of the volume in which the two
+    /// views differ, or may.
+    #[must_use]
+    pub fn new(dirty: RangeSet) -> Self {
+        Self {
+            dirty,
+            results: Mutex::default(),
+        }
+    }
+
+    fn with<U, T, R>(
+        &self,
+        pass: &'static str,
+        f: impl FnOnce(&mut HashMap<U, Arc<T>>) -> R,
+    ) -> Option<R>
+    where
+        U: Send + 'static,
+        T: Send + Sync + 'static,
+    {
+        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        results
+            .entry((pass, TypeId::of::<U>(), TypeId::of::<T>()))
+            .or_insert_with(|| Box::new(HashMap::<U, Arc<T>>::new()))
+            .downcast_mut::<HashMap<U, Arc<T>>>()
+            .map(f)
+    }
+
+    fn get<U, T>(&self, pass: &'static str, unit: &U) -> Option<Arc<T>>
+    where
+        U: Hash + Eq + Send + 'static,
+        T: Send + Sync + 'static,
+    {
+        self.with(pass, |map: &mut HashMap<U, Arc<T>>| map.get(unit).cloned())
+            .flatten()
+    }
+
+    fn put<U, T>(&self, pass: &'static str, unit: &U, value: &Arc<T>)
+    where
+        U: Hash + Eq + Clone + Send + 'static,
+        T: Send + Sync + 'static,
+    {
+        self.with(pass, |map: &mut HashMap<U, Arc<T>>| {
+            map.insert(unit.clone(), Arc::clone(value));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Silent;
+    use std::sync::atomic::AtomicUsize;
+
+    fn sums(scan: &Scan<'_>, disk: &Arc<dyn ReadAt>, runs: &AtomicUsize) -> Vec<u32> {
+        let units: Vec<u64> = (0..40).collect();
+        let mut out = Vec::new();
+        scan.units(
+            "sum",
+            disk,
+            &units,
+            |unit, reader| {
+                runs.fetch_add(1, Ordering::Relaxed);
+                let mut buf = [0; 10];
+                reader
+                    .read_exact_at(unit * 10, &mut buf)
+                    .map_err(|e| Error::io("unit", e).at(unit * 10))?;
+                Ok(buf.iter().map(|b| u32::from(*b)).sum::<u32>())
+            },
+            |_, sum| {
+                out.push(*sum);
+                Ok(())
+            },
+        )
+        .unwrap();
+        out
+    }
+
+    #[test]
+    fn units_that_read_no_changed_byte_run_once_for_both_views() {
+        let limits = Limits::default();
+        let findings = Diagnostics::new();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(3)
+            .build()
+            .unwrap();
+        let mut bytes: Vec<u8> = (0..400u32).map(|n| n as u8).collect();
+        let base: Arc<dyn ReadAt> = Arc::new(bytes.clone());
+        bytes[55] = 1;
+        let merged: Arc<dyn ReadAt> = Arc::new(bytes);
+        let shared = Shared::new(ByteRange::new(55, 56).into());
+        let runs = AtomicUsize::new(0);
+        let scan = |view| Scan::new(&limits, view, &findings, &Silent);
+        let one = sums(
+            &scan(View::Merged).shared(Some(&shared)).pool(Some(&pool)),
+            &merged,
+            &runs,
+        );
+        assert_eq!(runs.swap(0, Ordering::Relaxed), 40);
+        let two = sums(&scan(View::Base).shared(Some(&shared)), &base, &runs);
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+        assert_eq!(one, sums(&scan(View::Merged), &merged, &runs));
+        assert_eq!(two, sums(&scan(View::Base), &base, &runs));
+        assert_ne!(one[5], two[5]);
+    }
+
+    #[test]
+    fn a_failed_unit_is_told_and_the_others_go_on() {
+        let limits = Limits::default();
+        let findings = Diagnostics::new();
+        let short: Arc<dyn ReadAt> = Arc::new(vec![1; 395]);
+        let scan = Scan::new(&limits, View::Base, &findings, &Silent);
+        assert_eq!(sums(&scan, &short, &AtomicUsize::new(0)).len(), 39);
+        assert!(scan.is_partial());
+        let found = findings.take();
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].code.as_ref(), found[0].offset),
+            ("io-unit", Some(390))
+        );
+    }
+}

@@ -1,0 +1,1 @@
+//! NTFS: owners of clusters, names of file records

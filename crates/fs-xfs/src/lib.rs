@@ -1,0 +1,1 @@
+//! XFS: owners of blocks, names of inodes

@@ -1,0 +1,1 @@
+//! Report writers: human, JSON Lines, name-status, raw blocks

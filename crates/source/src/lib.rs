@@ -1,0 +1,1 @@
+//! Where changed blocks and disk images come from

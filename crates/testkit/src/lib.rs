@@ -1,0 +1,1 @@
+//! Test readers, fixtures and the conformance suite that every filesystem plugin passes

@@ -1,0 +1,1 @@
+//! A toy filesystem, registered from outside crates/

@@ -1,0 +1,1 @@
+//! Development tasks: ci, tidy, fixtures, oracle, bench, corpus
