@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Attributes, ByteRange, Claim, Diagnostic, Diagnostics, FileKey, FileSet, Limits, Link,
-    RangeSet, ReadAt, ReadError, Result, Scan, Sink, View,
+    Attributes, Claim, Diagnostic, Diagnostics, FileKey, FileSet, Limits, Link, RangeSet, ReadAt,
+    ReadError, Result, Scan, Sink, View,
 };
 
 /// Bytes that a format shows at a fixed place.
@@ -102,7 +102,7 @@ impl Window {
             bytes.get(at..at.checked_add(length)?)
         }
         part(&self.head, offset, length).or_else(|| {
-            let tail_at = self.size - self.tail.len() as u64;
+            let tail_at = self.size - ReadAt::len(&*self.tail);
             part(&self.tail, offset.checked_sub(tail_at)?, length)
         })
     }

@@ -1,5 +1,21 @@
 //! The engine: detection, refinement, the two passes, paths, the two-view join and the accounting.
+//!
+//! Accounting starts with every changed byte unresolved; claims subtract from it. A missing,
+//! failing or panicking plugin leaves bytes unresolved, with a reason, and the rest stands.
 
+mod account;
+mod content;
+mod diff;
+mod gather;
+mod join;
+mod layout;
+mod names;
+mod owners;
+mod refine;
+mod run;
+mod touched;
+
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -25,34 +41,43 @@ pub struct Options<'a> {
     pub cancel: Option<&'a AtomicBool>,
 }
 
-/// Names the files that changed.
-///
-/// # Errors
-/// When nothing can be reported at all: no view could be read, or the run was cancelled. All else
-/// is in the report.
-pub fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
-    let _ = (loaded, options);
-    Err(crate::Error::unsupported("engine", "not written yet"))
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("registry", &self.registry)
+            .field("journal", &self.journal)
+            .field("threads", &self.threads)
+            .field("volume", &self.volume)
+            .finish_non_exhaustive()
+    }
 }
 
-/// Names the owners of `wanted`, in bytes of `disk`.
+/// Names the files that changed. Needs both views of `loaded`.
 ///
 /// # Errors
-/// As [`diff`].
+/// When nothing can be reported at all: a view is missing, no volume has the name asked for, or
+/// the run was cancelled. All else is in the report.
+pub fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
+    diff::diff(loaded, options)
+}
+
+/// Names the owners of `wanted`, in bytes of `disk`. What of it lies past the end of the disk is
+/// a diagnostic.
+///
+/// # Errors
+/// When no volume has the name asked for, or the run was cancelled.
 pub fn owners(
     disk: &Arc<dyn ReadAt>,
     wanted: &RangeSet,
     options: &Options<'_>,
 ) -> Result<OwnerReport> {
-    let _ = (disk, wanted, options);
-    Err(crate::Error::unsupported("engine", "not written yet"))
+    owners::owners(disk, wanted, options)
 }
 
 /// Lists partitions and filesystems of `disk`.
 ///
 /// # Errors
-/// As [`diff`].
+/// When no volume has the name asked for, or the run was cancelled.
 pub fn layout(disk: &Arc<dyn ReadAt>, options: &Options<'_>) -> Result<LayoutReport> {
-    let _ = (disk, options);
-    Err(crate::Error::unsupported("engine", "not written yet"))
+    owners::layout(disk, options)
 }

@@ -1,0 +1,138 @@
+//! Pass 1: the claims of one view of one volume, and who has what once they are laid over each
+//! other.
+
+use super::layout::OpenVolume;
+use super::run::Run;
+use crate::{
+    Bounded, ByteRange, Claim, Class, Diagnostic, Filesystem, Owner, RangeSet, Result, Role,
+    Shared, View,
+};
+
+/// Claims that share a byte with what was wanted, sorted by start.
+#[derive(Default)]
+pub(super) struct Claims {
+    sorted: Vec<Claim>,
+}
+
+/// The owner's word for a piece of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Label {
+    pub(super) class: Class,
+    pub(super) detail: &'static str,
+}
+
+impl Claims {
+    /// Asks the filesystem of `volume` who owns `wanted` (in volume offsets).
+    pub(super) fn gather(
+        run: &Run<'_>,
+        volume: &OpenVolume,
+        view: View,
+        wanted: &RangeSet,
+        shared: Option<&Shared>,
+    ) -> Result<Self> {
+        let Some(fs) = volume.filesystem().filter(|_| !wanted.is_empty()) else {
+            return Ok(Self::default());
+        };
+        let mut claims = Bounded::new("claims", run.options.limits.claims);
+        run.pass(view, &volume.name, shared, |scan| {
+            fs.claims(wanted, scan, &mut claims)
+        })?;
+        let mut sorted = claims.items;
+        // What a filesystem does not reach is no one's.
+        let end = fs.info().size;
+        if end < volume.map.len() {
+            let behind = ByteRange::new(end, volume.map.len());
+            sorted.push(Claim::structure(behind, Role::Gap, "behind-filesystem"));
+        }
+        sorted.retain(|claim| wanted.overlaps(claim.range));
+        sorted.sort_unstable();
+        sorted.dedup();
+        Ok(Self { sorted })
+    }
+
+    /// The claims, by start.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Claim> {
+        self.sorted.iter()
+    }
+
+    /// Hands out the pieces of `wanted` that are claimed, rising, each with all claims that
+    /// cover it. No piece overlaps another, and claims don't change within one.
+    pub(super) fn for_each_piece(
+        &self,
+        run: &Run<'_>,
+        wanted: &RangeSet,
+        mut piece: impl FnMut(ByteRange, &[&Claim]),
+    ) {
+        let limit = run.options.limits.owners_per_byte;
+        let mut coming = self.sorted.iter().peekable();
+        let mut active: Vec<&Claim> = Vec::new();
+        for range in wanted {
+            let mut at = range.start();
+            while at < range.end() {
+                active.retain(|claim| claim.range.end() > at);
+                while let Some(claim) = coming.next_if(|claim| claim.range.start() <= at) {
+                    if claim.range.end() <= at {
+                        continue;
+                    }
+                    if active.len() < limit {
+                        active.push(claim);
+                    } else {
+                        run.note_partial();
+                        let text = format!("more than {limit} claims cover one byte");
+                        run.report(None, Diagnostic::warning("owners-limit", text).at(at));
+                    }
+                }
+                let ends = active.iter().map(|claim| claim.range.end());
+                let starts = coming.peek().map(|claim| claim.range.start());
+                let end = ends.chain(starts).fold(range.end(), u64::min);
+                if !active.is_empty() {
+                    piece(ByteRange::new(at, end), &active);
+                }
+                at = end;
+            }
+        }
+    }
+
+    /// The claimed pieces of `wanted` with the word of the heaviest claim, coalesced.
+    pub(super) fn labelled(&self, run: &Run<'_>, wanted: &RangeSet) -> Vec<(ByteRange, Label)> {
+        let mut out: Vec<(ByteRange, Label)> = Vec::new();
+        self.for_each_piece(run, wanted, |range, claims| {
+            let Some(label) = heaviest(claims) else {
+                return;
+            };
+            match out.last_mut() {
+                Some((last, same)) if last.end() == range.start() && *same == label => {
+                    *last = ByteRange::new(last.start(), range.end());
+                }
+                _ => out.push((range, label)),
+            }
+        });
+        out
+    }
+}
+
+/// The word of the heaviest of the claims that cover a piece.
+pub(super) fn heaviest(claims: &[&Claim]) -> Option<Label> {
+    let weight = |claim: &&&Claim| (weight(claim.owner), claim.role, claim.detail);
+    let claim = claims.iter().min_by_key(weight)?;
+    Some(Label {
+        class: claim.role.class(),
+        detail: claim.detail,
+    })
+}
+
+fn weight(owner: Owner) -> u8 {
+    match owner {
+        Owner::File(_) => 0,
+        Owner::Structure => 1,
+        Owner::Free => 2,
+    }
+}
+
+/// Where the journals of the two views show other content than lies on the disk.
+pub(super) fn replayed(filesystems: [Option<&dyn Filesystem>; 2]) -> RangeSet {
+    filesystems
+        .into_iter()
+        .flatten()
+        .fold(RangeSet::new(), |all, fs| all.union(fs.replayed()))
+}

@@ -1,0 +1,312 @@
+//! The join of the two views: from touched files to changed paths.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::content::{Comparer, Extents};
+use super::names::NamedPath;
+use super::touched::Touched;
+use crate::report::{Change, ChangeKind, PathBytes};
+use crate::{Attributes, Claim, FileKey, FileKind, RawName, Result};
+
+/// Compares touched files path by path.
+pub(super) struct Join<'a> {
+    touched: &'a Touched<'a>,
+    base_extents: &'a Extents,
+    merged_extents: &'a Extents,
+    comparer: Option<Comparer<'a>>,
+    /// Renamed directories, by where they stood.
+    renames: BTreeMap<PathBytes, PathBytes>,
+    renamed_from: BTreeSet<PathBytes>,
+    compared: BTreeMap<(FileKey, FileKey), bool>,
+}
+
+/// A change, before its data ranges are known, with the files it is about.
+pub(super) struct Joined {
+    pub(super) change: Change,
+    pub(super) base: Option<FileKey>,
+    pub(super) merged: Option<FileKey>,
+}
+
+impl<'a> Join<'a> {
+    pub(super) fn new(
+        touched: &'a Touched<'a>,
+        base_extents: &'a Extents,
+        merged_extents: &'a Extents,
+        comparer: Option<Comparer<'a>>,
+    ) -> Self {
+        Self {
+            touched,
+            base_extents,
+            merged_extents,
+            comparer,
+            renames: BTreeMap::new(),
+            renamed_from: BTreeSet::new(),
+            compared: BTreeMap::new(),
+        }
+    }
+
+    /// All changed paths, sorted; one record for a changed file with several links.
+    pub(super) fn changes(mut self) -> Result<Vec<Joined>> {
+        let mut out = Vec::new();
+        let touched = self.touched;
+        for (path, &key) in &touched.merged.by_path {
+            let Some(now) = touched.merged.attributes.get(&key) else {
+                continue;
+            };
+            out.extend(match touched.base.by_path.get(path) {
+                Some(&before) => self.in_both(path, before, key, now)?,
+                None => self.in_merged_only(path, key, now)?,
+            });
+        }
+        for (path, &key) in &touched.base.by_path {
+            let gone =
+                !touched.merged.by_path.contains_key(path) && !self.renamed_from.contains(path);
+            if let (true, Some(then)) = (gone, touched.base.attributes.get(&key)) {
+                out.push(self.record(ChangeKind::Deleted, path, (Some((key, then)), None)));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        out.sort_by(|a, b| a.change.path.cmp(&b.change.path));
+        out.retain(|j| match (j.change.change, j.base, j.merged) {
+            (ChangeKind::Modified | ChangeKind::Metadata, Some(b), Some(m)) => seen.insert((b, m)),
+            _ => true,
+        });
+        Ok(out)
+    }
+
+    fn in_both(
+        &mut self,
+        path: &[u8],
+        before: FileKey,
+        key: FileKey,
+        now: &Attributes,
+    ) -> Result<Option<Joined>> {
+        let Some(then) = self.touched.base.attributes.get(&before) else {
+            return Ok(None);
+        };
+        let replaced = !self.touched.pair.same_file(then.id, now.id);
+        let content_changed = then.kind != now.kind || self.content_differs(then, now)?;
+        let attributes = differing_attributes(then, now);
+        let kind = if then.kind != now.kind {
+            ChangeKind::Type
+        } else if content_changed {
+            ChangeKind::Modified
+        } else if replaced || !attributes.is_empty() {
+            ChangeKind::Metadata
+        } else {
+            return Ok(None);
+        };
+        let mut joined = self.record(kind, path, (Some((before, then)), Some((key, now))));
+        joined.change.replaced = replaced;
+        joined.change.content_changed = content_changed;
+        joined.change.attributes = attributes;
+        Ok(Some(joined))
+    }
+
+    fn in_merged_only(
+        &mut self,
+        path: &[u8],
+        key: FileKey,
+        now: &Attributes,
+    ) -> Result<Option<Joined>> {
+        let touched = self.touched;
+        let then = touched.base.attributes.get(&key);
+        let then = then.filter(|t| touched.pair.same_file(t.id, now.id) && t.kind == now.kind);
+        let left = touched
+            .base
+            .paths
+            .get(&key)
+            .into_iter()
+            .flatten()
+            .find(|named| {
+                !touched.merged.by_path.contains_key(&named.path)
+                    && !self.renamed_from.contains(&named.path)
+            });
+        let (Some(then), Some(left)) = (then, left) else {
+            return Ok(Some(self.record(
+                ChangeKind::Added,
+                path,
+                (None, Some((key, now))),
+            )));
+        };
+        self.renamed_from.insert(left.path.clone());
+        let moved_along = self.moved_with_parent(left, path, key);
+        if now.kind == FileKind::Directory {
+            self.renames.insert(left.path.clone(), path.to_vec());
+        }
+        let content_changed = self.content_differs(then, now)?;
+        let attributes = differing_attributes(then, now);
+        let kind = match (moved_along, content_changed, attributes.is_empty()) {
+            (false, ..) => ChangeKind::Renamed,
+            (true, true, _) => ChangeKind::Modified,
+            (true, false, false) => ChangeKind::Metadata,
+            (true, false, true) => return Ok(None),
+        };
+        let mut joined = self.record(kind, path, (Some((key, then)), Some((key, now))));
+        joined.change.from = (!moved_along).then(|| left.path.clone());
+        joined.change.content_changed = content_changed;
+        joined.change.attributes = attributes;
+        Ok(Some(joined))
+    }
+
+    /// Whether only a directory above moved: the link itself is as it was.
+    fn moved_with_parent(&self, from: &NamedPath, to: &[u8], key: FileKey) -> bool {
+        let touched = self.touched;
+        let now = touched.merged.paths.get(&key).into_iter().flatten();
+        let Some(to) = now.into_iter().find(|named| named.path == to) else {
+            return false;
+        };
+        name_of(&from.path) == name_of(&to.path)
+            && from.parent == to.parent
+            && self.directory_moved(from.parent, above(&from.path), above(&to.path))
+    }
+
+    /// Whether the directory that stood at `from` was renamed, or moved along, to `to`.
+    fn directory_moved(&self, mut key: FileKey, mut from: &[u8], mut to: &[u8]) -> bool {
+        let touched = self.touched;
+        loop {
+            if from == to {
+                return false;
+            }
+            if self.renames.get(from).is_some_and(|t| t == to) {
+                return true;
+            }
+            // A touched directory that moved would be in the map by now: it sorts before what is
+            // in it.
+            let known = touched.base.attributes.contains_key(&key);
+            let link = |names: &super::names::Names| names.links_of(key).first().cloned();
+            let (before, after) = (link(&touched.base.names), link(&touched.merged.names));
+            match (before, after) {
+                (Some(b), Some(m)) if !known && b == m => key = b.parent,
+                _ => return false,
+            }
+            (from, to) = (above(from), above(to));
+        }
+    }
+
+    fn content_differs(&mut self, then: &Attributes, now: &Attributes) -> Result<bool> {
+        let (before, after) = (then.id.key(), now.id.key());
+        Ok(match now.kind {
+            FileKind::Directory => {
+                let names = |links: &'a [crate::Link]| -> BTreeSet<&'a RawName> {
+                    links.iter().map(|l| &l.name).collect()
+                };
+                names(self.touched.base.links_in(before))
+                    != names(self.touched.merged.links_in(after))
+            }
+            FileKind::Symlink => then.target != now.target,
+            FileKind::File => {
+                if then.size != now.size {
+                    return Ok(true);
+                }
+                if let Some(known) = self.compared.get(&(before, after)) {
+                    return Ok(*known);
+                }
+                let of = |extents: &'a Extents, key| -> &'a [Claim] {
+                    extents.get(key).map_or(&[], Vec::as_slice)
+                };
+                let (x, y) = (
+                    of(self.base_extents, &before),
+                    of(self.merged_extents, &after),
+                );
+                let differ = match &mut self.comparer {
+                    Some(comparer) => comparer.differ(x, y, now.size)?,
+                    None => true,
+                };
+                self.compared.insert((before, after), differ);
+                differ
+            }
+            _ => false,
+        })
+    }
+
+    fn record(
+        &self,
+        change: ChangeKind,
+        path: &[u8],
+        (base, merged): (Known<'_>, Known<'_>),
+    ) -> Joined {
+        let (paths, shown) = match (merged, base) {
+            (Some((key, now)), _) => (self.touched.merged.paths.get(&key), Some(now)),
+            (None, Some((key, then))) => (self.touched.base.paths.get(&key), Some(then)),
+            (None, None) => (None, None),
+        };
+        Joined {
+            change: Change {
+                volume: 0,
+                change,
+                path: path.to_vec(),
+                from: None,
+                links: paths
+                    .into_iter()
+                    .flatten()
+                    .map(|n| n.path.clone())
+                    .collect(),
+                kind: shown.map_or(FileKind::File, |a| a.kind),
+                replaced: false,
+                content_changed: true,
+                attributes: Vec::new(),
+                base: base.map(|(_, a)| a.clone()),
+                merged: merged.map(|(_, a)| a.clone()),
+                changed_bytes: 0,
+                ranges: Vec::new(),
+            },
+            base: base.map(|(key, _)| key),
+            merged: merged.map(|(key, _)| key),
+        }
+    }
+}
+
+/// A file and what is known of it, in a view where it exists.
+type Known<'k> = Option<(FileKey, &'k Attributes)>;
+
+fn above(path: &[u8]) -> &[u8] {
+    path.iter()
+        .rposition(|b| *b == b'/')
+        .and_then(|at| path.get(..at))
+        .unwrap_or_default()
+}
+
+fn name_of(path: &[u8]) -> &[u8] {
+    path.get(above(path).len()..).unwrap_or_default()
+}
+
+/// The names of the attributes that differ, in the fixed order of the report.
+fn differing_attributes(then: &Attributes, now: &Attributes) -> Vec<&'static str> {
+    let directories = then.kind == FileKind::Directory && now.kind == FileKind::Directory;
+    let mut names: Vec<&'static str> = [
+        ("mode", then.mode != now.mode),
+        ("uid", then.uid != now.uid),
+        ("gid", then.gid != now.gid),
+        ("mtime", then.mtime != now.mtime),
+        ("ctime", then.ctime != now.ctime),
+        ("atime", then.atime != now.atime),
+        ("btime", then.btime != now.btime),
+        // The link count of a directory follows from the directories in it.
+        ("nlink", !directories && then.nlink != now.nlink),
+        ("rdev", then.rdev != now.rdev),
+        ("flags", then.flags != now.flags),
+        ("xattr", then.xattrs != now.xattrs),
+    ]
+    .into_iter()
+    .filter_map(|(name, differs)| differs.then_some(name))
+    .collect();
+    let value = |a: &Attributes, name: &&'static str| {
+        a.special
+            .iter()
+            .find(|(n, _)| *n == *name)
+            .map(|(_, value)| value.clone())
+    };
+    let special: BTreeSet<&'static str> = then
+        .special
+        .iter()
+        .chain(&now.special)
+        .map(|(name, _)| *name)
+        .collect();
+    names.extend(
+        special
+            .into_iter()
+            .filter(|name| value(then, name) != value(now, name)),
+    );
+    names
+}

@@ -1,0 +1,180 @@
+//! Pass 2: from links to paths. Hard links, cycles, depth and orphans are dealt with here, once
+//! for all filesystems.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::layout::OpenVolume;
+use super::run::Run;
+use crate::report::PathBytes;
+use crate::{
+    Bounded, Diagnostic, FileKey, FileSet, Limits, Link, LinkCoverage, Result, Shared, View,
+};
+
+/// The links of one view of one volume, as far as they were asked for.
+#[derive(Default)]
+pub(super) struct Names {
+    root: FileKey,
+    /// By child, then parent, then name.
+    links: Vec<Link>,
+    directories: HashMap<FileKey, Option<Arc<[u8]>>>,
+}
+
+/// One path of a file, and the link at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NamedPath {
+    pub(super) path: PathBytes,
+    pub(super) parent: FileKey,
+}
+
+impl Names {
+    /// Finds the links of `wanted` and of all directories above them.
+    pub(super) fn gather(
+        run: &Run<'_>,
+        volume: &OpenVolume,
+        view: View,
+        wanted: &FileSet,
+        shared: Option<&Shared>,
+    ) -> Result<Self> {
+        let Some(fs) = volume.filesystem() else {
+            return Ok(Self::default());
+        };
+        let mut names = Self {
+            root: fs.root(),
+            ..Self::default()
+        };
+        let mut asked: BTreeSet<FileKey> = BTreeSet::new();
+        let mut missing = wanted.clone();
+        while !missing.is_empty() {
+            run.check()?;
+            let mut found = Bounded::new("links", run.options.limits.links);
+            let mut coverage = LinkCoverage::AllDirectories;
+            // Only the first question is the same for both views.
+            let shared = shared.filter(|_| asked.is_empty());
+            run.pass(view, &volume.name, shared, |scan| {
+                coverage = fs.links(&missing, scan, &mut found)?;
+                Ok(())
+            })?;
+            names.links.append(&mut found.items);
+            asked.extend(missing.iter());
+            names.links.sort_unstable_by(|a, b| {
+                (a.child, a.parent, &a.name).cmp(&(b.child, b.parent, &b.name))
+            });
+            names.links.dedup();
+            if coverage == LinkCoverage::AllDirectories {
+                break;
+            }
+            let parents = names.links.iter().map(|l| l.parent);
+            missing = parents
+                .filter(|p| *p != names.root && !asked.contains(p))
+                .collect();
+        }
+        Ok(names)
+    }
+
+    /// The links whose child is `key`, by parent and name.
+    pub(super) fn links_of(&self, key: FileKey) -> &[Link] {
+        let from = self.links.partition_point(|l| l.child < key);
+        let to = self.links.partition_point(|l| l.child <= key);
+        self.links.get(from..to).unwrap_or_default()
+    }
+
+    /// All paths of `key`, sorted; none for a file that can't be reached from the root.
+    pub(super) fn paths_of(&mut self, run: &Run<'_>, key: FileKey) -> Vec<NamedPath> {
+        if key == self.root {
+            return vec![NamedPath {
+                path: b"/".to_vec(),
+                parent: self.root,
+            }];
+        }
+        let limits = &run.options.limits;
+        let links = self.links_of(key);
+        if links.len() > limits.links_per_file {
+            run.note_partial();
+            let text = format!("file {} has more names than are looked at", key.number);
+            run.report(None, Diagnostic::warning("links-limit", text));
+        }
+        let links: Vec<Link> = links.iter().take(limits.links_per_file).cloned().collect();
+        let mut paths: Vec<NamedPath> = links
+            .iter()
+            .filter_map(|link| {
+                let above = self.directory(link.parent, limits)?;
+                let path = join(&above, link.name.as_bytes(), limits)?;
+                Some(NamedPath {
+                    path,
+                    parent: link.parent,
+                })
+            })
+            .collect();
+        paths.sort_by(|a, b| a.path.cmp(&b.path));
+        paths.dedup_by(|a, b| a.path == b.path);
+        paths
+    }
+
+    /// The path of a directory without a slash at its end (empty for the root).
+    fn directory(&mut self, key: FileKey, limits: &Limits) -> Option<Arc<[u8]>> {
+        let mut chain: Vec<(FileKey, Link)> = Vec::new();
+        let mut at = key;
+        let mut path = loop {
+            if at == self.root {
+                break Some(Arc::from(&[][..]));
+            }
+            if let Some(known) = self.directories.get(&at) {
+                break known.clone();
+            }
+            // A directory has one name on a sound image; on another the first one is taken.
+            let link = self.links_of(at).first().cloned();
+            let (Some(link), true) = (link, chain.len() < limits.path_depth as usize) else {
+                break None;
+            };
+            // Taken as unreachable until it is known, so that a cycle ends here.
+            self.directories.insert(at, None);
+            let parent = link.parent;
+            chain.push((at, link));
+            at = parent;
+        };
+        for (directory, link) in chain.into_iter().rev() {
+            path = path
+                .and_then(|above| join(&above, link.name.as_bytes(), limits))
+                .map(Arc::from);
+            self.directories.insert(directory, path.clone());
+        }
+        path
+    }
+}
+
+fn join(above: &[u8], name: &[u8], limits: &Limits) -> Option<PathBytes> {
+    if above.len() + name.len() >= limits.path_bytes {
+        return None;
+    }
+    let mut path = Vec::with_capacity(above.len() + 1 + name.len());
+    path.extend_from_slice(above);
+    path.push(b'/');
+    path.extend_from_slice(name);
+    Some(path)
+}
+
+/// The names and children in each of `directories`.
+pub(super) fn entries(
+    run: &Run<'_>,
+    volume: &OpenVolume,
+    view: View,
+    directories: &FileSet,
+) -> Result<BTreeMap<FileKey, Vec<Link>>> {
+    let mut by_parent: BTreeMap<FileKey, Vec<Link>> = BTreeMap::new();
+    let Some(fs) = volume.filesystem().filter(|_| !directories.is_empty()) else {
+        return Ok(by_parent);
+    };
+    let mut found = Bounded::new("directory entries", run.options.limits.links);
+    run.pass(view, &volume.name, None, |scan| {
+        fs.entries(directories, scan, &mut found)
+    })?;
+    for link in found.items {
+        by_parent.entry(link.parent).or_default().push(link);
+    }
+    for links in by_parent.values_mut() {
+        links.sort_unstable();
+        links.dedup();
+    }
+    Ok(by_parent)
+}

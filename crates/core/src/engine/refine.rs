@@ -1,0 +1,270 @@
+//! Which bytes really differ: changed blocks of base and merged, compared.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::run::Run;
+use crate::{ByteRange, Diagnostic, RangeSet, ReadAt, ReadError, Result, read_vec};
+
+/// Differences closer together than this are one run: smaller than any record that is looked at
+/// by itself, and large enough that rewritten random data is one run and not hundreds.
+const GAP: usize = 16;
+/// Past so many runs, one run a block is kept.
+const FINE_RUNS: usize = 1 << 20;
+const CHUNK: u64 = 1 << 20;
+
+/// Differing bytes, from the first to the last of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct DiffRun {
+    range: ByteRange,
+    differing: u64,
+}
+
+/// Where two readers differ within a set of ranges.
+pub(super) struct Differences {
+    base: Arc<dyn ReadAt>,
+    merged: Arc<dyn ReadAt>,
+    runs: Vec<DiffRun>,
+    ranges: RangeSet,
+}
+
+impl Differences {
+    /// Compares `wanted` in both. What only one of them has differs. What can't be read differs
+    /// for all that is known, and is a finding.
+    pub(super) fn find(
+        run: &Run<'_>,
+        base: &Arc<dyn ReadAt>,
+        merged: &Arc<dyn ReadAt>,
+        wanted: &RangeSet,
+        block: u64,
+    ) -> Result<Self> {
+        let chunks: Vec<ByteRange> = wanted.iter().flat_map(|r| chunks(r, CHUNK)).collect();
+        let compare = |chunk: &ByteRange| {
+            run.options.progress.advance(chunk.len());
+            compare_chunk(&**base, &**merged, *chunk, block)
+        };
+        let mut runs: Vec<DiffRun> = Vec::new();
+        // In batches, so that cancellation is seen and few chunks wait to be put together.
+        for batch in chunks.chunks(256) {
+            run.check()?;
+            let results: Vec<(Vec<DiffRun>, Vec<ReadError>)> = match run.pool() {
+                Some(pool) => pool.install(|| batch.par_iter().map(compare).collect()),
+                None => batch.iter().map(compare).collect(),
+            };
+            for (found, errors) in results {
+                for error in errors {
+                    run.note_partial();
+                    let offset = error.offset();
+                    let text =
+                        format!("a changed block can't be read, and counts as different: {error}");
+                    run.report(
+                        None,
+                        Diagnostic::error("changed-block-unreadable", text).at(offset),
+                    );
+                }
+                if runs.len() > FINE_RUNS {
+                    runs.extend(by_block(&found, block));
+                } else {
+                    runs.extend(found);
+                }
+            }
+        }
+        let ranges = runs.iter().map(|r| r.range).collect();
+        Ok(Self {
+            base: Arc::clone(base),
+            merged: Arc::clone(merged),
+            runs,
+            ranges,
+        })
+    }
+
+    /// The differing ranges: each starts and ends with a byte that differs.
+    pub(super) fn ranges(&self) -> &RangeSet {
+        &self.ranges
+    }
+
+    /// How many bytes of `range` differ, exactly.
+    pub(super) fn count(&self, range: ByteRange) -> u64 {
+        let from = self
+            .runs
+            .partition_point(|r| r.range.end() <= range.start());
+        let runs = self.runs.get(from..).unwrap_or_default();
+        runs.iter()
+            .take_while(|r| r.range.start() < range.end())
+            .filter_map(|r| Some((r, r.range.intersection(&range)?)))
+            .map(|(r, part)| {
+                if part == r.range {
+                    r.differing
+                } else {
+                    self.recount(part)
+                }
+            })
+            .sum()
+    }
+
+    fn recount(&self, part: ByteRange) -> u64 {
+        let mut differing = 0;
+        for chunk in chunks(part, CHUNK) {
+            // What can't be read was counted as different before, and is now.
+            let length = chunk.len() as usize;
+            let pair = read_vec(&*self.base, chunk.start(), length)
+                .and_then(|b| Ok((b, read_vec(&*self.merged, chunk.start(), length)?)));
+            differing += pair.map_or(chunk.len(), |(b, m)| count_bytes(&b, &m));
+        }
+        differing
+    }
+}
+
+fn chunks(range: ByteRange, size: u64) -> impl Iterator<Item = ByteRange> {
+    let mut at = range.start();
+    std::iter::from_fn(move || {
+        // Cut at multiples of `size`, so that no block is cut in two.
+        let end = (at / size)
+            .saturating_add(1)
+            .saturating_mul(size)
+            .min(range.end());
+        let chunk = ByteRange::new(at, end);
+        at = end;
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+fn compare_chunk(
+    base: &dyn ReadAt,
+    merged: &dyn ReadAt,
+    chunk: ByteRange,
+    block: u64,
+) -> (Vec<DiffRun>, Vec<ReadError>) {
+    let both = ByteRange::new(0, base.len().min(merged.len()));
+    let mut runs = Vec::new();
+    let mut errors = Vec::new();
+    if let Some(common) = chunk.intersection(&both) {
+        match compare_bytes(base, merged, common) {
+            Ok(found) => runs = found,
+            // Once more by block: one bad block must not blur its neighbours.
+            Err(_) => {
+                for piece in chunks(common, block) {
+                    match compare_bytes(base, merged, piece) {
+                        Ok(found) => runs.extend(found),
+                        Err(error) => {
+                            errors.push(error);
+                            runs.push(DiffRun {
+                                range: piece,
+                                differing: piece.len(),
+                            });
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let only_one = ByteRange::new(chunk.start().max(both.end()), chunk.end());
+    if !only_one.is_empty() {
+        runs.push(DiffRun {
+            range: only_one,
+            differing: only_one.len(),
+        });
+    }
+    (runs, errors)
+}
+
+fn compare_bytes(
+    base: &dyn ReadAt,
+    merged: &dyn ReadAt,
+    range: ByteRange,
+) -> Result<Vec<DiffRun>, ReadError> {
+    let length = range.len() as usize;
+    let before = read_vec(base, range.start(), length)?;
+    let after = read_vec(merged, range.start(), length)?;
+    Ok(differing_runs(&before, &after, range.start()))
+}
+
+fn differing_runs(before: &[u8], after: &[u8], start: u64) -> Vec<DiffRun> {
+    const STEP: usize = 64;
+    let mut runs: Vec<DiffRun> = Vec::new();
+    for (n, (x, y)) in before.chunks(STEP).zip(after.chunks(STEP)).enumerate() {
+        if x == y {
+            continue;
+        }
+        for (i, (p, q)) in x.iter().zip(y).enumerate() {
+            if p == q {
+                continue;
+            }
+            let at = start + (n * STEP + i) as u64;
+            match runs.last_mut() {
+                Some(last) if at - last.range.end() < GAP as u64 => {
+                    last.range = ByteRange::new(last.range.start(), at + 1);
+                    last.differing += 1;
+                }
+                _ => runs.push(DiffRun {
+                    range: ByteRange::new(at, at + 1),
+                    differing: 1,
+                }),
+            }
+        }
+    }
+    runs
+}
+
+fn count_bytes(before: &[u8], after: &[u8]) -> u64 {
+    before.iter().zip(after).filter(|(x, y)| x != y).count() as u64
+}
+
+fn by_block(runs: &[DiffRun], block: u64) -> Vec<DiffRun> {
+    let mut coarse: Vec<DiffRun> = Vec::new();
+    for run in runs {
+        match coarse.last_mut() {
+            Some(last) if last.range.start() / block == run.range.start() / block => {
+                last.range = ByteRange::new(last.range.start(), run.range.end());
+                last.differing += run.differing;
+            }
+            _ => coarse.push(*run),
+        }
+    }
+    coarse
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn runs_hold_exactly_the_differing_bytes(
+            before in proptest::collection::vec(0..3u8, 300),
+            after in proptest::collection::vec(0..3u8, 300),
+            equal in 0..300usize,
+        ) {
+            let mut after = after;
+            after[..equal].copy_from_slice(&before[..equal]);
+            let runs = differing_runs(&before, &after, 1000);
+            let total: u64 = runs.iter().map(|r| r.differing).sum();
+            prop_assert_eq!(total, count_bytes(&before, &after));
+            for run in &runs {
+                for at in [run.range.start(), run.range.end() - 1] {
+                    let i = (at - 1000) as usize;
+                    prop_assert_ne!(before[i], after[i]);
+                }
+            }
+            for pair in runs.windows(2) {
+                prop_assert!(pair[1].range.start() - pair[0].range.end() >= GAP as u64);
+            }
+            let coarse: u64 = by_block(&runs, 64).iter().map(|r| r.differing).sum();
+            prop_assert_eq!(coarse, total);
+        }
+    }
+
+    #[test]
+    fn chunks_end_at_multiples() {
+        let all: Vec<_> = chunks(ByteRange::new(5, 25), 10).collect();
+        let expected = [
+            ByteRange::new(5, 10),
+            ByteRange::new(10, 20),
+            ByteRange::new(20, 25),
+        ];
+        assert_eq!(all, expected);
+        assert_eq!(chunks(ByteRange::new(5, 5), 10).count(), 0);
+    }
+}
