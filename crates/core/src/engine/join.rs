@@ -6,7 +6,7 @@ use super::content::{Comparer, Extents};
 use super::names::NamedPath;
 use super::touched::Touched;
 use crate::report::{Change, ChangeKind, PathBytes};
-use crate::{Attributes, Claim, FileKey, FileKind, RawName, Result};
+use crate::{Attributes, Claim, FileKey, FileKind, Result};
 
 /// Compares touched files path by path.
 pub(super) struct Join<'a> {
@@ -187,13 +187,7 @@ impl<'a> Join<'a> {
     fn content_differs(&mut self, then: &Attributes, now: &Attributes) -> Result<bool> {
         let (before, after) = (then.id.key(), now.id.key());
         Ok(match now.kind {
-            FileKind::Directory => {
-                let names = |links: &'a [crate::Link]| -> BTreeSet<&'a RawName> {
-                    links.iter().map(|l| &l.name).collect()
-                };
-                names(self.touched.base.links_in(before))
-                    != names(self.touched.merged.links_in(after))
-            }
+            FileKind::Directory => self.touched.names_differ(before, after)?,
             FileKind::Symlink => then.target != now.target,
             FileKind::File => {
                 if then.size != now.size {

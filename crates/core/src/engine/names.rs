@@ -154,14 +154,17 @@ fn join(above: &[u8], name: &[u8], limits: &Limits) -> Option<PathBytes> {
     Some(path)
 }
 
+/// The links in directories, each directory's sorted by name.
+pub(super) type Entries = BTreeMap<FileKey, Vec<Link>>;
+
 /// The names and children in each of `directories`.
 pub(super) fn entries(
     run: &Run<'_>,
     volume: &OpenVolume,
     view: View,
     directories: &FileSet,
-) -> Result<BTreeMap<FileKey, Vec<Link>>> {
-    let mut by_parent: BTreeMap<FileKey, Vec<Link>> = BTreeMap::new();
+) -> Result<Entries> {
+    let mut by_parent = Entries::new();
     let Some(fs) = volume.filesystem().filter(|_| !directories.is_empty()) else {
         return Ok(by_parent);
     };

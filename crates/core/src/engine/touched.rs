@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::layout::OpenVolume;
-use super::names::{NamedPath, Names, entries};
+use super::names::{Entries, NamedPath, Names, entries};
 use super::run::Run;
 use crate::{
-    Attributes, Bounded, Diagnostic, FileId, FileKey, FileKind, FileSet, Link, Result, Shared, View,
+    Attributes, Bounded, Diagnostic, FileId, FileKey, FileKind, FileSet, Link, RawName, Result,
+    Shared, View,
 };
+
+/// Directories whose entries are held in memory at a time.
+const DIRECTORIES: usize = 256;
 
 /// A volume in its two views; at least one is there.
 #[derive(Clone, Copy)]
@@ -34,8 +38,6 @@ impl<'a> Pair<'a> {
 pub(super) struct Side {
     /// Those that exist.
     pub(super) attributes: BTreeMap<FileKey, Attributes>,
-    /// The links in those that are directories.
-    pub(super) entries: BTreeMap<FileKey, Vec<Link>>,
     pub(super) names: Names,
     /// The paths of those that have any.
     pub(super) paths: BTreeMap<FileKey, Vec<NamedPath>>,
@@ -49,10 +51,6 @@ impl Side {
             .get(&key)
             .is_some_and(|a| a.kind == FileKind::Directory)
     }
-
-    pub(super) fn links_in(&self, directory: FileKey) -> &[Link] {
-        self.entries.get(&directory).map_or(&[], Vec::as_slice)
-    }
 }
 
 /// The touched files of one volume.
@@ -60,6 +58,8 @@ pub(super) struct Touched<'a> {
     run: &'a Run<'a>,
     pub(super) pair: Pair<'a>,
     keys: BTreeSet<FileKey>,
+    /// The directories in which other names stand in merged than in base.
+    renamed_in: BTreeSet<FileKey>,
     pub(super) base: Side,
     pub(super) merged: Side,
 }
@@ -74,10 +74,12 @@ impl<'a> Touched<'a> {
         shared: impl Fn() -> Option<Shared>,
     ) -> Result<Self> {
         let (base, merged) = (Side::default(), Side::default());
+        let (keys, renamed_in) = (BTreeSet::new(), BTreeSet::new());
         let mut touched = Self {
             run,
             pair,
-            keys: BTreeSet::new(),
+            keys,
+            renamed_in,
             base,
             merged,
         };
@@ -85,7 +87,7 @@ impl<'a> Touched<'a> {
         let mut expanded = BTreeSet::new();
         loop {
             touched.name(shared().as_ref())?;
-            let children = touched.children_of_swapped(&mut expanded);
+            let children = touched.children_of_swapped(&mut expanded)?;
             let before = touched.keys.len();
             touched.explore(children)?;
             if touched.keys.len() == before {
@@ -126,19 +128,14 @@ impl<'a> Touched<'a> {
                 let attributes = attributes(self.run, volume, view, &fresh)?;
                 self.side_mut(view).attributes.extend(attributes);
             }
-            let directories: FileSet = fresh
+            let directories: Vec<FileKey> = fresh
                 .iter()
                 .filter(|k| self.base.is_directory(*k) || self.merged.is_directory(*k))
                 .collect();
-            for (view, volume) in self.pair.sides() {
-                let Some(volume) = volume else { continue };
-                let found = entries(self.run, volume, view, &directories)?;
-                self.side_mut(view).entries.extend(found);
+            pending.clear();
+            for batch in directories.chunks(DIRECTORIES) {
+                self.compare_directories(batch, &mut pending)?;
             }
-            pending = directories
-                .iter()
-                .flat_map(|d| self.differing_children(d))
-                .collect();
         }
     }
 
@@ -149,22 +146,51 @@ impl<'a> Touched<'a> {
         }
     }
 
-    /// The children whose entries in `directory` came or went; all of them where the directory
-    /// itself did.
-    fn differing_children(&self, directory: FileKey) -> Vec<FileKey> {
-        let (base, merged) = (
-            self.base.links_in(directory),
-            self.merged.links_in(directory),
-        );
-        let ids = (
-            self.base.attributes.get(&directory),
-            self.merged.attributes.get(&directory),
-        );
-        let same = matches!(ids, (Some(b), Some(m)) if self.pair.same_file(b.id, m.id));
-        let lacks = |others: &[Link], link: &Link| !same || others.binary_search(link).is_err();
-        let went = base.iter().filter(|l| lacks(merged, l));
-        let came = merged.iter().filter(|l| lacks(base, l));
-        went.chain(came).map(|l| l.child).collect()
+    /// Adds the children whose entries in one of `directories` came or went; all of them where the
+    /// directory itself did.
+    fn compare_directories(
+        &mut self,
+        directories: &[FileKey],
+        children: &mut BTreeSet<FileKey>,
+    ) -> Result<()> {
+        let [base, merged] = self.links_in(directories)?;
+        for key in directories {
+            let (before, after) = (of(&base, *key), of(&merged, *key));
+            if !names(before).eq(names(after)) {
+                self.renamed_in.insert(*key);
+            }
+            let ids = (
+                self.base.attributes.get(key),
+                self.merged.attributes.get(key),
+            );
+            let same = matches!(ids, (Some(b), Some(m)) if self.pair.same_file(b.id, m.id));
+            let lacks = |others: &[Link], link: &Link| !same || others.binary_search(link).is_err();
+            let went = before.iter().filter(|l| lacks(after, l));
+            let came = after.iter().filter(|l| lacks(before, l));
+            children.extend(went.chain(came).map(|l| l.child));
+        }
+        Ok(())
+    }
+
+    /// The links in each of `directories`, in base and in merged.
+    fn links_in(&self, directories: &[FileKey]) -> Result<[Entries; 2]> {
+        let directories: FileSet = directories.iter().copied().collect();
+        let mut found = [Entries::new(), Entries::new()];
+        for ((view, volume), out) in self.pair.sides().into_iter().zip(&mut found) {
+            if let Some(volume) = volume {
+                *out = entries(self.run, volume, view, &directories)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether the directory `before` of base has other names than the directory `after` of merged.
+    pub(super) fn names_differ(&self, before: FileKey, after: FileKey) -> Result<bool> {
+        if before == after {
+            return Ok(self.renamed_in.contains(&before));
+        }
+        let [base, merged] = self.links_in(&[before, after])?;
+        Ok(!names(of(&base, before)).eq(names(of(&merged, after))))
     }
 
     /// Finds the paths of all touched files in both views.
@@ -195,8 +221,8 @@ impl<'a> Touched<'a> {
     /// The children of directories that changed places in a way that is no plain rename (two were
     /// exchanged, or a new one stands where the old one was): the paths below them all mean
     /// something else now.
-    fn children_of_swapped(&self, done: &mut BTreeSet<FileKey>) -> BTreeSet<FileKey> {
-        let mut children = BTreeSet::new();
+    fn children_of_swapped(&self, done: &mut BTreeSet<FileKey>) -> Result<BTreeSet<FileKey>> {
+        let mut swapped = Vec::new();
         for (key, attributes) in &self.base.attributes {
             let Some(now) = self.merged.attributes.get(key) else {
                 continue;
@@ -215,16 +241,30 @@ impl<'a> Touched<'a> {
                 self.merged.by_path.contains_key(&from) || self.base.by_path.contains_key(&to);
             if from != to && taken {
                 done.insert(*key);
-                let links = self
-                    .base
-                    .links_in(*key)
-                    .iter()
-                    .chain(self.merged.links_in(*key));
-                children.extend(links.map(|l| l.child));
+                swapped.push(*key);
             }
         }
-        children
+        let links = self.links_in(&swapped)?;
+        Ok(links
+            .iter()
+            .flat_map(|side| side.values().flatten())
+            .map(|l| l.child)
+            .collect())
     }
+}
+
+/// The sorted links in a directory.
+fn of(entries: &Entries, directory: FileKey) -> &[Link] {
+    entries.get(&directory).map_or(&[], Vec::as_slice)
+}
+
+/// The names in sorted links.
+fn names(links: &[Link]) -> impl Iterator<Item = &RawName> {
+    let mut last = None;
+    links
+        .iter()
+        .map(|l| &l.name)
+        .filter(move |name| last.replace(*name) != Some(*name))
 }
 
 /// The attributes of those of `files` that exist in a view.
