@@ -1,1 +1,34 @@
-//! Where changed blocks and disk images come from
+//! Where changed blocks and disk images come from.
+//!
+//! [`open_image`] opens a disk image by its content: raw files and block devices, `.hxz`
+//! archives. [`HexzOverlay`] is the change source of a hexz overlay with its `.meta` index.
+//! Files that the user names are opened as they are; files that an *image* names go through an
+//! [`OpenGate`](hexz_resolve::OpenGate), of which [`DefaultGate`] is the careful one.
+//!
+//! No image is written to, and no byte that can't be had is made up.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::as_conversions
+    )
+)]
+
+mod cache;
+mod file;
+mod gate;
+pub mod hxz;
+mod image;
+pub mod meta;
+mod num;
+mod overlay;
+
+pub use file::RawFile;
+pub use gate::DefaultGate;
+pub use image::{Format, detect, open_image};
+pub use overlay::{HexzOverlay, OverlayReader};

@@ -1,0 +1,288 @@
+//! Archives of hexz (`.hxz`): a disk in compressed blocks, of fixed or variable length, behind a
+//! two-level index; blocks that a parent archive holds are left out. `docs/formats/hxz.md` has
+//! the layouts.
+
+mod decode;
+mod header;
+mod index;
+mod parents;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use hexz_ondisk::read;
+use hexz_resolve::{
+    ByteRange, Diagnostic, Diagnostics, Error, Limits, OpenGate, RangeSet, ReadAt, ReadError,
+    Result, check_bounds,
+};
+
+use crate::cache::Cache;
+use crate::file::RawFile;
+use crate::num::{take_front, u64_of, usize_of};
+use decode::Decoder;
+use index::{Block, Kind, Page, PageEntry};
+use parents::{Family, HashIndex};
+
+pub use header::{Compression, MAGIC};
+
+/// An open archive: reads as the disk it holds.
+pub struct Archive {
+    file: RawFile,
+    /// Where it was opened, for messages.
+    name: String,
+    pages: Vec<PageEntry>,
+    size: u64,
+    decoder: Decoder,
+    parents: Vec<Arc<Archive>>,
+    /// All ancestors, each once, nearest first.
+    lineage: Vec<Arc<Archive>>,
+    /// Whether blocks of a parent are found by their hash alone (layout D).
+    by_hash_only: bool,
+    /// Tells this archive's entries in the caches from those of its parents.
+    number: u64,
+    block_cache: Arc<Cache<[u8]>>,
+    page_cache: Arc<Cache<Page>>,
+    hashes: OnceLock<std::result::Result<HashIndex, String>>,
+}
+
+impl Archive {
+    /// Opens the archive in `file`, which lies at `path`, and all its parents, as far as `gate`
+    /// allows.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Unsupported` (encrypted), naming the file; `Io`, naming the parent that is
+    /// not there or was refused; `Limit`, when it has too many.
+    pub fn open(
+        file: RawFile,
+        path: &Path,
+        limits: &Limits,
+        gate: &dyn OpenGate,
+        diagnostics: &Diagnostics,
+    ) -> Result<Self> {
+        let mut family = Family::new(limits, gate, diagnostics);
+        Self::open_in(file, path, &mut family)
+    }
+
+    fn open_in(file: RawFile, path: &Path, family: &mut Family<'_>) -> Result<Self> {
+        let name = path.display().to_string();
+        let in_file = |e: Error| {
+            Error::new(e.kind(), "archive")
+                .message(name.clone())
+                .source(e)
+        };
+        let length = usize_of(file.len()).min(header::HEADER_SIZE);
+        let bytes = read(&file, "hxz header", 0, length).map_err(in_file)?;
+        let header = header::parse(&bytes, file.len()).map_err(in_file)?;
+        if header.encrypted {
+            return Err(Error::unsupported(
+                "archive",
+                format!("{name} is encrypted; decrypt it with hexz first"),
+            ));
+        }
+        let (pages, size) =
+            index::read_master(&file, header.index_offset, header.has_disk).map_err(in_file)?;
+        if !header.has_disk {
+            family.diagnostics.push(Diagnostic::warning(
+                "hxz-no-disk",
+                format!("{name} holds no disk, only memory: that is what is read"),
+            ));
+        }
+        let decoder = Decoder::new(&header, &file).map_err(in_file)?;
+        let number = family.enter(path)?;
+        let parents = family.open_parents(&header.parents, path)?;
+        family.leave();
+        Ok(Self {
+            file,
+            name,
+            pages,
+            size,
+            decoder,
+            lineage: parents::lineage(&parents),
+            parents,
+            by_hash_only: header.chunking,
+            number,
+            block_cache: Arc::clone(&family.blocks),
+            page_cache: Arc::clone(&family.pages),
+            hashes: OnceLock::new(),
+        })
+    }
+
+    /// A key of the caches that no other archive of the family uses: the place in the file, and
+    /// the archive's number above it.
+    fn key(&self, offset: u64) -> u64 {
+        offset ^ self.number.rotate_right(8)
+    }
+
+    /// Page `at`, loaded and checked.
+    fn page(&self, at: usize) -> Result<Arc<Page>> {
+        let entry = self
+            .pages
+            .get(at)
+            .ok_or_else(|| Error::corrupt("hxz index"))?;
+        let key = self.key(entry.offset);
+        if let Some(page) = self.page_cache.get(key) {
+            // Two entries may name one page, and its blocks then lie elsewhere.
+            if page
+                .blocks
+                .first()
+                .is_some_and(|b| b.range.start() == entry.start)
+            {
+                return Ok(page);
+            }
+        }
+        let next = self.pages.get(at.saturating_add(1)).map(|next| next.start);
+        let page = index::read_page(&self.file, entry, next)?;
+        self.page_cache
+            .insert(key, Arc::clone(&page), page.weight());
+        Ok(page)
+    }
+
+    /// Calls `each` with the pieces of blocks that make up `range`, rising; `None` in place of a
+    /// block where the index has none.
+    fn walk<E>(
+        &self,
+        range: ByteRange,
+        load: impl Fn(Error, u64) -> E,
+        mut each: impl FnMut(Option<&Block>, ByteRange) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut at = range.start();
+        let first = self.pages.partition_point(|page| page.start <= at);
+        for number in first.saturating_sub(1)..self.pages.len() {
+            if at >= range.end() {
+                return Ok(());
+            }
+            let page = self.page(number).map_err(|e| load(e, at))?;
+            let from = page.blocks.partition_point(|block| block.range.end() <= at);
+            for block in page.blocks.iter().skip(from) {
+                let Some(piece) = block.range.intersection(&ByteRange::new(at, range.end())) else {
+                    break;
+                };
+                each(Some(block), piece)?;
+                at = piece.end();
+            }
+        }
+        if at < range.end() {
+            each(None, ByteRange::new(at, range.end()))?;
+        }
+        Ok(())
+    }
+
+    /// Fills `out` with `piece` of the disk, which lies in `block`.
+    fn read_piece(
+        &self,
+        block: Option<&Block>,
+        piece: ByteRange,
+        out: &mut [u8],
+    ) -> Result<(), ReadError> {
+        match block.map(|block| (block, block.kind)) {
+            Some((_, Kind::Sparse)) => {
+                out.fill(0);
+                Ok(())
+            }
+            Some((block, Kind::Stored { offset, .. })) => self
+                .read_stored(block, offset, piece, out)
+                .map_err(|e| self.damaged(piece.start(), &e)),
+            Some((block, Kind::Parent)) => self.read_from_parent(Some(block), piece, out),
+            None => self.read_from_parent(None, piece, out),
+        }
+    }
+
+    fn read_stored(
+        &self,
+        block: &Block,
+        offset: u64,
+        piece: ByteRange,
+        out: &mut [u8],
+    ) -> Result<()> {
+        let key = self.key(offset);
+        let length = usize_of(block.range.len());
+        let skip = usize_of(piece.start().saturating_sub(block.range.start()));
+        let from = |bytes: &[u8], out: &mut [u8]| {
+            let end = skip.checked_add(out.len());
+            let bytes = end.and_then(|end| bytes.get(skip..end));
+            let bytes = bytes.ok_or_else(|| Error::corrupt("hxz block").at(offset))?;
+            out.copy_from_slice(bytes);
+            Ok(())
+        };
+        if let Some(bytes) = self
+            .block_cache
+            .get(key)
+            .filter(|b| <[u8]>::len(b) == length)
+        {
+            return from(&bytes, out);
+        }
+        if !self.decoder.plausible(block) {
+            return Err(Error::corrupt("hxz block")
+                .at(offset)
+                .message(format!("too short to hold {length} bytes")));
+        }
+        // A long read in order takes whole blocks: they go where they are wanted, and leave the
+        // cache to those that are read piece by piece.
+        if out.len() == length {
+            return self.decoder.decode(&self.file, block, out);
+        }
+        let mut bytes = vec![0; length];
+        self.decoder.decode(&self.file, block, &mut bytes)?;
+        from(&bytes, out)?;
+        self.block_cache.insert(key, Arc::from(bytes), length);
+        Ok(())
+    }
+
+    fn damaged(&self, offset: u64, error: &Error) -> ReadError {
+        ReadError::Damaged {
+            offset,
+            reason: format!("{}: {}", self.name, error.chain()),
+        }
+    }
+}
+
+impl ReadAt for Archive {
+    fn len(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+        check_bounds(offset, buf.len(), self.size)?;
+        let range = ByteRange::new(offset, offset.saturating_add(u64_of(buf.len())));
+        let mut rest = buf;
+        self.walk(
+            range,
+            |e, at| self.damaged(at, &e),
+            |block, piece| self.read_piece(block, piece, take_front(&mut rest, piece.len())),
+        )
+    }
+
+    fn data_in(&self, range: ByteRange) -> RangeSet {
+        let Some(range) = range.intersection(&ByteRange::new(0, self.size)) else {
+            return RangeSet::new();
+        };
+        let mut data = RangeSet::new();
+        let mut told = range.start();
+        let walked = self.walk(
+            range,
+            |e, _| e,
+            |block, piece| {
+                if block.is_none_or(|block| block.kind != Kind::Sparse) {
+                    data.insert(piece);
+                }
+                told = piece.end();
+                Ok(())
+            },
+        );
+        if walked.is_err() {
+            data.insert(ByteRange::new(told, range.end()));
+        }
+        data
+    }
+}
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Archive")
+            .field("name", &self.name)
+            .field("size", &self.size)
+            .field("parents", &self.parents)
+            .finish_non_exhaustive()
+    }
+}
