@@ -1,0 +1,154 @@
+//! What every filesystem plugin must hold to, whatever its format.
+//!
+//! | check | says |
+//! |---|---|
+//! | `threads` | one thread and several give the same results in the same order |
+//! | `subset` | what is said of some bytes or files does not depend on what else was asked for |
+//! | `foreign` | bytes past the end and files that do not exist give nothing, and no error |
+//! | `shared` | sharing units between two views changes nothing, for equal and for differing views |
+//! | `agreement` | links, entries and attributes tell of the same files; claims and extents of the same data |
+//! | `fault` | where a read fails, the result is partial and says so, and what remains is right |
+//! | `truncated` | the same for an image that ends early |
+//! | `damage` | whatever the metadata say: no panic, no hang, no memory without bound |
+//!
+//! Results of the whole, sound image are what all else is held against. They are the plugin's
+//! own: whether they are *right* is for the oracles of the format's own tests.
+
+mod agreement;
+mod damage;
+mod faults;
+mod owners;
+mod passes;
+mod sound;
+mod views;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hexz_resolve::{FilesystemPlugin, JournalMode, Limits, ReadAt};
+
+use passes::{Passes, Setup};
+
+/// How much to try.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Of all that is random.
+    pub seed: u64,
+    /// Threads of the run with several.
+    pub threads: usize,
+    /// Random parts of the disk, and as many sets of files, that are asked about.
+    pub subsets: usize,
+    /// Pairs of differing views.
+    pub views: usize,
+    /// Places where a read is made to fail.
+    pub faults: usize,
+    /// Lengths the image is cut to.
+    pub truncations: usize,
+    /// Damages to metadata.
+    pub damages: usize,
+    /// How long one damaged image may take.
+    pub patience: Duration,
+    /// How much the peak memory of the process may grow, in bytes.
+    pub memory: u64,
+    /// Claims, links and files that one pass may give before it is stopped.
+    pub items: usize,
+    /// Whether the link count of a file is the number of its links in directories.
+    pub link_counts: bool,
+    /// Whether journals are replayed.
+    pub journal: JournalMode,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            threads: 4,
+            subsets: 12,
+            views: 6,
+            faults: 60,
+            truncations: 24,
+            damages: 2000,
+            patience: Duration::from_secs(20),
+            memory: 512 << 20,
+            items: 1_000_000,
+            link_counts: true,
+            journal: JournalMode::Replay,
+        }
+    }
+}
+
+impl Options {
+    /// The same, `factor` times as thorough.
+    #[must_use]
+    pub fn times(mut self, factor: usize) -> Self {
+        self.subsets *= factor;
+        self.views *= factor;
+        self.faults *= factor;
+        self.truncations *= factor;
+        self.damages *= factor;
+        self
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            claims: self.items,
+            links: self.items,
+            files: self.items,
+            journal_bytes: 64 << 20,
+            ..Limits::default()
+        }
+    }
+}
+
+/// What went wrong in one check; the check's name comes first.
+pub(crate) type Failures = Vec<String>;
+
+/// Runs every check of `plugin` on a sound `image`.
+///
+/// # Panics
+/// With all that does not hold.
+pub fn check(plugin: &Arc<dyn FilesystemPlugin>, image: &Arc<dyn ReadAt>, options: &Options) {
+    let failures = failures(plugin, image, options);
+    assert!(
+        failures.is_empty(),
+        "{} does not conform (seed {}):\n  {}",
+        plugin.descriptor().id,
+        options.seed,
+        failures.join("\n  ")
+    );
+}
+
+/// As [`check`], but gives back what does not hold, one line each.
+#[must_use]
+pub fn failures(
+    plugin: &Arc<dyn FilesystemPlugin>,
+    image: &Arc<dyn ReadAt>,
+    options: &Options,
+) -> Vec<String> {
+    let setup = Setup::new(plugin, options);
+    let sound = match catch_unwind(AssertUnwindSafe(|| Passes::whole(&setup, image, None))) {
+        Ok(Ok(sound)) => sound,
+        Ok(Err(error)) => return vec![format!("sound: open: {}", error.chain())],
+        Err(panic) => return vec![format!("sound: panicked: {}", damage::payload(&*panic))],
+    };
+    let mut failures = sound.check_sound(image.len());
+    let mut run = |name: &str, check: &dyn Fn(&mut Failures)| {
+        let mut found = Vec::new();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(&mut found))) {
+            found.push(format!("panicked: {}", damage::payload(&*panic)));
+        }
+        failures.extend(found.into_iter().take(10).map(|f| format!("{name}: {f}")));
+    };
+    run("threads", &|out| sound::threads(&setup, image, &sound, out));
+    run("subset", &|out| sound::subsets(&setup, image, &sound, out));
+    run("foreign", &|out| sound::foreign(&setup, image, out));
+    run("shared", &|out| views::check(&setup, image, &sound, out));
+    run("agreement", &|out| agreement::check(options, &sound, out));
+    run("fault", &|out| faults::faults(&setup, image, &sound, out));
+    run("truncated", &|out| {
+        faults::truncations(&setup, image, &sound, out);
+    });
+    run("damage", &|out| damage::check(&setup, image, &sound, out));
+    failures
+}
