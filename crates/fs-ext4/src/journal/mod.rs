@@ -7,6 +7,7 @@
 //! <https://www.kernel.org/doc/html/latest/filesystems/ext4/journal.html>
 
 mod checksum;
+mod fast_commit;
 mod log;
 mod ondisk;
 mod recover;
@@ -145,6 +146,19 @@ fn attempt(
             diagnose: &|finding| cx.diagnose(finding),
         }
         .run()?;
+    }
+    if superblock.fast_commit && superblock.start != 0 && !recovered.damaged {
+        let limit = cx.limits.journal_bytes;
+        let fast = fast_commit::scan(&superblock, &mut log, recovered.next, limit)?;
+        if fast.commits != 0 {
+            let message = format!(
+                "{} fast commits with {} changes are not replayed: the view may lag",
+                fast.commits,
+                fast.changes.len()
+            );
+            cx.diagnose(Diagnostic::warning("fast-commits-not-replayed", message));
+            recovered.damaged = true;
+        }
     }
     let state = if recovered.damaged {
         FsState::NeedsRecovery

@@ -20,7 +20,7 @@ pub(crate) struct Recovered {
     pub(crate) transactions: u64,
     /// The transaction that the log ends before: fast commits follow it.
     pub(crate) next: u32,
-    /// Whether damage kept something back.
+    /// Whether something is kept back.
     pub(crate) damaged: bool,
 }
 
