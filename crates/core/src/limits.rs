@@ -16,6 +16,9 @@ pub struct Limits {
     pub owners_per_byte: usize,
     /// Claims kept for one view of one volume.
     pub claims: usize,
+    /// Claims held at a time when the owners of a whole disk are asked for; more are found in
+    /// several scans.
+    pub claims_at_once: usize,
     /// Links kept for one view of one volume.
     pub links: usize,
     /// Files whose attributes are compared, per volume.
@@ -39,6 +42,7 @@ impl Default for Limits {
             links_per_file: 70_000,
             owners_per_byte: 4096,
             claims: 50_000_000,
+            claims_at_once: 1 << 20,
             links: 50_000_000,
             files: 5_000_000,
             unit_bytes: 4 << 20,

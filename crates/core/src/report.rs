@@ -273,7 +273,33 @@ pub struct Summary {
     pub complete: bool,
 }
 
-/// What `owner` and `map` found.
+/// Told what `owner` and `map` find, piece by piece, so that an answer about a whole disk need not
+/// fit in memory.
+pub trait OwnerVisitor {
+    /// What is examined, before the first piece. The accounting of the volumes is not known yet.
+    ///
+    /// # Errors
+    /// To end the run.
+    fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> crate::Result<()>;
+
+    /// The next piece. Pieces come by start, never overlap, and together are all that was asked
+    /// for.
+    ///
+    /// # Errors
+    /// To end the run.
+    fn owner(&mut self, record: OwnerRecord) -> crate::Result<()>;
+}
+
+/// What is known once all pieces were told.
+#[derive(Clone, Debug)]
+pub struct OwnerEnd {
+    /// What was odd.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The sums; `bytes` is what was asked for, `changed` is 0.
+    pub summary: Summary,
+}
+
+/// What `owner` and `map` found, in one piece.
 #[derive(Clone, Debug)]
 pub struct OwnerReport {
     /// What was examined.

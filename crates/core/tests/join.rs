@@ -504,12 +504,16 @@ fn every_byte_has_one_owner_record() {
     let tree = live(&steps, Life::new()).tree;
     let disk: Arc<dyn ReadAt> = Arc::new(tree.write(&vec![0; DISK as usize]));
     let registry = registry();
-    let report = owners(
-        &disk,
-        &ByteRange::new(0, DISK).into(),
-        &options(&registry, 1),
-    )
-    .unwrap();
+    let mut options = options(&registry, 1);
+    let all = ByteRange::new(0, DISK).into();
+    let report = owners(&disk, &all, &options).unwrap();
+    options.limits.claims_at_once = 30;
+    let piecemeal = owners(&disk, &all, &options).unwrap();
+    assert_eq!(
+        report.owners, piecemeal.owners,
+        "several scans give another answer than one"
+    );
+    assert_eq!(report.summary, piecemeal.summary);
     let mut at = 0;
     for owner in &report.owners {
         assert_eq!(owner.start, at, "a gap or an overlap");

@@ -36,11 +36,6 @@ impl Ledger {
         }
     }
 
-    /// What no one has yet.
-    pub(super) fn left(&self) -> &RangeSet {
-        &self.left
-    }
-
     /// Gives away what is left of `ranges`, which must be rising and disjoint.
     pub(super) fn give(
         &mut self,

@@ -4,8 +4,8 @@
 use super::layout::OpenVolume;
 use super::run::Run;
 use crate::{
-    Bounded, ByteRange, Claim, Class, Diagnostic, Filesystem, Owner, RangeSet, Result, Role,
-    Shared, View,
+    Bounded, ByteRange, Claim, Class, Diagnostic, ErrorKind, Filesystem, Owner, RangeSet, Result,
+    Role, Shared, View,
 };
 
 /// Claims that share a byte with what was wanted, sorted by start.
@@ -37,7 +37,40 @@ impl Claims {
         run.pass(view, &volume.name, shared, |scan| {
             fs.claims(wanted, scan, &mut claims)
         })?;
-        let mut sorted = claims.items;
+        Ok(Self::sorted(claims.items, fs, volume, wanted))
+    }
+
+    /// The same, unless there are more than `most` claims: then `None`, and nothing was noted.
+    pub(super) fn gather_few(
+        run: &Run<'_>,
+        volume: &OpenVolume,
+        view: View,
+        wanted: &RangeSet,
+        most: usize,
+    ) -> Result<Option<Self>> {
+        let Some(fs) = volume.filesystem().filter(|_| !wanted.is_empty()) else {
+            return Ok(Some(Self::default()));
+        };
+        let mut claims = Bounded::new("claims", most);
+        let mut full = false;
+        run.pass(view, &volume.name, None, |scan| {
+            match fs.claims(wanted, scan, &mut claims) {
+                Err(error) if error.kind() == ErrorKind::Limit && claims.items.len() >= most => {
+                    full = true;
+                    Ok(())
+                }
+                other => other,
+            }
+        })?;
+        Ok((!full).then(|| Self::sorted(claims.items, fs, volume, wanted)))
+    }
+
+    fn sorted(
+        mut sorted: Vec<Claim>,
+        fs: &dyn Filesystem,
+        volume: &OpenVolume,
+        wanted: &RangeSet,
+    ) -> Self {
         // What a filesystem does not reach is no one's.
         let end = fs.info().size;
         if end < volume.map.len() {
@@ -47,7 +80,7 @@ impl Claims {
         sorted.retain(|claim| wanted.overlaps(claim.range));
         sorted.sort_unstable();
         sorted.dedup();
-        Ok(Self { sorted })
+        Self { sorted }
     }
 
     /// The claims, by start.

@@ -19,7 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::report::{LayoutReport, OwnerReport, Report};
+use crate::report::{LayoutReport, OwnerEnd, OwnerReport, OwnerVisitor, Report};
 use crate::{JournalMode, Limits, Loaded, Progress, RangeSet, ReadAt, Registry, Result};
 
 /// How to run.
@@ -62,16 +62,30 @@ pub fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
 }
 
 /// Names the owners of `wanted`, in bytes of `disk`. What of it lies past the end of the disk is
-/// a diagnostic.
+/// a diagnostic. Memory is bounded whatever the size of `wanted`: the answer is told to `out` as
+/// it is found.
 ///
 /// # Errors
-/// When no volume has the name asked for, or the run was cancelled.
+/// When no volume has the name asked for, when the run was cancelled, or when `out` wants no more.
+pub fn visit_owners(
+    disk: &Arc<dyn ReadAt>,
+    wanted: &RangeSet,
+    options: &Options<'_>,
+    out: &mut dyn OwnerVisitor,
+) -> Result<OwnerEnd> {
+    owners::owners(disk, wanted, options, out)
+}
+
+/// [`visit_owners`] into one report, for small questions.
+///
+/// # Errors
+/// As [`visit_owners`].
 pub fn owners(
     disk: &Arc<dyn ReadAt>,
     wanted: &RangeSet,
     options: &Options<'_>,
 ) -> Result<OwnerReport> {
-    owners::owners(disk, wanted, options)
+    owners::collect(disk, wanted, options)
 }
 
 /// Lists partitions and filesystems of `disk`.

@@ -12,14 +12,17 @@ use super::names::Names;
 use super::run::Run;
 use super::touched::attributes;
 use crate::report::{
-    FileOwner, Header, LayoutReport, OwnerRecord, OwnerReport, PathBytes, Region, VolumeRecord,
+    ClassBytes, FileOwner, Header, LayoutReport, OwnerEnd, OwnerRecord, OwnerReport, OwnerVisitor,
+    PathBytes, Region, VolumeRecord,
 };
 use crate::{
-    Attributes, ByteRange, Claim, Class, FileKey, FileKind, FileSet, Owner, RangeSet, ReadAt,
-    Result, View,
+    Attributes, ByteRange, Claim, Class, Error, FileKey, FileKind, FileSet, Owner, RangeSet,
+    ReadAt, Result, View,
 };
 
 const BLOCK: u32 = 4096;
+/// A window that is not cut further.
+const SMALLEST_WINDOW: u64 = 4096;
 
 fn header(disk: &Arc<dyn ReadAt>, asked: &RangeSet) -> Header {
     Header {
@@ -48,88 +51,224 @@ fn chosen(layout: &Layout, only: Option<&str>) -> Result<Vec<usize>> {
     }
 }
 
-pub(super) fn owners(
+/// Told everything at once.
+struct Collector {
+    header: Header,
+    volumes: Vec<VolumeRecord>,
+    owners: Vec<OwnerRecord>,
+}
+
+impl OwnerVisitor for Collector {
+    fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> Result<()> {
+        self.header = header.clone();
+        self.volumes = volumes.to_vec();
+        Ok(())
+    }
+
+    fn owner(&mut self, record: OwnerRecord) -> Result<()> {
+        self.owners.push(record);
+        Ok(())
+    }
+}
+
+pub(super) fn collect(
     disk: &Arc<dyn ReadAt>,
     wanted: &RangeSet,
     options: &Options<'_>,
 ) -> Result<OwnerReport> {
-    let run = Run::new(options);
-    let layout = Layout::detect(&run, disk, View::Merged)?;
-    let volumes = chosen(&layout, options.volume.as_deref())?;
-    let mut scope = within(&run, wanted, ByteRange::new(0, disk.len()));
-    if options.volume.is_some() {
-        scope = volumes
-            .iter()
-            .filter_map(|i| layout.volumes.get(*i))
-            .fold(RangeSet::new(), |all, v| {
-                all.union(&scope.intersection(&v.own))
-            });
-    }
-    let mut ledger = Ledger::new(scope.clone());
-    let mut records = Vec::new();
-    let mut owners = Vec::new();
-    for (index, volume) in volumes
-        .iter()
-        .filter_map(|i| layout.volumes.get(*i))
-        .enumerate()
-    {
-        records.push(volume.record());
-        let claims = Claims::gather(&run, volume, View::Merged, &volume.wanted(&scope), None)?;
-        ledger.give(disk_labels(&run, &claims, volume, &scope), Some(index));
-        owners.extend(owned(&run, volume, index, &claims, &scope)?);
-    }
-    ledger.give_structures(&layout.structures);
-    for (index, volume) in volumes
-        .iter()
-        .filter_map(|i| layout.volumes.get(*i))
-        .enumerate()
-    {
-        ledger.close(volume, index);
-    }
-    ledger.give_gaps();
-    let (pieces, reasons) = ledger.settle();
-    let sums = Sums::of(&pieces, None, &RangeSet::new());
-    for (index, record) in records.iter_mut().enumerate() {
-        record.classes = sums.volumes.get(&index).cloned().unwrap_or_default();
-    }
-    // Pieces in a volume that are claimed are told with their owners; the rest as they are.
-    let claimed: RangeSet = owners
-        .iter()
-        .filter_map(|o| ByteRange::at(o.start, o.length))
-        .collect();
-    let resolved: Vec<bool> = records
-        .iter()
-        .map(|r: &VolumeRecord| r.filesystem.is_some())
-        .collect();
-    owners.extend(pieces.iter().flat_map(|piece| {
-        let unclaimed = RangeSet::from(piece.range).difference(&claimed);
-        let records: Vec<OwnerRecord> = unclaimed
-            .iter()
-            .map(|range| plain(piece, range, &reasons, &resolved))
-            .collect();
-        records
-    }));
-    owners.sort_by_key(|o| o.start);
-    let header = header(disk, &scope);
-    let mut summary = sums.summary(header.blocks);
-    summary.complete = run.is_complete();
+    let mut all = Collector {
+        header: Header::default(),
+        volumes: Vec::new(),
+        owners: Vec::new(),
+    };
+    let OwnerEnd {
+        diagnostics,
+        summary,
+    } = owners(disk, wanted, options, &mut all)?;
+    let Collector {
+        header,
+        volumes,
+        owners,
+    } = all;
     Ok(OwnerReport {
         header,
-        volumes: records,
+        volumes,
         owners,
+        diagnostics,
+        summary,
+    })
+}
+
+pub(super) fn owners(
+    disk: &Arc<dyn ReadAt>,
+    wanted: &RangeSet,
+    options: &Options<'_>,
+    out: &mut dyn OwnerVisitor,
+) -> Result<OwnerEnd> {
+    let run = Run::new(options);
+    let layout = Layout::detect(&run, disk, View::Merged)?;
+    let chosen = chosen(&layout, options.volume.as_deref())?;
+    let volumes: Vec<&OpenVolume> = chosen
+        .iter()
+        .filter_map(|i| layout.volumes.get(*i))
+        .collect();
+    let mut scope = within(&run, wanted, ByteRange::new(0, disk.len()));
+    if options.volume.is_some() {
+        scope = volumes.iter().fold(RangeSet::new(), |all, v| {
+            all.union(&scope.intersection(&v.own))
+        });
+    }
+    let header = header(disk, &scope);
+    let records: Vec<VolumeRecord> = volumes.iter().map(|v| v.record()).collect();
+    out.begin(&header, &records)?;
+    options.progress.stage("finding owners", Some(scope.len()));
+    let mut teller = Teller {
+        out,
+        last: None,
+        sums: BTreeMap::new(),
+    };
+    let mut windows = vec![scope];
+    while let Some(window) = windows.pop() {
+        run.check()?;
+        match answer(&run, &layout, &volumes, &window)? {
+            Some(records) => {
+                options.progress.advance(window.len());
+                records
+                    .into_iter()
+                    .try_for_each(|record| teller.tell(record))?;
+            }
+            // Too much for one answer: the two halves, the lower one first.
+            None => {
+                let (low, high) = halves(&window);
+                windows.push(high);
+                windows.push(low);
+            }
+        }
+    }
+    let sums = Sums {
+        disk: teller.finish()?,
+        volumes: BTreeMap::new(),
+    };
+    let mut summary = sums.summary(header.blocks);
+    summary.complete = run.is_complete();
+    Ok(OwnerEnd {
         diagnostics: run.diagnostics.take(),
         summary,
     })
 }
 
+/// Passes pieces on, those that are one answer as one.
+struct Teller<'a> {
+    out: &'a mut dyn OwnerVisitor,
+    last: Option<OwnerRecord>,
+    sums: BTreeMap<Class, ClassBytes>,
+}
+
+impl Teller<'_> {
+    fn tell(&mut self, record: OwnerRecord) -> Result<()> {
+        self.sums.entry(record.class).or_default().bytes += record.length;
+        match &mut self.last {
+            Some(last) if continues(last, &record) => last.length += record.length,
+            last => {
+                if let Some(done) = last.replace(record) {
+                    self.out.owner(done)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<BTreeMap<Class, ClassBytes>> {
+        if let Some(done) = self.last.take() {
+            self.out.owner(done)?;
+        }
+        Ok(self.sums)
+    }
+}
+
+/// Cuts a set in two at a block border, with about as many bytes in each half.
+fn halves(set: &RangeSet) -> (RangeSet, RangeSet) {
+    let mut left = set.len() / 2;
+    let end = set.bounds().map_or(0, |b| b.end());
+    let mut at = end;
+    for range in set {
+        if range.len() > left {
+            at = (range.start() + left)
+                .next_multiple_of(u64::from(BLOCK))
+                .min(range.end());
+            break;
+        }
+        left -= range.len();
+    }
+    (
+        set.clipped(ByteRange::new(0, at)),
+        set.clipped(ByteRange::new(at, end)),
+    )
+}
+
+/// The pieces of `window`, by start; `None` when there are too many claims, and it can be cut.
+fn answer(
+    run: &Run<'_>,
+    layout: &Layout,
+    volumes: &[&OpenVolume],
+    window: &RangeSet,
+) -> Result<Option<Vec<OwnerRecord>>> {
+    let most = if window.len() <= SMALLEST_WINDOW {
+        run.options.limits.claims
+    } else {
+        run.options.limits.claims_at_once
+    };
+    let mut ledger = Ledger::new(window.clone());
+    let mut owners = Vec::new();
+    for (index, volume) in volumes.iter().enumerate() {
+        let wanted = volume.wanted(window);
+        let claims = Claims::gather_few(run, volume, View::Merged, &wanted, most)?;
+        let Some(claims) = claims else {
+            if window.len() > SMALLEST_WINDOW {
+                return Ok(None);
+            }
+            let text = "more claims than are looked at";
+            run.tolerate(Some(&volume.name), Error::limit("claims", text))?;
+            continue;
+        };
+        ledger.give(disk_labels(run, &claims, volume, window), Some(index));
+        owners.extend(owned(run, volume, index, &claims, window)?);
+    }
+    ledger.give_structures(&layout.structures);
+    for (index, volume) in volumes.iter().enumerate() {
+        ledger.close(volume, index);
+    }
+    ledger.give_gaps();
+    let (pieces, reasons) = ledger.settle();
+    // Pieces in a volume that are claimed are told with their owners; the rest as they are.
+    let claimed: RangeSet = owners
+        .iter()
+        .filter_map(|o| ByteRange::at(o.start, o.length))
+        .collect();
+    for piece in &pieces {
+        let unclaimed = RangeSet::from(piece.range).difference(&claimed);
+        owners.extend(
+            unclaimed
+                .iter()
+                .map(|range| plain(piece, range, &reasons, volumes)),
+        );
+    }
+    owners.sort_by_key(|o| o.start);
+    Ok(Some(owners))
+}
+
 /// A piece that no claim covers.
-fn plain(piece: &Piece, range: ByteRange, reasons: &[String], resolved: &[bool]) -> OwnerRecord {
+fn plain(
+    piece: &Piece,
+    range: ByteRange,
+    reasons: &[String],
+    volumes: &[&OpenVolume],
+) -> OwnerRecord {
     let unresolved = piece.class == Class::Unresolved;
     let known = piece
         .volume
-        .and_then(|v| resolved.get(v))
-        .copied()
-        .unwrap_or(false);
+        .and_then(|v| volumes.get(v))
+        .is_some_and(|v| v.filesystem().is_some());
     OwnerRecord {
         volume: piece.volume,
         start: range.start(),
@@ -177,7 +316,7 @@ fn owned(
                 .to_volume(&device.into())
                 .bounds()
                 .map_or(0, |b| b.start().saturating_sub(range.start()));
-            let record = OwnerRecord {
+            out.push(OwnerRecord {
                 volume: Some(index),
                 start: device.start(),
                 length: device.len(),
@@ -190,11 +329,7 @@ fn owned(
                 },
                 owners: moved_on(&owners, skipped),
                 reason: None,
-            };
-            match out.last_mut() {
-                Some(last) if continues(last, &record) => last.length += record.length,
-                _ => out.push(record),
-            }
+            });
         }
     });
     Ok(out)
@@ -212,6 +347,7 @@ fn moved_on(owners: &[FileOwner], by: u64) -> Vec<FileOwner> {
 fn continues(last: &OwnerRecord, next: &OwnerRecord) -> bool {
     last.start + last.length == next.start
         && (last.class, last.detail, last.allocated) == (next.class, next.detail, next.allocated)
+        && (last.volume, &last.reason) == (next.volume, &next.reason)
         && last.owners.len() == next.owners.len()
         && last.owners.iter().zip(&next.owners).all(|(a, b)| {
             let whole = |o: &FileOwner| (o.file, o.role, o.stream.clone());
@@ -289,17 +425,16 @@ pub(super) fn layout(disk: &Arc<dyn ReadAt>, options: &Options<'_>) -> Result<La
     let layout = Layout::detect(&run, disk, View::Merged)?;
     let volumes = chosen(&layout, options.volume.as_deref())?;
     let whole: RangeSet = ByteRange::new(0, disk.len()).into();
-    let mut ledger = Ledger::new(whole.clone());
+    let between = layout
+        .volumes
+        .iter()
+        .fold(whole.clone(), |left, volume| left.difference(&volume.own));
+    let mut ledger = Ledger::new(between);
     ledger.give_structures(&layout.structures);
-    for volume in &layout.volumes {
-        let taken = ledger.left().intersection(&volume.own);
-        ledger.give(taken.iter().map(|r| (r, Class::Unresolved, "")), Some(0));
-    }
     ledger.give_gaps();
     let (pieces, _) = ledger.settle();
     let regions = pieces
         .into_iter()
-        .filter(|p| p.class != Class::Unresolved)
         .map(|p| Region {
             volume: None,
             class: p.class,

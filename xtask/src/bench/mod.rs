@@ -1,0 +1,75 @@
+//! Speed and memory, as ratios against a peer in the same run.
+//!
+//! Images are made once, in a folder that is kept (`--dir`, by default `target/bench`); making
+//! them needs root, for loop mounts. Nothing here is part of a test.
+
+mod ext4;
+mod image;
+mod measure;
+mod ntfs;
+mod owner;
+mod raw;
+mod xfs;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+
+const HELP: &str = "\
+cargo xtask bench [--dir DIR] [--rounds N] [ext4] [ntfs] [xfs] [raw] [owner]
+
+Measures each case (all of them, when none is named) and prints a table.";
+
+/// What a case runs with.
+pub struct Bench {
+    dir: PathBuf,
+    hexz: PathBuf,
+    rounds: usize,
+}
+
+impl Bench {
+    /// A folder for the images of one case.
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        let dir = self.dir.join(name);
+        std::fs::create_dir_all(&dir).with_context(|| format!("{}", dir.display()))?;
+        Ok(dir)
+    }
+}
+
+/// Runs `cargo xtask bench`.
+pub fn run(root: &Path, args: &[String]) -> Result<()> {
+    let mut bench = Bench {
+        dir: root.join("target/bench"),
+        hexz: measure::release_binary(root)?,
+        rounds: 5,
+    };
+    let mut cases = Vec::new();
+    let mut args = args.iter().map(String::as_str);
+    while let Some(arg) = args.next() {
+        match arg {
+            "--help" | "-h" => {
+                println!("{HELP}");
+                return Ok(());
+            }
+            "--dir" => bench.dir = args.next().context("--dir wants a folder")?.into(),
+            "--rounds" => bench.rounds = args.next().context("--rounds wants a number")?.parse()?,
+            name => cases.push(name),
+        }
+    }
+    if cases.is_empty() {
+        cases = vec!["ext4", "ntfs", "xfs", "raw", "owner"];
+    }
+    for case in cases {
+        let figures = match case {
+            "ext4" => ext4::run(&bench)?,
+            "ntfs" => ntfs::run(&bench)?,
+            "xfs" => xfs::run(&bench)?,
+            "raw" => raw::run(&bench)?,
+            "owner" => owner::run(&bench)?,
+            other => bail!("there is no case {other:?}\n\n{HELP}"),
+        };
+        figures.print(case);
+    }
+    Ok(())
+}
