@@ -1,0 +1,3 @@
+//! `hexz` with one more filesystem.
+
+fn main() {}
