@@ -1,15 +1,19 @@
 //! Opening a disk image by its content.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hexz_ondisk::read;
-use hexz_resolve::{Diagnostics, Limits, OpenGate, ReadAt, Result};
+use hexz_resolve::{
+    ByteRange, Diagnostics, Error, Limits, OpenGate, RangeSet, ReadAt, ReadError, Result,
+};
 
+use crate::chain::{Chain, canonical};
 use crate::file::RawFile;
-use crate::hxz;
 use crate::num::usize_of;
+use crate::qcow2::{self, Options, Qcow2};
+use crate::{foreign, hxz};
 
 /// How an image holds its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +23,12 @@ pub enum Format {
     Raw,
     /// A hexz archive.
     Hxz,
+    /// An image of qemu, versions 2 and 3.
+    Qcow2,
+    /// An image of VMware; read with the feature `vmdk`.
+    Vmdk,
+    /// An image of Hyper-V; read with the feature `vhdx`.
+    Vhdx,
 }
 
 impl Format {
@@ -28,14 +38,25 @@ impl Format {
         match self {
             Self::Raw => "raw",
             Self::Hxz => "hxz",
+            Self::Qcow2 => "qcow2",
+            Self::Vmdk => "vmdk",
+            Self::Vhdx => "vhdx",
         }
     }
 
-    fn of(file: &RawFile) -> Result<Self> {
-        let magic = read(file, "image", 0, usize_of(file.len().min(8)))?;
-        Ok(match magic.get(..4) {
-            Some(magic) if magic == hxz::MAGIC => Self::Hxz,
-            _ => Self::Raw,
+    pub(crate) fn of(file: &RawFile) -> Result<Self> {
+        let start = read(file, "image", 0, usize_of(file.len().min(64)))?;
+        let begins = |magic: &[u8]| start.starts_with(magic);
+        Ok(if begins(hxz::MAGIC) {
+            Self::Hxz
+        } else if begins(&qcow2::MAGIC) {
+            Self::Qcow2
+        } else if begins(b"vhdxfile") {
+            Self::Vhdx
+        } else if begins(b"KDMV") || begins(b"COWD") || begins(b"# Disk DescriptorFile") {
+            Self::Vmdk
+        } else {
+            Self::Raw
         })
     }
 }
@@ -54,9 +75,9 @@ pub fn detect(path: &Path) -> Result<Format> {
     Format::of(&RawFile::open(path)?)
 }
 
-/// Opens the disk image at `path`, which the user named, whatever its format. Parents that it
-/// names are opened as `gate` allows; what is odd goes to `diagnostics`. What is of no known
-/// format is taken as raw.
+/// Opens the disk image at `path`, which the user named, whatever its format. Parents and backing
+/// files that it names are opened as `gate` allows; what is odd goes to `diagnostics`. What is of
+/// no known format is taken as raw.
 ///
 /// # Errors
 /// With the path of the file that can't be used, and why.
@@ -66,9 +87,110 @@ pub fn open_image(
     gate: &dyn OpenGate,
     diagnostics: &Diagnostics,
 ) -> Result<Arc<dyn ReadAt>> {
-    let file = RawFile::open(path)?;
-    Ok(match Format::of(&file)? {
-        Format::Raw => Arc::new(file),
-        Format::Hxz => Arc::new(hxz::Archive::open(file, path, limits, gate, diagnostics)?),
-    })
+    let mut chain = Chain::new(limits, gate, diagnostics);
+    Ok(Opened::open(path, &mut chain)?.reader())
+}
+
+/// An open image whose format is still known, for what only images of one format can do.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    pub(crate) image: Image,
+    /// Links followed: tells whether two are the same.
+    pub(crate) real: PathBuf,
+}
+
+#[derive(Clone)]
+pub(crate) enum Image {
+    Hxz(Arc<hxz::Archive>),
+    Qcow2(Arc<Qcow2>),
+    Other(Arc<dyn ReadAt>),
+}
+
+impl Opened {
+    /// Opens what the user named.
+    pub(crate) fn open(path: &Path, chain: &mut Chain<'_>) -> Result<Self> {
+        let file = RawFile::open(path)?;
+        let format = Format::of(&file)?;
+        Self::from_file(file, path, format, chain)
+    }
+
+    /// Opens the image in `file`, which lies at `path` and is of `format`.
+    pub(crate) fn from_file(
+        file: RawFile,
+        path: &Path,
+        format: Format,
+        chain: &mut Chain<'_>,
+    ) -> Result<Self> {
+        let image = match format {
+            Format::Raw => Image::Other(Arc::new(file)),
+            Format::Hxz => {
+                let (limits, gate) = (chain.limits, chain.gate);
+                let archive = hxz::Archive::open(file, path, limits, gate, chain.diagnostics)?;
+                Image::Hxz(Arc::new(archive))
+            }
+            Format::Qcow2 => Image::Qcow2(Arc::new(Qcow2::open(
+                file,
+                path,
+                chain,
+                Options::default(),
+            )?)),
+            Format::Vmdk | Format::Vhdx => Image::Other(foreign::open(format, path, chain)?),
+        };
+        Ok(Self::new(image, path))
+    }
+
+    /// `image`, which was opened at `path`.
+    pub(crate) fn new(image: Image, path: &Path) -> Self {
+        let real = canonical(path);
+        Self { image, real }
+    }
+
+    /// The image, as what reads.
+    pub(crate) fn reader(&self) -> Arc<dyn ReadAt> {
+        match &self.image {
+            Image::Hxz(archive) => Arc::<hxz::Archive>::clone(archive),
+            Image::Qcow2(image) => Arc::<Qcow2>::clone(image),
+            Image::Other(image) => Arc::clone(image),
+        }
+    }
+
+    fn as_dyn(&self) -> &dyn ReadAt {
+        match &self.image {
+            Image::Hxz(archive) => &**archive,
+            Image::Qcow2(image) => &**image,
+            Image::Other(image) => &**image,
+        }
+    }
+}
+
+impl ReadAt for Opened {
+    fn len(&self) -> u64 {
+        self.as_dyn().len()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.as_dyn().read_exact_at(offset, buf)
+    }
+
+    fn data_in(&self, range: ByteRange) -> RangeSet {
+        self.as_dyn().data_in(range)
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.real.display())
+    }
+}
+
+/// The error for a format that this build can't read.
+#[cfg_attr(all(feature = "vmdk", feature = "vhdx"), allow(dead_code))]
+pub(crate) fn not_built(format: Format, path: &Path) -> Error {
+    Error::unsupported(
+        "image",
+        format!(
+            "{} is of format {format}: this build can't read it (feature `{format}`)",
+            path.display()
+        ),
+    )
 }

@@ -20,15 +20,19 @@
 )]
 
 mod cache;
+mod chain;
 mod file;
+mod foreign;
 mod gate;
 pub mod hxz;
 mod image;
 pub mod meta;
 mod num;
 mod overlay;
+mod qcow2;
 
 pub use file::RawFile;
 pub use gate::DefaultGate;
 pub use image::{Format, detect, open_image};
 pub use overlay::{HexzOverlay, OverlayReader};
+pub use qcow2::{Qcow2, Qcow2Overlay};

@@ -10,6 +10,7 @@ use hexz_resolve::{
 use super::Archive;
 use super::index::{Block, Kind, Page};
 use crate::cache::Cache;
+use crate::chain::canonical;
 use crate::file::RawFile;
 use crate::num::usize_of;
 
@@ -91,12 +92,6 @@ impl<'a> Family<'a> {
         }
         Ok(parents)
     }
-}
-
-/// `path` with links followed, to tell whether two are the same.
-#[allow(clippy::disallowed_methods)] // the archive was just opened there
-fn canonical(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// The stored blocks of an archive by the first eight bytes of their hash, rising: few bytes a

@@ -1,0 +1,147 @@
+//! The change source of a qcow2 overlay: what its top image holds itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hexz_resolve::{
+    ByteRange, ChangeSet, ChangeSource, Diagnostics, Error, Limits, Loaded, OpenGate, Precision,
+    RangeSet, ReadAt, Result,
+};
+
+use super::tables::Place;
+use super::{Options, Qcow2};
+use crate::chain::Chain;
+use crate::file::RawFile;
+use crate::image::Opened;
+
+/// A qcow2 image over its backing chain, or its active state over an internal snapshot.
+#[derive(Clone, Debug)]
+pub struct Qcow2Overlay {
+    /// The top image.
+    pub path: PathBuf,
+    /// Takes the place of the backing file that the image names.
+    pub base: Option<PathBuf>,
+    /// The internal snapshot, by id or name, that is the disk before; the backing chain is then
+    /// part of both.
+    pub snapshot: Option<String>,
+}
+
+impl ChangeSource for Qcow2Overlay {
+    fn load(&self, limits: &Limits, gate: &dyn OpenGate) -> Result<Loaded> {
+        let found = Diagnostics::new();
+        let top = self.open(None, limits, gate, &found)?;
+        let whole = ByteRange::new(0, top.len());
+        let (ranges, base, base_name) = match &self.snapshot {
+            Some(name) => {
+                // What is odd about the file was said when it was opened first.
+                let before = self.open(Some(name), limits, gate, &Diagnostics::new())?;
+                let ranges = differing(&top, &before)?;
+                let base: Arc<dyn ReadAt> = Arc::new(before);
+                let title = format!("{} snapshot {name}", self.path.display());
+                (ranges, Some(base), Some(title))
+            }
+            None => {
+                let base = top.backing();
+                let title = self.base.clone();
+                let title = title.or_else(|| base.map(|base| base.real.clone()));
+                let title = title.map(|path| path.display().to_string());
+                (top.allocated(whole)?, base.map(Opened::reader), title)
+            }
+        };
+        let block_size = u32::try_from(top.unit())
+            .map_err(|_| Error::corrupt("qcow2 header").message("cluster size"))?;
+        Ok(Loaded {
+            changes: ChangeSet {
+                ranges,
+                block_size,
+                // A cluster may have been written with what it held before.
+                precision: Precision::Over,
+                diagnostics: found.take(),
+            },
+            base,
+            merged: Some(Arc::new(top)),
+            overlay_name: Some(self.path.display().to_string()),
+            base_name,
+        })
+    }
+}
+
+impl Qcow2Overlay {
+    fn open(
+        &self,
+        snapshot: Option<&str>,
+        limits: &Limits,
+        gate: &dyn OpenGate,
+        found: &Diagnostics,
+    ) -> Result<Qcow2> {
+        let mut chain = Chain::new(limits, gate, found);
+        let options = Options {
+            base: self.base.as_deref(),
+            snapshot,
+        };
+        let path: &Path = &self.path;
+        Qcow2::open(RawFile::open(path)?, path, &mut chain, options)
+    }
+}
+
+/// Where the active state and a snapshot of one file have their bytes in different places. What
+/// both have in one place is shared, and equal.
+fn differing(active: &Qcow2, before: &Qcow2) -> Result<RangeSet> {
+    let mut all = Vec::new();
+    let mut at = 0;
+    while at < active.len() {
+        let window = active.tables.window(at);
+        let window = ByteRange::new(at, window.end().min(active.len()));
+        let table = active.tables.l2_offset(at);
+        let inside = window.end() <= before.len();
+        // One table for both: nothing in it differs.
+        if !inside || table != before.tables.l2_offset(at) {
+            let old = places(before, ByteRange::new(at, window.end().min(before.len())))?;
+            let new = places(active, window)?;
+            all.extend(unequal(&new, &old));
+        }
+        at = window.end();
+    }
+    Ok(all.into_iter().collect())
+}
+
+/// The pieces of one window; what is left to the backing file is left out, where there is none
+/// it is zeros as everywhere.
+fn places(image: &Qcow2, range: ByteRange) -> Result<Vec<(ByteRange, Place)>> {
+    let mut all = Vec::new();
+    let zeros = image.backing.is_none();
+    image.walk(range, |piece, place| {
+        match place {
+            Place::Backing if zeros => all.push((piece, Place::Zero)),
+            place => all.push((piece, place)),
+        }
+        Ok::<_, Error>(())
+    })?;
+    Ok(all)
+}
+
+/// What of `new` is not in the same place in `old`. Both are rising, and `new` has no gaps.
+fn unequal(new: &[(ByteRange, Place)], old: &[(ByteRange, Place)]) -> Vec<ByteRange> {
+    let mut out = Vec::new();
+    let mut old = old.iter().peekable();
+    for (range, place) in new {
+        let mut at = range.start();
+        while at < range.end() {
+            while old.next_if(|(before, _)| before.end() <= at).is_some() {}
+            let Some((before, was)) = old.peek() else {
+                // Past the end of the disk as it was: what reads as zeros was never written.
+                if !matches!(place, Place::Zero | Place::Backing) {
+                    out.push(ByteRange::new(at, range.end()));
+                }
+                break;
+            };
+            let end = before.end().min(range.end());
+            let here = place.after(at.saturating_sub(range.start()));
+            if here != was.after(at.saturating_sub(before.start())) {
+                out.push(ByteRange::new(at, end));
+            }
+            at = end;
+        }
+    }
+    out
+}

@@ -1,0 +1,335 @@
+//! qcow2 images, read-only: versions 2 and 3, compressed clusters, extended L2 entries, backing
+//! chains, external data files, internal snapshots. `docs/formats/qcow2.md` has what is read.
+
+mod changes;
+mod decode;
+mod header;
+mod tables;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hexz_ondisk::read;
+use hexz_resolve::{
+    ByteRange, Diagnostic, Error, RangeSet, ReadAt, ReadError, Result, check_bounds,
+};
+
+use crate::cache::Cache;
+use crate::chain::Chain;
+use crate::file::RawFile;
+use crate::image::{Format, Opened};
+use crate::num::{take_front, u64_of, usize_of};
+use header::{Header, L1};
+use tables::{Place, Tables};
+
+pub use changes::Qcow2Overlay;
+pub(crate) use header::MAGIC;
+
+/// An open image: reads as the disk it holds.
+pub struct Qcow2 {
+    file: RawFile,
+    name: String,
+    header: Header,
+    tables: Tables,
+    data: Option<RawFile>,
+    backing: Option<Opened>,
+    l2_cache: Cache<[u64]>,
+    /// Clusters decompressed, by where they lie.
+    clusters: Cache<[u8]>,
+}
+
+/// How to open an image.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options<'a> {
+    /// Takes the place of the backing file that the image names.
+    pub(crate) base: Option<&'a Path>,
+    /// The internal snapshot to read, by name or id, in place of the active state.
+    pub(crate) snapshot: Option<&'a str>,
+}
+
+impl Qcow2 {
+    /// Opens the image in `file`, which lies at `path`, and its backing chain as far as the gate
+    /// of `chain` allows.
+    pub(crate) fn open(
+        file: RawFile,
+        path: &Path,
+        chain: &mut Chain<'_>,
+        options: Options<'_>,
+    ) -> Result<Self> {
+        let name = path.display().to_string();
+        let in_file = |e: Error| {
+            Error::new(e.kind(), "qcow2 image")
+                .message(name.clone())
+                .source(e)
+        };
+        let length = usize_of(file.len().min(header::HEADER_BYTES));
+        let bytes = read(&file, "qcow2 header", 0, length).map_err(in_file)?;
+        let header = header::parse(&bytes, file.len()).map_err(in_file)?;
+        if header.dirty {
+            chain.diagnostics.push(Diagnostic::info(
+                "qcow2-dirty",
+                format!("{name} was not closed: its reference counts may be wrong; not its data"),
+            ));
+        }
+        if header.corrupt {
+            chain.diagnostics.push(Diagnostic::warning(
+                "qcow2-corrupt",
+                format!("{name} is marked as corrupt by the program that wrote it"),
+            ));
+        }
+        let l1 = match options.snapshot {
+            Some(wanted) => snapshot(&file, &header, wanted).map_err(in_file)?,
+            None => header.l1,
+        };
+        let tables = Tables::load(&file, &header, l1).map_err(in_file)?;
+        chain.enter(path)?;
+        let data = match &header.data_file {
+            Some(Some(named)) => {
+                let path = chain.gate.allow(Path::new(named), path)?;
+                Some(RawFile::open_regular(&path)?)
+            }
+            Some(None) => {
+                return Err(in_file(
+                    Error::corrupt("qcow2 header").message("an external data file without a name"),
+                ));
+            }
+            None => None,
+        };
+        let backing = match (options.base, &header.backing_file) {
+            (Some(base), _) => Some(Opened::open(base, chain)?),
+            (None, Some(named)) => Some(open_backing(named, &header, path, chain)?),
+            (None, None) => None,
+        };
+        chain.leave();
+        // The whole chain shares the budget, which its top image is to have most of.
+        let budget = chain.cache_bytes() >> 1;
+        Ok(Self {
+            file,
+            name,
+            header,
+            tables,
+            data,
+            backing,
+            l2_cache: Cache::new(budget >> 1),
+            clusters: Cache::new(budget >> 1),
+        })
+    }
+
+    /// Bytes of the smallest piece that is mapped by itself.
+    pub(crate) fn unit(&self) -> u64 {
+        self.header.unit()
+    }
+
+    /// The image behind this one.
+    pub(crate) fn backing(&self) -> Option<&Opened> {
+        self.backing.as_ref()
+    }
+
+    /// What of `range` this image holds itself, zeros included.
+    pub(crate) fn allocated(&self, range: ByteRange) -> Result<RangeSet> {
+        let mut all = RangeSet::new();
+        self.walk(range, |piece, place| {
+            if place != Place::Backing {
+                all.insert(piece);
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok(all)
+    }
+
+    fn walk<E: From<Error>>(
+        &self,
+        range: ByteRange,
+        each: impl FnMut(ByteRange, Place) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.tables.walk(&self.file, &self.l2_cache, range, each)
+    }
+
+    fn read_piece(&self, range: ByteRange, place: Place, out: &mut [u8]) -> Result<(), ReadError> {
+        match place {
+            Place::Zero => {
+                out.fill(0);
+                Ok(())
+            }
+            Place::Backing => self.read_backing(range, out),
+            Place::Data { host } => {
+                let file = self.data.as_ref().unwrap_or(&self.file);
+                file.read_exact_at(host, out)
+                    .map_err(|e| self.damaged(range.start(), &e.to_string()))
+            }
+            Place::Compressed { host, length } => self
+                .read_compressed(range, host, length, out)
+                .map_err(|e| self.damaged(range.start(), &e.chain())),
+        }
+    }
+
+    /// What a backing file that is shorter does not reach is zeros: so the format says.
+    fn read_backing(&self, range: ByteRange, out: &mut [u8]) -> Result<(), ReadError> {
+        let mut rest = out;
+        if let Some(backing) = &self.backing {
+            let there = backing.len().saturating_sub(range.start());
+            let front = take_front(&mut rest, there.min(range.len()));
+            if !front.is_empty() {
+                backing.read_exact_at(range.start(), front)?;
+            }
+        }
+        rest.fill(0);
+        Ok(())
+    }
+
+    fn read_compressed(
+        &self,
+        range: ByteRange,
+        host: u64,
+        length: u32,
+        out: &mut [u8],
+    ) -> Result<()> {
+        let cluster = self.tables.cluster_of(range.start());
+        let skip = usize_of(range.start().saturating_sub(cluster.start()));
+        let from = |bytes: &[u8], out: &mut [u8]| {
+            let end = skip.saturating_add(out.len());
+            let bytes = bytes.get(skip..end);
+            out.copy_from_slice(bytes.ok_or_else(|| Error::corrupt("qcow2 cluster").at(host))?);
+            Ok(())
+        };
+        if let Some(bytes) = self.clusters.get(host) {
+            return from(&bytes, out);
+        }
+        let size = usize_of(cluster.len());
+        let compression = self.header.compression;
+        if out.len() == size {
+            return decode::cluster(&self.file, compression, host, length, out);
+        }
+        let mut bytes = vec![0; size];
+        decode::cluster(&self.file, compression, host, length, &mut bytes)?;
+        from(&bytes, out)?;
+        self.clusters.insert(host, Arc::from(bytes), size);
+        Ok(())
+    }
+
+    fn damaged(&self, offset: u64, reason: &str) -> ReadError {
+        ReadError::Damaged {
+            offset,
+            reason: format!("{}: {reason}", self.name),
+        }
+    }
+}
+
+/// An error while walking for a read: from the tables, or from what they point at.
+enum Failed {
+    Tables(Error),
+    Read(ReadError),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Tables(error)
+    }
+}
+
+impl ReadAt for Qcow2 {
+    fn len(&self) -> u64 {
+        self.tables.disk_size
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+        check_bounds(offset, buf.len(), self.len())?;
+        let range = ByteRange::new(offset, offset.saturating_add(u64_of(buf.len())));
+        let mut rest = buf;
+        self.walk(range, |piece, place| {
+            let out = take_front(&mut rest, piece.len());
+            self.read_piece(piece, place, out).map_err(Failed::Read)
+        })
+        .map_err(|failed| match failed {
+            Failed::Read(error) => error,
+            Failed::Tables(error) => self.damaged(offset, &error.chain()),
+        })
+    }
+
+    fn data_in(&self, range: ByteRange) -> RangeSet {
+        let Some(range) = range.intersection(&ByteRange::new(0, self.len())) else {
+            return RangeSet::new();
+        };
+        let mut data = Vec::new();
+        let mut told = range.start();
+        let walked = self.walk(range, |piece, place| {
+            match (place, &self.backing) {
+                (Place::Zero, _) | (Place::Backing, None) => {}
+                (Place::Backing, Some(backing)) => data.extend(backing.data_in(piece).iter()),
+                _ => data.push(piece),
+            }
+            told = piece.end();
+            Ok::<_, Error>(())
+        });
+        if walked.is_err() {
+            data.push(ByteRange::new(told, range.end()));
+        }
+        data.into_iter().collect()
+    }
+}
+
+impl fmt::Debug for Qcow2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Qcow2")
+            .field("name", &self.name)
+            .field("size", &self.tables.disk_size)
+            .field("backing", &self.backing)
+            .finish_non_exhaustive()
+    }
+}
+
+fn snapshot(file: &RawFile, header: &Header, wanted: &str) -> Result<L1> {
+    let length = header::snapshot_bytes(header, file.len());
+    let bytes = read(
+        file,
+        "qcow2 snapshot table",
+        header.snapshots_offset,
+        usize_of(length),
+    )?;
+    let all = header::snapshots(header, &bytes)?;
+    // As qemu-img does: an id goes before a name.
+    let found = all.iter().find(|snapshot| snapshot.id == wanted);
+    let found = found.or_else(|| all.iter().find(|snapshot| snapshot.name == wanted));
+    found.map(|snapshot| snapshot.l1).ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|snapshot| snapshot.name.as_str()).collect();
+        let there = match names.as_slice() {
+            [] => "it has none".to_owned(),
+            names => format!("it has {}", names.join(", ")),
+        };
+        Error::io("qcow2 snapshot", format!("no snapshot {wanted:?}; {there}"))
+    })
+}
+
+fn open_backing(named: &str, header: &Header, by: &Path, chain: &mut Chain<'_>) -> Result<Opened> {
+    let path = named.strip_prefix("file:").unwrap_or(named);
+    // `json:{…}`, `nbd://…`: a colon before any slash.
+    let scheme = path.split('/').next().unwrap_or_default().split_once(':');
+    if let Some((scheme, _)) = scheme {
+        return Err(Error::unsupported(
+            "qcow2 backing file",
+            format!(
+                "{} names {named:?}: {scheme} is not a file; give the base yourself",
+                by.display()
+            ),
+        ));
+    }
+    let path: PathBuf = chain.gate.allow(Path::new(path), by)?;
+    let file = RawFile::open_regular(&path)?;
+    // What the image says goes before what the content looks like: the content of a raw disk is
+    // its guest's.
+    let format = match header.backing_format.as_deref() {
+        None | Some("") => Format::of(&file)?,
+        Some("raw" | "file" | "host_device") => Format::Raw,
+        Some("qcow2") => Format::Qcow2,
+        Some("vmdk") => Format::Vmdk,
+        Some("vhdx") => Format::Vhdx,
+        Some(other) => {
+            return Err(Error::unsupported(
+                "qcow2 backing file",
+                format!("{} has a backing file of format {other}", by.display()),
+            ));
+        }
+    };
+    Opened::from_file(file, &path, format, chain)
+}

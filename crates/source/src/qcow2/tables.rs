@@ -1,0 +1,265 @@
+//! From a place on the disk to where its bytes are: L1 and L2 tables.
+
+use std::sync::Arc;
+
+use hexz_ondisk::{Fields, read};
+use hexz_resolve::{ByteRange, Error, ReadAt, Result};
+
+use super::header::{Header, L1};
+use crate::cache::Cache;
+use crate::num::{u64_of, usize_of};
+
+/// Bits 9 to 55 of an entry: a byte offset.
+const OFFSET: u64 = 0x00FF_FFFF_FFFF_FE00;
+/// Bit 63: the reference count is exactly one.
+const COPIED: u64 = 1 << 63;
+/// Bit 62 of an L2 entry: the cluster is compressed.
+const COMPRESSED: u64 = 1 << 62;
+/// Bit 0 of an L2 entry: the cluster reads as zeros.
+const ZERO: u64 = 1;
+
+/// Where the bytes of a piece of the disk are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the backing file; zeros where there is none.
+    Backing,
+    /// Nowhere: zeros.
+    Zero,
+    /// At `host` of the file or data file.
+    Data { host: u64 },
+    /// In the cluster compressed into `length` bytes at `host`, as its byte `skip` and on.
+    Compressed { host: u64, length: u32 },
+}
+
+impl Place {
+    /// Where the byte `by` further is, when it is in the same piece.
+    pub(super) fn after(self, by: u64) -> Self {
+        match self {
+            Self::Data { host } => Self::Data {
+                host: host.saturating_add(by),
+            },
+            other => other,
+        }
+    }
+}
+
+/// A loaded L1 table.
+pub(super) struct Tables {
+    l1: Vec<u64>,
+    pub(super) disk_size: u64,
+    cluster_bits: u32,
+    extended: bool,
+    /// Guest data lies in another file: there, offset 0 is as good as any.
+    external: bool,
+    zero_flag: bool,
+    l2_covers: u64,
+    entry_bytes: u64,
+}
+
+impl Tables {
+    pub(super) fn load(file: &dyn ReadAt, header: &Header, l1: L1) -> Result<Self> {
+        header.check_l1(l1, file.len())?;
+        let length = usize_of(u64::from(l1.entries)).saturating_mul(8);
+        let bytes = read(file, "qcow2 L1 table", l1.offset, length)?;
+        Ok(Self {
+            l1: words(&bytes),
+            disk_size: l1.disk_size,
+            cluster_bits: header.cluster_bits,
+            extended: header.extended_l2,
+            external: header.data_file.is_some(),
+            zero_flag: header.version >= 3,
+            l2_covers: header.l2_covers(),
+            entry_bytes: header.entry_bytes(),
+        })
+    }
+
+    fn cluster_size(&self) -> u64 {
+        1u64.checked_shl(self.cluster_bits).unwrap_or(1)
+    }
+
+    /// The part of the disk that the L2 table of `offset` describes.
+    pub(super) fn window(&self, offset: u64) -> ByteRange {
+        // A power of two, as are its factors.
+        let start = offset & !self.l2_covers.saturating_sub(1);
+        ByteRange::new(start, start.saturating_add(self.l2_covers))
+    }
+
+    /// Where the L2 table of `offset` lies; 0 where there is none.
+    pub(super) fn l2_offset(&self, offset: u64) -> u64 {
+        let at = offset.checked_div(self.l2_covers).unwrap_or(0);
+        self.l1.get(usize_of(at)).map_or(0, |entry| entry & OFFSET)
+    }
+
+    /// Calls `each` with the pieces of `range`, rising, neighbours joined where their bytes are.
+    pub(super) fn walk<E: From<Error>>(
+        &self,
+        file: &dyn ReadAt,
+        cache: &Cache<[u64]>,
+        range: ByteRange,
+        mut each: impl FnMut(ByteRange, Place) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut join = Joiner::default();
+        let mut at = range.start();
+        while at < range.end() {
+            let window = self.window(at);
+            let piece = ByteRange::new(at, window.end().min(range.end()));
+            match self.l2_offset(at) {
+                0 => join.add(piece, Place::Backing, &mut each)?,
+                l2 => {
+                    let table = self.l2(file, cache, l2)?;
+                    let mut from = piece.start();
+                    while from < piece.end() {
+                        let (cluster, place) = self.entry(&table, window, from, l2)?;
+                        let part = ByteRange::new(from, cluster.end().min(piece.end()));
+                        let place = place.after(from.saturating_sub(cluster.start()));
+                        join.add(part, place, &mut each)?;
+                        from = part.end();
+                    }
+                }
+            }
+            at = piece.end();
+        }
+        join.finish(&mut each)
+    }
+
+    fn l2(&self, file: &dyn ReadAt, cache: &Cache<[u64]>, offset: u64) -> Result<Arc<[u64]>> {
+        if let Some(table) = cache.get(offset) {
+            return Ok(table);
+        }
+        let error = || Error::corrupt("qcow2 L2 table").at(offset);
+        if offset & self.cluster_size().saturating_sub(1) != 0 {
+            return Err(error().expected("a table at the start of a cluster"));
+        }
+        let bytes = read(
+            file,
+            "qcow2 L2 table",
+            offset,
+            usize_of(self.cluster_size()),
+        )?;
+        let table: Arc<[u64]> = Arc::from(words(&bytes));
+        cache.insert(offset, Arc::clone(&table), bytes.len());
+        Ok(table)
+    }
+
+    /// The cluster or subcluster of `at`, in the table of `window` at `l2`, and its place.
+    fn entry(
+        &self,
+        table: &[u64],
+        window: ByteRange,
+        at: u64,
+        l2: u64,
+    ) -> Result<(ByteRange, Place)> {
+        let inside = at.saturating_sub(window.start());
+        let number = inside >> self.cluster_bits;
+        let start = window.start().saturating_add(number << self.cluster_bits);
+        let cluster = ByteRange::new(start, start.saturating_add(self.cluster_size()));
+        let word = number.saturating_mul(self.entry_bytes >> 3);
+        let word_at = |at: u64| table.get(usize_of(at)).copied().unwrap_or(0);
+        let entry = word_at(word);
+        let offset = l2.saturating_add(word << 3);
+        if entry & COMPRESSED != 0 {
+            return Ok((cluster, self.compressed(entry, offset)?));
+        }
+        let host = entry & OFFSET;
+        let corrupt = || Error::corrupt("qcow2 L2 entry").at(offset);
+        if host & self.cluster_size().saturating_sub(1) != 0 {
+            return Err(corrupt().expected("the start of a cluster").found(host));
+        }
+        let allocated = host != 0 || self.external && entry & COPIED != 0;
+        if !self.extended {
+            let place = match entry & ZERO != 0 && self.zero_flag {
+                true => Place::Zero,
+                false if allocated => Place::Data { host },
+                false => Place::Backing,
+            };
+            return Ok((cluster, place));
+        }
+        let bits = word_at(word.saturating_add(1));
+        let unit_bits = self.cluster_bits.saturating_sub(5);
+        let sub = at.saturating_sub(start) >> unit_bits;
+        let sub_start = start.saturating_add(sub << unit_bits);
+        let range = ByteRange::new(sub_start, sub_start.saturating_add(1 << unit_bits));
+        let is_allocated = bits >> sub & 1 != 0;
+        let is_zero = bits >> sub.saturating_add(32) & 1 != 0;
+        let place = match (is_allocated, is_zero) {
+            (true, true) => {
+                return Err(
+                    corrupt().message(format!("subcluster {sub} is allocated and zero at a time"))
+                );
+            }
+            (true, false) if !allocated => {
+                return Err(corrupt().message(format!("subcluster {sub} lies nowhere")));
+            }
+            (true, false) => Place::Data {
+                host: host.saturating_add(sub << unit_bits),
+            },
+            (false, true) => Place::Zero,
+            (false, false) => Place::Backing,
+        };
+        Ok((range, place))
+    }
+
+    fn compressed(&self, entry: u64, offset: u64) -> Result<Place> {
+        if self.external {
+            return Err(Error::corrupt("qcow2 L2 entry")
+                .at(offset)
+                .message("a compressed cluster in an image with a data file"));
+        }
+        // Of the low 62 bits, the upper ones count the further sectors that are touched.
+        let shift = 70u32.saturating_sub(self.cluster_bits);
+        let host = entry & (1u64.checked_shl(shift).unwrap_or(0)).saturating_sub(1);
+        let sectors = (entry & COMPRESSED.saturating_sub(1)) >> shift;
+        let length = sectors
+            .saturating_add(1)
+            .saturating_mul(512)
+            .saturating_sub(host & 511);
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        Ok(Place::Compressed { host, length })
+    }
+
+    /// The same piece of the disk, in pieces that are not longer than a cluster and do not cross
+    /// one: what is compressed is read one by one.
+    pub(super) fn cluster_of(&self, at: u64) -> ByteRange {
+        let start = at >> self.cluster_bits << self.cluster_bits;
+        ByteRange::new(start, start.saturating_add(self.cluster_size()))
+    }
+}
+
+/// Joins neighbours, so that what lies in one piece is read in one.
+#[derive(Default)]
+struct Joiner {
+    last: Option<(ByteRange, Place)>,
+}
+
+impl Joiner {
+    fn add<E>(
+        &mut self,
+        range: ByteRange,
+        place: Place,
+        each: &mut impl FnMut(ByteRange, Place) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let joins = self.last.filter(|(last, of)| {
+            let compressed = matches!(place, Place::Compressed { .. });
+            last.end() == range.start() && of.after(last.len()) == place && !compressed
+        });
+        if let Some((last, of)) = joins {
+            self.last = Some((ByteRange::new(last.start(), range.end()), of));
+            return Ok(());
+        }
+        if let Some((last, of)) = self.last.replace((range, place)) {
+            each(last, of)?;
+        }
+        Ok(())
+    }
+
+    fn finish<E>(self, each: &mut impl FnMut(ByteRange, Place) -> Result<(), E>) -> Result<(), E> {
+        self.last.map_or(Ok(()), |(last, of)| each(last, of))
+    }
+}
+
+fn words(bytes: &[u8]) -> Vec<u64> {
+    let words = bytes.chunks_exact(8);
+    let mut out = Vec::with_capacity(usize_of(u64_of(bytes.len()) >> 3));
+    out.extend(words.map(|word| Fields::new("word", 0, word).be64(0).unwrap_or(0)));
+    out
+}
