@@ -1,1 +1,49 @@
-fn main() {}
+//! Development tasks, run as `cargo xtask TASK`.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // It is a program for a terminal.
+
+mod ci;
+mod run;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+
+const HELP: &str = "\
+cargo xtask TASK
+
+  ci                 all that CI checks
+  tidy               dependency rules, file sizes, names, links, fixtures";
+
+fn main() -> ExitCode {
+    match task() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn task() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let root = root()?;
+    let (task, rest) = args.split_first().context(HELP)?;
+    match task.as_str() {
+        "ci" => ci::run(&root, rest),
+        "tidy" => tidy::run(&root, rest),
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => bail!("no task {other:?}\n{HELP}"),
+    }
+}
+
+/// The workspace: the folder above this package.
+fn root() -> Result<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").context("run it as `cargo xtask`")?;
+    let root = Path::new(&package).parent().context("no workspace")?;
+    Ok(root.to_owned())
+}

@@ -138,3 +138,19 @@ impl Fixture {
         }
     }
 }
+
+/// The hash of the recipe of the case in `dir`, and of what all recipes share: `recipe.hash`
+/// holds the one that the archived images were made by.
+///
+/// # Panics
+/// When there is no recipe.
+#[must_use]
+pub fn recipe_hash(dir: &Path) -> String {
+    let shared = dir.parent().unwrap_or(dir).join("lib.sh");
+    let bytes = [read(&dir.join("recipe.sh")), read(&shared)].concat();
+    // FNV-1a: only an accident must be noticed.
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}

@@ -29,6 +29,6 @@ mod rng;
 
 pub use disk::SparseDisk;
 pub use faulty::Faulty;
-pub use fixture::{Fixture, decompress, fixtures_dir, workspace_dir};
+pub use fixture::{Fixture, decompress, fixtures_dir, recipe_hash, workspace_dir};
 pub use patched::Patched;
 pub use rng::Rng;

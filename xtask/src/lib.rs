@@ -1,1 +1,0 @@
-//! Development tasks: ci, tidy, fixtures, oracle, bench, corpus

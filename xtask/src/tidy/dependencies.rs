@@ -1,0 +1,76 @@
+//! Which package may depend on which: `core ◀ ondisk ◀ {source, volume, fs-*}` and
+//! `core ◀ report ◀ cli`.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::run::{cargo, output};
+
+/// Our packages that each of our packages may use; `fs-*` stands for every filesystem.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("hexz-resolve", &[]),
+    ("hexz-ondisk", &["hexz-resolve"]),
+    ("hexz-source", &["hexz-resolve", "hexz-ondisk"]),
+    ("hexz-volume", &["hexz-resolve", "hexz-ondisk"]),
+    ("hexz-fs-*", &["hexz-resolve", "hexz-ondisk"]),
+    ("hexz-report", &["hexz-resolve"]),
+    (
+        "hexz-cli",
+        &[
+            "hexz-resolve",
+            "hexz-source",
+            "hexz-volume",
+            "hexz-fs-*",
+            "hexz-report",
+            "hexz-verify",
+        ],
+    ),
+    ("hexz-testkit", &["hexz-resolve"]),
+    ("hexz-toyfs", &["hexz-resolve", "hexz-ondisk", "hexz-cli"]),
+];
+
+/// Packages that may use serde.
+const SERDE: &[&str] = &["hexz-report", "hexz-acceptance", "xtask"];
+
+pub(super) fn check(root: &Path, wrong: &mut Vec<String>) -> Result<()> {
+    let metadata = output(cargo(root).args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: Value = serde_json::from_str(&metadata)?;
+    for package in metadata["packages"].as_array().context("packages")? {
+        let name = package["name"].as_str().context("a name")?;
+        let all = package["dependencies"].as_array().context("dependencies")?;
+        let normal = all.iter().filter(|d| d["kind"].is_null());
+        let names: Vec<&str> = normal.filter_map(|d| d["name"].as_str()).collect();
+        let rule = ALLOWED.iter().find(|(rule, _)| general(name) == *rule);
+        for used in &names {
+            let ours = used.starts_with("hexz-");
+            if let (true, Some((_, allowed))) = (ours, rule)
+                && !allowed.contains(&general(used))
+            {
+                wrong.push(format!("{name} must not depend on {used}"));
+            }
+            if used.starts_with("serde") && !SERDE.contains(&name) {
+                wrong.push(format!(
+                    "{name} must not use {used}: the report alone has serde"
+                ));
+            }
+        }
+        let known = rule.is_some() || name == "hexz-acceptance" || name == "xtask";
+        if !known {
+            wrong.push(format!(
+                "{name}: say in xtask/src/tidy what it may depend on"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// `hexz-fs-*` for a filesystem crate; else the name.
+fn general(name: &str) -> &str {
+    if name.starts_with("hexz-fs-") {
+        "hexz-fs-*"
+    } else {
+        name
+    }
+}
