@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // It is a program for a terminal.
 
 mod ci;
+mod oracle;
 mod run;
 mod tidy;
 
@@ -14,6 +15,7 @@ const HELP: &str = "\
 cargo xtask TASK
 
   ci                 all that CI checks
+  oracle FILESYSTEM  compare the report with the kernel (needs root)
   tidy               dependency rules, file sizes, names, links, fixtures";
 
 fn main() -> ExitCode {
@@ -32,6 +34,7 @@ fn task() -> Result<()> {
     let (task, rest) = args.split_first().context(HELP)?;
     match task.as_str() {
         "ci" => ci::run(&root, rest),
+        "oracle" => oracle::run(&root, rest),
         "tidy" => tidy::run(&root, rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

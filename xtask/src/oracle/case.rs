@@ -1,0 +1,249 @@
+//! One comparison: a mix, a seed, cleanly unmounted or live.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::disk::{self, Mount, output};
+use super::extents::Disks;
+use super::report::{self, Report};
+use super::tree::{self, Record, Tree};
+use super::workload::Workload;
+use super::{Mix, Subject};
+
+/// What is compared.
+pub(crate) struct Case<'a> {
+    pub(crate) subject: &'a dyn Subject,
+    pub(crate) mix: &'a Mix,
+    pub(crate) seed: u64,
+    /// The images are copied while the filesystem is mounted.
+    pub(crate) live: bool,
+    pub(crate) steps: u64,
+    pub(crate) dir: PathBuf,
+}
+
+/// What came of it.
+pub(crate) struct Row {
+    pub(crate) mix: &'static str,
+    pub(crate) seed: u64,
+    pub(crate) live: bool,
+    pub(crate) blocks: u64,
+    pub(crate) transactions: u64,
+    /// Changed paths, by the kernel.
+    pub(crate) changes: usize,
+    pub(crate) missing: usize,
+    pub(crate) spurious: usize,
+    pub(crate) wrong: usize,
+    pub(crate) extents: u64,
+    pub(crate) misplaced: usize,
+    pub(crate) unresolved: u64,
+    pub(crate) sums_exact: bool,
+    pub(crate) complaints: Vec<String>,
+}
+
+impl Row {
+    /// Whether the report agrees with the kernel.
+    pub(crate) fn is_good(&self) -> bool {
+        self.missing + self.spurious + self.wrong + self.misplaced == 0
+            && self.unresolved == 0
+            && self.sums_exact
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:22} seed {} {:5}: {} blocks, {} transactions, {} changes, {} missing, {} spurious, \
+             {} wrong, {} extents, {} misplaced, {} unresolved, sums {}",
+            self.mix,
+            self.seed,
+            if self.live { "live" } else { "clean" },
+            self.blocks,
+            self.transactions,
+            self.changes,
+            self.missing,
+            self.spurious,
+            self.wrong,
+            self.extents,
+            self.misplaced,
+            self.unresolved,
+            if self.sums_exact { "exact" } else { "wrong" },
+        )
+    }
+}
+
+impl Case<'_> {
+    /// Makes the disks, asks both sides, and compares.
+    pub(crate) fn run(&self, hexz: &Path) -> Result<Row> {
+        if self.dir.exists() {
+            fs::remove_dir_all(&self.dir)?;
+        }
+        fs::create_dir_all(&self.dir)?;
+        let (base, merged) = (self.dir.join("base.img"), self.dir.join("merged.img"));
+        self.make(&base, &merged)?;
+        let overlay = self.dir.join("vm.overlay");
+        let differing = disk::overlay(&base, &merged, &overlay, 97)?;
+        let found = report::run(hexz, &base, &overlay)?;
+        let trees = [self.tree(&base)?, self.tree(&merged)?];
+        let [before, after] = &trees;
+        let expected: Vec<Record> = tree::compare(before, after)
+            .into_iter()
+            .filter(|record| !self.subject.ignores(&record.path))
+            .collect();
+        let mut row = self.records(&expected, &found);
+        let disks = Disks {
+            base: &base,
+            merged: &merged,
+            start: self.mix.start * 512,
+            differing: &differing,
+            trees: [before, after],
+        };
+        let checked = disks.check(&expected, &found.ranges)?;
+        row.extents = checked.extents;
+        row.misplaced = checked.complaints.len();
+        row.complaints.extend(checked.complaints);
+        row.complaints.extend(found.findings);
+        Ok(row)
+    }
+
+    fn make(&self, base: &Path, merged: &Path) -> Result<()> {
+        let image = self.dir.join("disk.img");
+        let root = self.dir.join("mnt");
+        disk::create(&image, self.mix)?;
+        let mount = || Mount::new(&image, self.mix, self.mix.mount, &root);
+        let mut mounted = mount()?;
+        let mut workload = Workload::new(mounted.root(), self.seed, self.live);
+        workload.fill(self.steps)?;
+        if self.live {
+            self.copy_live(&mut workload, &image, base)?;
+        } else {
+            mounted.unmount()?;
+            disk::copy(&image, base)?;
+            mounted = mount()?;
+        }
+        workload.change(self.steps / 2)?;
+        if self.live {
+            // So that data has its place, too, and not metadata alone.
+            output("sync", &[])?;
+        }
+        workload.change(self.steps.div_ceil(2))?;
+        if self.live {
+            self.copy_live(&mut workload, &image, merged)?;
+        }
+        workload.close();
+        mounted.unmount()?;
+        if !self.live {
+            disk::copy(&image, merged)?;
+        }
+        fs::remove_file(image)?;
+        Ok(())
+    }
+
+    /// Copies an image that is in use, at a moment when it rests.
+    fn copy_live(&self, workload: &mut Workload, image: &Path, to: &Path) -> Result<()> {
+        workload.commit()?;
+        if !self.has_journal() {
+            output("sync", &[])?;
+        }
+        let again = self.dir.join("again.img");
+        for _ in 0..20 {
+            sleep(Duration::from_millis(200));
+            disk::copy(image, to)?;
+            disk::copy(image, &again)?;
+            let equal = fs::read(to)? == fs::read(&again)?;
+            fs::remove_file(&again)?;
+            if equal {
+                return Ok(());
+            }
+        }
+        bail!("{} does not come to rest", image.display())
+    }
+
+    /// Without a journal a copy of a disk in use is a copy of a damaged filesystem, unless all
+    /// was written before.
+    fn has_journal(&self) -> bool {
+        self.mix.filesystem != "ext2" && !self.mix.format.iter().any(|o| o.contains("^has_journal"))
+    }
+
+    /// The tree of the volume in `image`, of which a copy is mounted and recovered.
+    fn tree(&self, image: &Path) -> Result<Tree> {
+        let copy = self.dir.join("scratch.img");
+        disk::copy(image, &copy)?;
+        let root = self.dir.join("look");
+        let mount = Mount::new(&copy, self.mix, self.subject.look(), &root)?;
+        let tree = tree::walk(mount.root())?;
+        mount.unmount()?;
+        fs::remove_file(copy)?;
+        Ok(tree)
+    }
+
+    fn records(&self, expected: &[Record], found: &Report) -> Row {
+        let mut row = Row {
+            mix: self.mix.name,
+            seed: self.seed,
+            live: self.live,
+            blocks: found.blocks,
+            transactions: found.transactions,
+            changes: expected.len(),
+            missing: 0,
+            spurious: 0,
+            wrong: 0,
+            extents: 0,
+            misplaced: 0,
+            unresolved: found.unresolved,
+            sums_exact: found.bytes == found.blocks * disk::BLOCK as u64 && found.complete,
+            complaints: Vec::new(),
+        };
+        for record in expected {
+            match found.records.iter().find(|f| f.path == record.path) {
+                None => {
+                    row.missing += 1;
+                    row.complaints.push(format!("missing {}", show(record)));
+                }
+                Some(other) if other != record => {
+                    row.wrong += 1;
+                    row.complaints
+                        .push(format!("wrong {}: {}", show(other), show(record)));
+                }
+                Some(_) => {}
+            }
+        }
+        let spurious = found
+            .records
+            .iter()
+            .filter(|f| !self.subject.ignores(&f.path))
+            .filter(|f| !expected.iter().any(|record| record.path == f.path));
+        for record in spurious {
+            row.spurious += 1;
+            row.complaints.push(format!("spurious {}", show(record)));
+        }
+        row
+    }
+}
+
+fn show(record: &Record) -> String {
+    let attributes: Vec<&str> = record.attributes.iter().map(String::as_str).collect();
+    format!(
+        "{} {} {}{} [{}]{}{}",
+        record.change,
+        record.kind,
+        record
+            .from
+            .as_ref()
+            .map(|from| format!("{} -> ", from.escape_ascii()))
+            .unwrap_or_default(),
+        record.path.escape_ascii(),
+        attributes.join(" "),
+        if record.content_changed {
+            " content"
+        } else {
+            ""
+        },
+        if record.replaced { " replaced" } else { "" },
+    )
+}
