@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::num::usize_of;
 
-/// A power of two.
+/// Most shards; a power of two.
 const SHARDS: usize = 16;
+/// Entries of the usual size that a shard holds at least.
+const ENTRIES: usize = 4;
 
 /// Keyed by position in the image. Second chance: what was used since the hand last passed stays.
 pub(crate) struct Cache<V: ?Sized> {
@@ -28,8 +30,8 @@ struct Entry<V: ?Sized> {
 }
 
 impl<V: ?Sized> Cache<V> {
-    /// Keeps up to `bytes`.
-    pub(crate) fn new(bytes: usize) -> Self {
+    /// Keeps up to `bytes`, in entries of mostly `entry` bytes.
+    pub(crate) fn new(bytes: usize, entry: usize) -> Self {
         let shard = || {
             Mutex::new(Shard {
                 entries: HashMap::new(),
@@ -37,16 +39,21 @@ impl<V: ?Sized> Cache<V> {
                 bytes: 0,
             })
         };
+        let mut count = SHARDS;
+        let least = entry.saturating_mul(ENTRIES);
+        while count > 1 && bytes.checked_div(count).unwrap_or(0) < least {
+            count >>= 1;
+        }
         Self {
-            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
-            budget: bytes.checked_div(SHARDS).unwrap_or(0),
+            shards: std::iter::repeat_with(shard).take(count).collect(),
+            budget: bytes.checked_div(count).unwrap_or(0),
         }
     }
 
     fn shard(&self, key: u64) -> Option<MutexGuard<'_, Shard<V>>> {
         // Neighbours go to different shards, also where keys are multiples of a block size.
         let mixed = key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        let at = usize_of(mixed) & SHARDS.saturating_sub(1);
+        let at = usize_of(mixed) & self.shards.len().saturating_sub(1);
         let shard = self.shards.get(at)?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -108,7 +115,7 @@ mod tests {
 
     #[test]
     fn stays_within_its_budget_and_keeps_what_is_used() {
-        let cache: Cache<[u8]> = Cache::new(SHARDS * 1000);
+        let cache: Cache<[u8]> = Cache::new(SHARDS * 1000, 100);
         let block: Arc<[u8]> = Arc::from(vec![0; 100]);
         cache.insert(7, Arc::clone(&block), 100);
         for key in 100..2000 {
@@ -121,5 +128,7 @@ mod tests {
         assert!(cache.shards.iter().all(|s| bytes(s) == counted(s)));
         cache.insert(9, Arc::from(vec![0; 5000]), 5000);
         assert!(cache.get(9).is_none());
+        let few: Cache<[u8]> = Cache::new(SHARDS * 1000, 1000);
+        assert_eq!(few.shards.len(), 4);
     }
 }

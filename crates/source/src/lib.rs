@@ -21,6 +21,7 @@
 
 mod cache;
 mod chain;
+mod extents;
 mod file;
 mod foreign;
 mod gate;
@@ -30,9 +31,12 @@ pub mod meta;
 mod num;
 mod overlay;
 mod qcow2;
+mod two_images;
 
+pub use extents::{ExtentList, ListFormat};
 pub use file::RawFile;
 pub use gate::DefaultGate;
 pub use image::{Format, detect, open_image};
 pub use overlay::{HexzOverlay, OverlayReader};
 pub use qcow2::{Qcow2, Qcow2Overlay};
+pub use two_images::TwoImages;

@@ -2,6 +2,7 @@
 //! two-level index; blocks that a parent archive holds are left out. `docs/formats/hxz.md` has
 //! the layouts.
 
+mod compare;
 mod decode;
 mod header;
 mod index;
@@ -24,6 +25,7 @@ use decode::Decoder;
 use index::{Block, Kind, Page, PageEntry};
 use parents::{Family, HashIndex};
 
+pub(crate) use compare::candidates;
 pub use header::{Compression, MAGIC};
 
 /// An open archive: reads as the disk it holds.

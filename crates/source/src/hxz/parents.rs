@@ -14,6 +14,9 @@ use crate::chain::canonical;
 use crate::file::RawFile;
 use crate::num::usize_of;
 
+/// Bytes of a block or index page as hexz mostly writes them.
+const TYPICAL: usize = 256 << 10;
+
 /// What is known of an archive and its ancestors while they are opened.
 pub(super) struct Family<'a> {
     limits: &'a Limits,
@@ -43,8 +46,11 @@ impl<'a> Family<'a> {
             path: Vec::new(),
             opened: Vec::new(),
             count: 0,
-            blocks: Arc::new(Cache::new(limits.cache_bytes.saturating_sub(pages))),
-            pages: Arc::new(Cache::new(pages)),
+            blocks: Arc::new(Cache::new(
+                limits.cache_bytes.saturating_sub(pages),
+                TYPICAL,
+            )),
+            pages: Arc::new(Cache::new(pages, TYPICAL)),
         }
     }
 

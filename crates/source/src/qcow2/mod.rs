@@ -104,6 +104,7 @@ impl Qcow2 {
         chain.leave();
         // The whole chain shares the budget, which its top image is to have most of.
         let budget = chain.cache_bytes() >> 1;
+        let cluster = usize_of(header.cluster_size());
         Ok(Self {
             file,
             name,
@@ -111,8 +112,8 @@ impl Qcow2 {
             tables,
             data,
             backing,
-            l2_cache: Cache::new(budget >> 1),
-            clusters: Cache::new(budget >> 1),
+            l2_cache: Cache::new(budget >> 1, cluster),
+            clusters: Cache::new(budget >> 1, cluster),
         })
     }
 

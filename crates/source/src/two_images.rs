@@ -1,0 +1,358 @@
+//! Two images of one disk, compared: what both are known to share is not read.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hexz_resolve::{
+    ByteRange, ChangeSet, ChangeSource, Diagnostic, Diagnostics, Limits, Loaded, OpenGate,
+    Precision, Progress, RangeSet, ReadAt, ReadError, Result, Silent,
+};
+use rayon::prelude::*;
+
+use crate::chain::Chain;
+use crate::hxz;
+use crate::image::{Image, Opened};
+use crate::num::{u64_of, usize_of};
+
+/// Bytes of one block of the comparison.
+const BLOCK: u64 = 4096;
+/// Bytes that are read from each at a time: what two threads hold of them stays in the cache.
+const PIECE: u64 = 1 << 20;
+/// Pieces whose results are held before they are put together.
+const BATCH: usize = 256;
+
+/// Two images, before and after. Runs on the threads of the pool it is loaded in.
+pub struct TwoImages {
+    /// The disk before.
+    pub a: PathBuf,
+    /// The disk after.
+    pub b: PathBuf,
+    /// Told of the bytes compared.
+    pub progress: Arc<dyn Progress>,
+}
+
+impl TwoImages {
+    /// Compares `a` and `b` in silence.
+    #[must_use]
+    pub fn new(a: impl Into<PathBuf>, b: impl Into<PathBuf>) -> Self {
+        Self {
+            a: a.into(),
+            b: b.into(),
+            progress: Arc::new(Silent),
+        }
+    }
+}
+
+impl fmt::Debug for TwoImages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TwoImages")
+            .field("a", &self.a)
+            .field("b", &self.b)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ChangeSource for TwoImages {
+    fn load(&self, limits: &Limits, gate: &dyn OpenGate) -> Result<Loaded> {
+        let found = Diagnostics::new();
+        let a = Opened::open(&self.a, &mut Chain::new(limits, gate, &found))?;
+        let b = Opened::open(&self.b, &mut Chain::new(limits, gate, &found))?;
+        let candidates = candidates(&a, &b)?.aligned_out(BLOCK);
+        self.progress
+            .stage("comparing images", Some(candidates.len()));
+        let compared = compare(&a, &b, &candidates, &*self.progress);
+        for (offset, error) in &compared.unreadable {
+            found.push(
+                Diagnostic::error(
+                    "image-unreadable",
+                    format!("a block can't be read, and counts as changed: {error}"),
+                )
+                .at(*offset),
+            );
+        }
+        let exact = compared.unreadable.is_empty();
+        Ok(Loaded {
+            changes: ChangeSet {
+                ranges: compared.changed,
+                block_size: u32::try_from(BLOCK).unwrap_or(u32::MAX),
+                precision: if exact {
+                    Precision::Exact
+                } else {
+                    Precision::Over
+                },
+                diagnostics: found.take(),
+            },
+            base: Some(a.reader()),
+            merged: Some(b.reader()),
+            overlay_name: Some(self.b.display().to_string()),
+            base_name: Some(self.a.display().to_string()),
+        })
+    }
+}
+
+/// Where the two may differ, from what their formats tell without reading the data.
+fn candidates(a: &Opened, b: &Opened) -> Result<RangeSet> {
+    if a.real == b.real {
+        return Ok(RangeSet::new());
+    }
+    if let (Image::Hxz(a), Image::Hxz(b)) = (&a.image, &b.image) {
+        return hxz::candidates(a, b);
+    }
+    if let Some(shared) = shared_layer(a, b) {
+        return above(&shared);
+    }
+    let whole = ByteRange::new(0, a.len().max(b.len()));
+    Ok(a.data_in(whole).union(&b.data_in(whole)))
+}
+
+/// An image and what it stands on, the top first.
+fn layers(image: &Opened) -> Vec<&Opened> {
+    let mut all = vec![image];
+    while let Some(Image::Qcow2(top)) = all.last().map(|image| &image.image) {
+        match top.backing() {
+            Some(backing) => all.push(backing),
+            None => break,
+        }
+    }
+    all
+}
+
+/// The layers of two chains that lie above the first one that both have, and that one.
+struct Shared<'a> {
+    above: Vec<&'a Opened>,
+    layer: &'a Opened,
+}
+
+fn shared_layer<'a>(a: &'a Opened, b: &'a Opened) -> Option<Shared<'a>> {
+    let (left, right) = (layers(a), layers(b));
+    let (at, layer) = left
+        .iter()
+        .enumerate()
+        .find(|(_, layer)| right.iter().any(|other| other.real == layer.real))?;
+    let other = right.iter().take_while(|other| other.real != layer.real);
+    let above = left.iter().take(at).chain(other).copied().collect();
+    Some(Shared { above, layer })
+}
+
+/// What the layers above a shared one hold themselves.
+fn above(shared: &Shared<'_>) -> Result<RangeSet> {
+    let mut all = RangeSet::new();
+    let lengths = || {
+        let above = shared.above.iter().map(|layer| layer.len());
+        above.chain([shared.layer.len()])
+    };
+    for layer in &shared.above {
+        if let Image::Qcow2(layer) = &layer.image {
+            let whole = ByteRange::new(0, layer.len());
+            all = all.union(&layer.allocated(whole)?);
+        }
+    }
+    // A layer hides what is behind its end, whatever stands above it.
+    let shortest = lengths().min().unwrap_or(0);
+    let longest = lengths().max().unwrap_or(0);
+    Ok(all.union(&ByteRange::new(shortest, longest).into()))
+}
+
+struct Compared {
+    changed: RangeSet,
+    /// Blocks that could not be read, and why.
+    unreadable: Vec<(u64, ReadError)>,
+}
+
+fn compare(
+    a: &dyn ReadAt,
+    b: &dyn ReadAt,
+    candidates: &RangeSet,
+    progress: &dyn Progress,
+) -> Compared {
+    let common = a.len().min(b.len());
+    let whole = ByteRange::new(0, a.len().max(b.len()));
+    let mut out = Compared {
+        changed: RangeSet::new(),
+        unreadable: Vec::new(),
+    };
+    let mut pieces = candidates
+        .iter()
+        .filter_map(|range| range.intersection(&whole))
+        .flat_map(pieces);
+    loop {
+        let batch: Vec<ByteRange> = pieces.by_ref().take(BATCH).collect();
+        if batch.is_empty() {
+            break;
+        }
+        let buffers = || (Vec::new(), Vec::new());
+        let compared: Vec<_> = batch
+            .par_iter()
+            .map_init(buffers, |(x, y), piece| {
+                progress.advance(piece.len());
+                compare_piece(a, b, *piece, common, x, y)
+            })
+            .collect();
+        for (changed, unreadable) in compared {
+            for range in changed {
+                out.changed.insert(range);
+            }
+            out.unreadable.extend(unreadable);
+        }
+    }
+    out
+}
+
+/// `range` in pieces that end at multiples of [`PIECE`].
+fn pieces(range: ByteRange) -> impl Iterator<Item = ByteRange> {
+    let mut at = range.start();
+    std::iter::from_fn(move || {
+        let end = at.saturating_add(1).checked_next_multiple_of(PIECE);
+        let piece = ByteRange::new(at, end.unwrap_or(u64::MAX).min(range.end()));
+        at = piece.end();
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+type Found = (Vec<ByteRange>, Vec<(u64, ReadError)>);
+
+/// The blocks of `piece` that differ; those behind `common`, which only one image has, all do.
+fn compare_piece(
+    a: &dyn ReadAt,
+    b: &dyn ReadAt,
+    piece: ByteRange,
+    common: u64,
+    x: &mut Vec<u8>,
+    y: &mut Vec<u8>,
+) -> Found {
+    let both = ByteRange::new(piece.start(), piece.end().min(common));
+    let tail = ByteRange::new(piece.start().max(common), piece.end());
+    let (mut changed, mut unreadable) = (Vec::new(), Vec::new());
+    let length = usize_of(both.len());
+    x.resize(length, 0);
+    y.resize(length, 0);
+    let start = both.start();
+    let read = a
+        .read_exact_at(start, x)
+        .and_then(|()| b.read_exact_at(start, y));
+    let blocks = |x: &[u8], y: &[u8], out: &mut Vec<ByteRange>| {
+        if x == y {
+            return;
+        }
+        let mut at = start;
+        let size = usize_of(BLOCK);
+        for (x, y) in x.chunks(size).zip(y.chunks(size)) {
+            let end = at.saturating_add(u64_of(x.len()));
+            if x != y {
+                out.push(ByteRange::new(at, end));
+            }
+            at = end;
+        }
+    };
+    match read {
+        Ok(()) => blocks(x, y, &mut changed),
+        // Once more by block: one bad block must not blur its neighbours.
+        Err(_) => {
+            let mut at = start;
+            while at < both.end() {
+                let end = at.saturating_add(BLOCK).min(both.end());
+                let size = usize_of(end.saturating_sub(at));
+                x.resize(size, 0);
+                y.resize(size, 0);
+                let read = a.read_exact_at(at, x).and_then(|()| b.read_exact_at(at, y));
+                match read {
+                    Ok(()) if x == y => {}
+                    Ok(()) => changed.push(ByteRange::new(at, end)),
+                    Err(error) => {
+                        changed.push(ByteRange::new(at, end));
+                        unreadable.push((at, error));
+                    }
+                }
+                at = end;
+            }
+        }
+    }
+    if !tail.is_empty() {
+        changed.push(tail);
+    }
+    (changed, unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DefaultGate;
+
+    struct Bad(Vec<u8>, u64);
+
+    impl ReadAt for Bad {
+        fn len(&self) -> u64 {
+            ReadAt::len(&self.0)
+        }
+
+        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+            if offset <= self.1 && self.1 < offset + buf.len() as u64 {
+                let reason = "bad sector".into();
+                return Err(ReadError::Damaged { offset, reason });
+            }
+            self.0.read_exact_at(offset, buf)
+        }
+    }
+
+    #[test]
+    fn changed_blocks_are_found_wherever_they_lie() {
+        let a = vec![5u8; (3 << 20) + 100];
+        let mut b = a.clone();
+        let flips = [0, 4095, 4096, (1 << 20) - 1, 1 << 20, (3 << 20) + 99];
+        for at in flips {
+            b[at] ^= 1;
+        }
+        let all: RangeSet = ByteRange::new(0, 4 << 20).into();
+        let got = compare(&a, &b, &all, &Silent);
+        let expected: RangeSet = flips
+            .iter()
+            .map(|at| ByteRange::new(*at as u64, *at as u64 + 1))
+            .collect();
+        let expected = expected.aligned_out(BLOCK);
+        assert_eq!(
+            got.changed,
+            expected.clipped(ByteRange::new(0, a.len() as u64))
+        );
+        assert!(got.unreadable.is_empty());
+    }
+
+    #[test]
+    fn a_bad_block_counts_as_changed_and_the_rest_goes_on() {
+        let a = vec![5u8; 2 << 20];
+        let mut b = a.clone();
+        b[9 * 4096] ^= 1;
+        let all: RangeSet = ByteRange::new(0, 2 << 20).into();
+        let got = compare(&Bad(a, 5 * 4096 + 7), &b, &all, &Silent);
+        let block = |n: u64| ByteRange::new(n * 4096, (n + 1) * 4096);
+        assert_eq!(got.changed.as_slice(), [block(5), block(9)]);
+        assert_eq!(got.unreadable.len(), 1);
+        assert_eq!(got.unreadable[0].0, 5 * 4096);
+    }
+
+    #[test]
+    fn sparse_images_of_different_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["a", "b"].map(|name| dir.path().join(name));
+        for (path, length) in paths.iter().zip([1u64 << 40, (1 << 40) + (64 << 20)]) {
+            use std::os::unix::fs::FileExt;
+            let file = std::fs::File::create(path).unwrap();
+            file.set_len(length).unwrap();
+            file.write_all_at(&[1; 8192], 1 << 30).unwrap();
+            file.write_all_at(&length.to_le_bytes(), 1 << 33).unwrap();
+            if length > 1 << 40 {
+                file.write_all_at(&[1; 4096], length - 4096).unwrap();
+            }
+        }
+        let loaded = TwoImages::new(&paths[0], &paths[1])
+            .load(&Limits::default(), &DefaultGate::new())
+            .unwrap();
+        assert_eq!(loaded.changes.precision, Precision::Exact);
+        let end = (1 << 40) + (64 << 20);
+        let expected = [
+            ByteRange::new(1 << 33, (1 << 33) + 4096),
+            ByteRange::new(end - 4096, end),
+        ];
+        assert_eq!(loaded.changes.ranges.as_slice(), expected);
+    }
+}
