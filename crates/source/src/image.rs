@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use hexz_ondisk::read;
 use hexz_resolve::{
-    ByteRange, Diagnostics, Error, Limits, OpenGate, RangeSet, ReadAt, ReadError, Result,
+    ByteRange, Diagnostic, Diagnostics, Error, Limits, OpenGate, RangeSet, ReadAt, ReadError,
+    Result,
 };
 
 use crate::chain::{Chain, canonical};
@@ -122,7 +123,19 @@ impl Opened {
         chain: &mut Chain<'_>,
     ) -> Result<Self> {
         let image = match format {
-            Format::Raw => Image::Other(Arc::new(file)),
+            Format::Raw => {
+                if let Some(kind) = unread_container(&file)? {
+                    chain.diagnostics.push(Diagnostic::warning(
+                        "image-container",
+                        format!(
+                            "{} begins like {kind}, which can't be read: taken as raw; convert \
+                             it with qemu-img",
+                            path.display()
+                        ),
+                    ));
+                }
+                Image::Other(Arc::new(file))
+            }
             Format::Hxz => {
                 let (limits, gate) = (chain.limits, chain.gate);
                 let archive = hxz::Archive::open(file, path, limits, gate, chain.diagnostics)?;
@@ -183,6 +196,21 @@ impl fmt::Debug for Opened {
     }
 }
 
+/// What an image that we take as raw begins like, where that is some container.
+fn unread_container(file: &RawFile) -> Result<Option<&'static str>> {
+    let start = read(file, "image", 0, usize_of(file.len().min(128)))?;
+    let kinds: [(usize, &[u8], &str); 5] = [
+        (0, b"conectix", "a dynamic VHD"),
+        (64, &[0x7F, 0x10, 0xDA, 0xBE], "a VDI"),
+        (0, b"QED\0", "a QED image"),
+        (0, b"EVF\x09\x0D\x0A\xFF\0", "an EWF (E01) image"),
+        (0, b"WithoutFreeSpace", "a Parallels image"),
+    ];
+    let begins = |at: usize, magic: &[u8]| start.get(at..).is_some_and(|s| s.starts_with(magic));
+    let found = kinds.iter().find(|(at, magic, _)| begins(*at, magic));
+    Ok(found.map(|(.., kind)| *kind))
+}
+
 /// The error for a format that this build can't read.
 #[cfg_attr(all(feature = "vmdk", feature = "vhdx"), allow(dead_code))]
 pub(crate) fn not_built(format: Format, path: &Path) -> Error {
@@ -193,4 +221,28 @@ pub(crate) fn not_built(format: Format, path: &Path) -> Error {
             path.display()
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DefaultGate;
+
+    #[test]
+    fn a_container_that_is_not_read_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk");
+        for (bytes, codes) in [
+            (b"conectix and more".to_vec(), 1),
+            ([vec![0; 64], vec![0x7F, 0x10, 0xDA, 0xBE]].concat(), 1),
+            (vec![0; 4096], 0),
+            (vec![], 0),
+        ] {
+            std::fs::write(&path, &bytes).unwrap();
+            let found = Diagnostics::new();
+            let image = open_image(&path, &Limits::default(), &DefaultGate::new(), &found);
+            assert_eq!(ReadAt::len(&*image.unwrap()), ReadAt::len(&bytes));
+            assert_eq!(found.take().len(), codes);
+        }
+    }
 }

@@ -107,6 +107,31 @@ fn archives_that_were_cut_short_are_refused() {
 }
 
 #[test]
+fn one_page_for_the_whole_of_a_huge_disk_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = std::fs::read(fixtures().join("archives/layout-a-0.4.0-lz4.hxz")).unwrap();
+    let index = sound.len() - 60;
+    let entry = sound[index + 8..index + 36].to_vec();
+    let mut bytes = sound[..index].to_vec();
+    let count = 1000u64;
+    bytes.extend(count.to_le_bytes());
+    for n in 0..count {
+        bytes.extend(&entry[..12]);
+        bytes.extend((n * 640).to_le_bytes());
+        bytes.extend((n * (40 << 20)).to_le_bytes());
+    }
+    bytes.extend(0u64.to_le_bytes());
+    bytes.extend((count * (40 << 20)).to_le_bytes());
+    bytes.extend(0u64.to_le_bytes());
+    let path = dir.path().join("x.hxz");
+    std::fs::write(&path, bytes).unwrap();
+    let gate = DefaultGate::new();
+    let error = open_image(&path, &Limits::default(), &gate, &Diagnostics::new());
+    let text = error.err().unwrap().chain();
+    assert!(text.contains("pages that fit"), "{text}");
+}
+
+#[test]
 fn a_flipped_data_byte_is_said_with_the_place_and_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("damaged.hxz");

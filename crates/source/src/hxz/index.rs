@@ -59,6 +59,12 @@ pub(super) fn read_master(
     if !starts_at_zero || rising.clone().any(|(a, b)| a.start >= b.start) {
         return Err(fields.corrupt(0).expected("pages in rising order from 0"));
     }
+    // Pages do not overlap: more of them than fit are one and the same, and would be walked over
+    // and over.
+    let lengths = pages.iter().map(|page| u64::from(page.length));
+    if lengths.fold(0, u64::saturating_add) > file.len() {
+        return Err(fields.corrupt(0).expected("pages that fit into the file"));
+    }
     if let Some(last) = pages.last().filter(|last| last.start >= size.max(1)) {
         let error = fields.corrupt(at).expected("pages within the disk");
         return Err(error.found(format_args!("one at {}", last.start)));

@@ -61,8 +61,18 @@ impl Tables {
         header.check_l1(l1, file.len())?;
         let length = usize_of(u64::from(l1.entries)).saturating_mul(8);
         let bytes = read(file, "qcow2 L1 table", l1.offset, length)?;
+        let l1_words = words(&bytes);
+        // Each table takes up a cluster of its own: more of them than fit are one and the same,
+        // and would be walked over and over.
+        let tables = u64_of(l1_words.iter().filter(|entry| *entry & OFFSET != 0).count());
+        let room = file.len().div_ceil(header.cluster_size().max(1));
+        if tables > room {
+            let error = Error::corrupt("qcow2 L1 table").at(l1.offset);
+            let expected = format!("at most {room} tables in the file");
+            return Err(error.expected(expected).found(tables));
+        }
         Ok(Self {
-            l1: words(&bytes),
+            l1: l1_words,
             disk_size: l1.disk_size,
             cluster_bits: header.cluster_bits,
             extended: header.extended_l2,

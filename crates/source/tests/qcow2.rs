@@ -1,0 +1,389 @@
+//! qcow2 images written by qemu-img, against what qemu-img reads from them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use hexz_resolve::{
+    ByteRange, ChangeSource, Diagnostics, ErrorKind, Limits, RangeSet, ReadAt, Result, read_vec,
+};
+use hexz_source::{DefaultGate, ExtentList, Qcow2Overlay, TwoImages, open_image};
+use hexz_testkit::Fixture;
+use sha2::{Digest, Sha256};
+
+/// All images of the fixture, in a folder of their own.
+struct Images(tempfile::TempDir);
+
+impl Images {
+    fn unpacked() -> Self {
+        let fixture = Fixture::load("qcow2-images");
+        let dir = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(fixture.path("")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if let Some(image) = name.strip_suffix(".zst") {
+                std::fs::write(dir.path().join(image), fixture.bytes(image)).unwrap();
+            } else if name.ends_with(".json") {
+                std::fs::copy(fixture.path(&name), dir.path().join(name)).unwrap();
+            }
+        }
+        Self(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn overlay(&self, name: &str) -> Qcow2Overlay {
+        Qcow2Overlay {
+            path: self.path(name),
+            base: None,
+            snapshot: None,
+        }
+    }
+
+    /// Writes `bytes` at `at` of a copy of the image `name`, and opens it.
+    fn patched(&self, name: &str, at: usize, bytes: &[u8], found: &Diagnostics) -> Result<()> {
+        let mut image = std::fs::read(self.path(name)).unwrap();
+        image[at..at + bytes.len()].copy_from_slice(bytes);
+        let path = self.path("patched.qcow2");
+        std::fs::write(&path, image).unwrap();
+        open_image(&path, &Limits::default(), &DefaultGate::new(), found).map(|_| ())
+    }
+}
+
+fn truth() -> BTreeMap<String, String> {
+    let text = String::from_utf8(Fixture::load("qcow2-images").bytes("SHA256")).unwrap();
+    let pairs = text.lines().filter_map(|line| line.split_once("  "));
+    pairs.map(|(sum, name)| (name.into(), sum.into())).collect()
+}
+
+fn sha256(image: &dyn ReadAt) -> String {
+    let mut hasher = Sha256::new();
+    // Pieces that end inside clusters of any size.
+    let (mut at, step) = (0, 100_000);
+    while at < image.len() {
+        let length = step.min(image.len() - at);
+        hasher.update(read_vec(image, at, length as usize).unwrap());
+        at += length;
+    }
+    hasher
+        .finalize()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
+}
+
+const LIMITS: fn() -> Limits = Limits::default;
+
+#[test]
+fn every_image_reads_as_qemu_reads_it() {
+    let images = Images::unpacked();
+    let truth = truth();
+    let names: Vec<&String> = truth.keys().filter(|name| !name.contains('@')).collect();
+    assert!(names.len() >= 10);
+    for name in names {
+        let found = Diagnostics::new();
+        let gate = DefaultGate::new();
+        let image = open_image(&images.path(name), &LIMITS(), &gate, &found).unwrap();
+        assert_eq!(sha256(&*image), truth[name], "{name}");
+        assert_eq!(found.take(), [], "{name}");
+        let all = ByteRange::new(0, image.len());
+        let data = image.data_in(all);
+        for hole in &RangeSet::from(all).difference(&data) {
+            let bytes = read_vec(&*image, hole.start(), hole.len() as usize).unwrap();
+            assert!(bytes.iter().all(|b| *b == 0), "{name} {hole:?}");
+        }
+        assert!(data.len() < image.len(), "{name} has holes");
+    }
+}
+
+#[test]
+fn changes_are_what_qemu_img_map_says_of_the_top_image() {
+    let images = Images::unpacked();
+    for name in truth().keys().filter(|name| !name.contains('@')) {
+        let loaded = images.overlay(name).load(&LIMITS(), &DefaultGate::new());
+        let changes = loaded.unwrap().changes;
+        let map = ExtentList {
+            file: images.path(&name.replace(".qcow2", ".map.json")),
+            format: None,
+            unit: 4096,
+            base: None,
+            merged: None,
+        };
+        let map = map.load(&LIMITS(), &DefaultGate::new()).unwrap().changes;
+        assert_eq!(changes.ranges, map.ranges, "{name}");
+        assert!(!changes.ranges.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn the_base_is_the_backing_chain_or_what_the_user_gives() {
+    let images = Images::unpacked();
+    let load = |o: Qcow2Overlay| o.load(&LIMITS(), &DefaultGate::new()).unwrap();
+    let top = load(images.overlay("top.qcow2"));
+    assert_eq!(top.changes.block_size, 65536);
+    assert_eq!(sha256(&*top.base.unwrap()), truth()["middle.qcow2"]);
+    assert_eq!(sha256(&*top.merged.unwrap()), truth()["top.qcow2"]);
+    assert!(load(images.overlay("v2.qcow2")).base.is_none());
+    assert_eq!(
+        load(images.overlay("subclusters.qcow2")).changes.block_size,
+        2048
+    );
+
+    let given = Qcow2Overlay {
+        base: Some(images.path("deflate.qcow2")),
+        ..images.overlay("top.qcow2")
+    };
+    let given = load(given);
+    assert_eq!(sha256(&*given.base.unwrap()), truth()["deflate.qcow2"]);
+    let merged = given.merged.unwrap();
+    // At 0 the middle image was written, which is no longer in the chain.
+    let text = read_vec(&*merged, 0, 4).unwrap();
+    assert_eq!(text, b"1\n2\n");
+    assert_eq!(read_vec(&*merged, 300 << 10, 1).unwrap(), [5]);
+}
+
+#[test]
+fn an_internal_snapshot_is_the_disk_before() {
+    let images = Images::unpacked();
+    let against = |name: &str| {
+        let overlay = Qcow2Overlay {
+            snapshot: Some(name.into()),
+            ..images.overlay("snapshots.qcow2")
+        };
+        overlay.load(&LIMITS(), &DefaultGate::new())
+    };
+    let clusters = |numbers: &[u64]| -> RangeSet {
+        let each = numbers
+            .iter()
+            .map(|n| ByteRange::new(n << 16, (n + 1) << 16));
+        each.collect()
+    };
+    // The clusters that make.sh wrote or discarded since: 64 KiB each.
+    for (name, changed) in [("first", &[1, 3, 16, 17, 32][..]), ("second", &[3])] {
+        let loaded = against(name).unwrap();
+        assert_eq!(loaded.changes.ranges, clusters(changed), "{name}");
+        let sum = &truth()[&format!("snapshots.qcow2@{name}")];
+        assert_eq!(sha256(&*loaded.base.unwrap()), *sum, "{name}");
+        assert_eq!(sha256(&*loaded.merged.unwrap()), truth()["snapshots.qcow2"]);
+    }
+    let by_id = against("2").unwrap();
+    assert_eq!(by_id.changes.ranges, clusters(&[3]));
+    let error = against("third").err().unwrap();
+    assert!(error.chain().contains("it has first, second"), "{error:?}");
+}
+
+#[test]
+fn two_images_of_one_chain_are_compared_by_allocation() {
+    let images = Images::unpacked();
+    let ranges = |a: &str, b: &str| {
+        let two = TwoImages::new(images.path(a), images.path(b));
+        two.load(&LIMITS(), &DefaultGate::new())
+            .unwrap()
+            .changes
+            .ranges
+    };
+    let raw = |name: &str| {
+        let gate = DefaultGate::new();
+        let image = open_image(&images.path(name), &LIMITS(), &gate, &Diagnostics::new()).unwrap();
+        let path = images.path(&format!("{name}.raw"));
+        std::fs::write(path, read_vec(&*image, 0, image.len() as usize).unwrap()).unwrap();
+        format!("{name}.raw")
+    };
+    for (a, b) in [
+        ("middle.qcow2", "top.qcow2"),
+        ("deflate.qcow2", "top.qcow2"),
+        ("top.qcow2", "deflate.qcow2"),
+        ("disk.raw", "subclusters.qcow2"),
+        ("deflate.qcow2", "zstd.qcow2"),
+        ("v2.qcow2", "apart.qcow2"),
+    ] {
+        let by_format = ranges(a, b);
+        let (x, y) = (raw(a), raw(b));
+        let blocks = |name: &str| std::fs::read(images.path(name)).unwrap();
+        let (x, y) = (blocks(&x), blocks(&y));
+        // The truth: the two disks, block by block; what only one has is changed where it has
+        // data.
+        let common = x.len().min(y.len());
+        let differ = (0..common).step_by(4096).filter(|at| {
+            let end = (at + 4096).min(common);
+            x[*at..end] != y[*at..end]
+        });
+        let truth: RangeSet = differ
+            .map(|at| ByteRange::new(at as u64, (at + 4096).min(common) as u64))
+            .collect();
+        let inside = by_format.clipped(ByteRange::new(0, common as u64));
+        assert_eq!(inside, truth, "{a} {b}");
+    }
+    assert!(ranges("deflate.qcow2", "zstd.qcow2").is_empty());
+}
+
+#[test]
+fn what_an_image_names_stays_behind_the_gate() {
+    let images = Images::unpacked();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let moved = elsewhere.path().join("top.qcow2");
+    std::fs::copy(images.path("top.qcow2"), &moved).unwrap();
+    let open = |gate: &DefaultGate| open_image(&moved, &LIMITS(), gate, &Diagnostics::new());
+    let error = open(&DefaultGate::new()).err().unwrap();
+    assert!(error.chain().contains("middle.qcow2"), "{error:?}");
+    let image = open(&DefaultGate::new().allow_folder(images.0.path())).unwrap();
+    assert_eq!(sha256(&*image), truth()["top.qcow2"]);
+
+    // A link beside the image that leads away.
+    std::os::unix::fs::symlink("/etc/passwd", elsewhere.path().join("middle.qcow2")).unwrap();
+    let error = open(&DefaultGate::new()).err().unwrap();
+    assert!(error.chain().contains("not allowed"), "{error:?}");
+}
+
+#[test]
+fn a_chain_that_stands_on_itself_is_refused() {
+    let images = Images::unpacked();
+    std::fs::copy(images.path("top.qcow2"), images.path("middle.qcow2")).unwrap();
+    let gate = DefaultGate::new();
+    let open = |limits| {
+        open_image(
+            &images.path("top.qcow2"),
+            limits,
+            &gate,
+            &Diagnostics::new(),
+        )
+    };
+    let error = open(&LIMITS()).err().unwrap();
+    assert!(error.chain().contains("stands on itself"), "{error:?}");
+
+    let images = Images::unpacked();
+    let limits = Limits {
+        parents: 1,
+        ..LIMITS()
+    };
+    let path = images.path("top.qcow2");
+    let error = open_image(&path, &limits, &gate, &Diagnostics::new()).err();
+    assert_eq!(error.unwrap().kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn header_fields_that_are_odd_are_said_or_refused() {
+    let images = Images::unpacked();
+    let found = Diagnostics::new();
+    let refused = |at, bytes: &[u8], kind, says: &str| {
+        let error = images.patched("clusters-512.qcow2", at, bytes, &Diagnostics::new());
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error:?}");
+        assert!(error.chain().contains(says), "{error:?}");
+    };
+    // Offsets from the specification.
+    refused(4, &[0, 0, 0, 4], ErrorKind::Unsupported, "version 4");
+    refused(32, &[0, 0, 0, 1], ErrorKind::Unsupported, "encrypted (AES)");
+    refused(
+        32,
+        &[0, 0, 0, 2],
+        ErrorKind::Unsupported,
+        "encrypted (LUKS)",
+    );
+    refused(72, &[0x80], ErrorKind::Unsupported, "feature bit 63");
+    refused(20, &[0, 0, 0, 8], ErrorKind::Corrupt, "9 to 21");
+    refused(20, &[0, 0, 0, 22], ErrorKind::Corrupt, "9 to 21");
+    refused(24, &[0x7F], ErrorKind::Corrupt, "entries");
+    refused(36, &[0xFF], ErrorKind::Limit, "at most");
+    refused(40, &[0x7F], ErrorKind::Corrupt, "within the file");
+    refused(100, &[0, 0, 0, 5], ErrorKind::Corrupt, "104 or more");
+    refused(104, &[7], ErrorKind::Unsupported, "compression type 7");
+
+    images
+        .patched("clusters-512.qcow2", 79, &[3], &found)
+        .unwrap();
+    let codes: Vec<_> = found.take().into_iter().map(|d| d.code).collect();
+    assert_eq!(codes, ["qcow2-dirty", "qcow2-corrupt"]);
+}
+
+#[test]
+fn one_table_for_the_whole_of_a_huge_disk_is_refused() {
+    let images = Images::unpacked();
+    let mut image = std::fs::read(images.path("v2.qcow2")).unwrap();
+    let be64 = |image: &[u8], at: usize| u64::from_be_bytes(image[at..at + 8].try_into().unwrap());
+    let table = be64(&image, be64(&image, 40) as usize);
+    // A million entries at the end of the file, all of one table: 512 TiB of disk.
+    let end = image.len();
+    image.extend(table.to_be_bytes().repeat(1 << 20));
+    image[24..32].copy_from_slice(&(512u64 << 40).to_be_bytes());
+    image[36..40].copy_from_slice(&(1u32 << 20).to_be_bytes());
+    image[40..48].copy_from_slice(&(end as u64).to_be_bytes());
+    let path = images.path("huge.qcow2");
+    std::fs::write(&path, image).unwrap();
+    let error = open_image(&path, &LIMITS(), &DefaultGate::new(), &Diagnostics::new());
+    let error = error.err().unwrap();
+    assert!(error.chain().contains("tables in the file"), "{error:?}");
+}
+
+#[test]
+fn flipped_bytes_never_panic() {
+    let images = Images::unpacked();
+    let mut state = 0x5EEDu64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let path = images.path("damaged.qcow2");
+    for name in [
+        "clusters-512.qcow2",
+        "zstd.qcow2",
+        "subclusters.qcow2",
+        "snapshots.qcow2",
+    ] {
+        let sound = std::fs::read(images.path(name)).unwrap();
+        let mut errors = 0;
+        for round in 0..250 {
+            let mut bytes = sound.clone();
+            for _ in 0..=random(4) {
+                let at = match round % 3 {
+                    0 => random(112),
+                    1 => random(bytes.len().min(8192)),
+                    _ => random(bytes.len()),
+                };
+                bytes[at] ^= 1 << random(8);
+            }
+            bytes.truncate(bytes.len() - random(2) * random(bytes.len()));
+            std::fs::write(&path, bytes).unwrap();
+            let overlay = Qcow2Overlay {
+                path: path.clone(),
+                base: None,
+                snapshot: (round % 5 == 0).then(|| "first".into()),
+            };
+            let Ok(loaded) = overlay.load(&LIMITS(), &DefaultGate::new()) else {
+                errors += 1;
+                continue;
+            };
+            let merged = loaded.merged.unwrap();
+            for at in (0..merged.len().min(8 << 20)).step_by(200_000) {
+                let length = 5000.min(merged.len() - at);
+                errors += usize::from(read_vec(&*merged, at, length as usize).is_err());
+            }
+            let _ = merged.data_in(ByteRange::new(0, 8 << 20));
+        }
+        assert!(errors > 30, "{name}: only {errors}: the damage missed");
+    }
+}
+
+#[test]
+fn a_compressed_cluster_that_is_damaged_is_an_error_with_its_place() {
+    let images = Images::unpacked();
+    let path = images.path("deflate.qcow2");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The first cluster of text: from the end of the metadata on, as `qemu-img check` lays it out.
+    let at = bytes.len() - 2000;
+    bytes[at..].fill(0xFF);
+    std::fs::write(&path, bytes).unwrap();
+    let gate = DefaultGate::new();
+    let image = open_image(Path::new(&path), &LIMITS(), &gate, &Diagnostics::new()).unwrap();
+    let errors: Vec<String> = (0..image.len() / 65536)
+        .filter_map(|n| read_vec(&*image, n * 65536, 65536).err())
+        .map(|e| e.to_string())
+        .collect();
+    assert!(!errors.is_empty());
+    assert!(
+        errors.iter().all(|e| e.contains("compressed cluster")),
+        "{errors:?}"
+    );
+}
