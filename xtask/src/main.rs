@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // It is a program for a terminal.
 
 mod ci;
+mod corpus;
 mod fixtures;
 mod oracle;
 mod run;
@@ -16,6 +17,7 @@ const HELP: &str = "\
 cargo xtask TASK
 
   ci                 all that CI checks
+  corpus DIR         hold the map of images that others made against what is known of them
   fixtures [CASE…]   rebuild fixtures from their recipes; --check: only compare
   oracle FILESYSTEM  compare the report with the kernel (needs root)
   tidy               dependency rules, file sizes, names, links, fixtures";
@@ -36,6 +38,7 @@ fn task() -> Result<()> {
     let (task, rest) = args.split_first().context(HELP)?;
     match task.as_str() {
         "ci" => ci::run(&root, rest),
+        "corpus" => corpus::run(&root, rest),
         "fixtures" => fixtures::run(&root, rest),
         "oracle" => oracle::run(&root, rest),
         "tidy" => tidy::run(&root, rest),
