@@ -159,9 +159,13 @@ impl<'a> Scan<'a> {
                 inner: &**reader,
                 dirty: self.shared.map(|s| &s.dirty),
                 touched: AtomicBool::new(false),
+                partial: AtomicBool::new(false),
                 findings: Mutex::default(),
             };
             let result = work(unit, &reader).map(Arc::new);
+            if reader.partial.into_inner() {
+                self.partial.store(true, Ordering::Relaxed);
+            }
             let touched = reader.touched.into_inner();
             let findings = reader
                 .findings
@@ -212,6 +216,7 @@ pub struct UnitReader<'a> {
     inner: &'a dyn ReadAt,
     dirty: Option<&'a RangeSet>,
     touched: AtomicBool,
+    partial: AtomicBool,
     findings: Mutex<Vec<Diagnostic>>,
 }
 
@@ -222,6 +227,21 @@ impl UnitReader<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(diagnostic);
+    }
+
+    /// Notes an error that ended one part of the unit, as [`Scan::tolerate`] does for a whole one:
+    /// what the unit gives is partial, and not shared.
+    ///
+    /// # Errors
+    /// Gives `error` back when it ends the whole scan (a limit, cancellation).
+    pub fn tolerate(&self, error: Error) -> Result<()> {
+        if error.ends_scan() {
+            return Err(error);
+        }
+        self.partial.store(true, Ordering::Relaxed);
+        self.do_not_share();
+        self.diagnose(Diagnostic::from(&error));
+        Ok(())
     }
 
     /// Notes that the result depends on something that may differ between the views, so that it
@@ -371,6 +391,35 @@ mod tests {
         assert_eq!(one, sums(&scan(View::Merged), &merged, &runs));
         assert_eq!(two, sums(&scan(View::Base), &base, &runs));
         assert_ne!(one[5], two[5]);
+    }
+
+    #[test]
+    fn a_unit_that_failed_in_part_gives_the_rest_and_is_not_shared() {
+        let limits = Limits::default();
+        let findings = Diagnostics::new();
+        let shared = Shared::new(RangeSet::new());
+        let disk: Arc<dyn ReadAt> = Arc::new(vec![0; 8]);
+        for _ in 0..2 {
+            let scan = Scan::new(&limits, View::Base, &findings, &Silent).shared(Some(&shared));
+            let mut out = Vec::new();
+            scan.units(
+                "half",
+                &disk,
+                &[7],
+                |unit, reader| {
+                    reader.tolerate(Error::corrupt("half").at(4))?;
+                    Ok(*unit)
+                },
+                |_, value| {
+                    out.push(*value);
+                    Ok(())
+                },
+            )
+            .unwrap();
+            assert_eq!(out, [7]);
+            assert!(scan.is_partial());
+            assert_eq!(findings.take().len(), 1);
+        }
     }
 
     #[test]
