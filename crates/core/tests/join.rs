@@ -275,7 +275,9 @@ fn walk(tree: &Tree) -> BTreeMap<Vec<u8>, Seen> {
             let above = if path == b"/" { &[][..] } else { &path };
             stack.push(([above, b"/", name].concat(), *child));
         }
-        let id = (number, node.generation);
+        // The kernel tells no generation of a symlink or a fifo.
+        let told = matches!(node.kind, FileKind::File | FileKind::Directory);
+        let id = (number, if told { node.generation } else { 0 });
         out.insert(
             path,
             Seen {
@@ -330,7 +332,7 @@ fn plain_comparison(base: &Tree, merged: &Tree) -> Vec<Truth> {
         if let Some(x) = b.get(path) {
             let (differs, names, replaced) = (content(x, y), attrs(x, y), x.id != y.id);
             if x.node.kind != y.node.kind {
-                out.push((path.clone(), ChangeKind::Type, None, true, names, replaced));
+                out.push((path.clone(), ChangeKind::Type, None, true, names, true));
             } else if differs || replaced || !names.is_empty() {
                 let kind = if differs {
                     ChangeKind::Modified

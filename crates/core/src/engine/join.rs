@@ -84,7 +84,9 @@ impl<'a> Join<'a> {
         let Some(then) = self.touched.base.attributes.get(&before) else {
             return Ok(None);
         };
-        let replaced = !self.touched.pair.same_file(then.id, now.id);
+        // A file can't become one of another type.
+        let same = then.kind == now.kind && self.touched.pair.same_file(then, now);
+        let replaced = !same;
         let content_changed = then.kind != now.kind || self.content_differs(then, now)?;
         let attributes = differing_attributes(then, now);
         let kind = if then.kind != now.kind {
@@ -111,7 +113,7 @@ impl<'a> Join<'a> {
     ) -> Result<Option<Joined>> {
         let touched = self.touched;
         let then = touched.base.attributes.get(&key);
-        let then = then.filter(|t| touched.pair.same_file(t.id, now.id) && t.kind == now.kind);
+        let then = then.filter(|t| touched.pair.same_file(t, now) && t.kind == now.kind);
         let left = touched
             .base
             .paths
@@ -275,7 +277,8 @@ fn differing_attributes(then: &Attributes, now: &Attributes) -> Vec<&'static str
         ("mtime", then.mtime != now.mtime),
         ("ctime", then.ctime != now.ctime),
         ("atime", then.atime != now.atime),
-        ("btime", then.btime != now.btime),
+        // That another file was made at another time goes without saying.
+        ("btime", then.id == now.id && then.btime != now.btime),
         // The link count of a directory follows from the directories in it.
         ("nlink", !directories && then.nlink != now.nlink),
         ("rdev", then.rdev != now.rdev),

@@ -7,8 +7,8 @@ use super::layout::OpenVolume;
 use super::names::{Entries, NamedPath, Names, entries};
 use super::run::Run;
 use crate::{
-    Attributes, Bounded, Diagnostic, FileId, FileKey, FileKind, FileSet, Link, RawName, Result,
-    Shared, View,
+    Attributes, Bounded, Diagnostic, FileKey, FileKind, FileSet, Link, RawName, Result, Shared,
+    View,
 };
 
 /// Directories whose entries are held in memory at a time.
@@ -28,8 +28,13 @@ impl<'a> Pair<'a> {
         [(View::Base, self.base), (View::Merged, self.merged)]
     }
 
-    pub(super) fn same_file(&self, base: FileId, merged: FileId) -> bool {
-        self.same_filesystem && base == merged
+    /// Whether a file of base and one of merged are one file. The kernel tells the generation of
+    /// regular files and directories only, so of the others the number and the kind decide, as
+    /// they do for whoever compares two mounted trees.
+    pub(super) fn same_file(&self, base: &Attributes, merged: &Attributes) -> bool {
+        let told = matches!(base.kind, FileKind::File | FileKind::Directory);
+        let untold = !told && base.kind == merged.kind && base.id.key() == merged.id.key();
+        self.same_filesystem && (base.id == merged.id || untold)
     }
 }
 
@@ -163,7 +168,7 @@ impl<'a> Touched<'a> {
                 self.base.attributes.get(key),
                 self.merged.attributes.get(key),
             );
-            let same = matches!(ids, (Some(b), Some(m)) if self.pair.same_file(b.id, m.id));
+            let same = matches!(ids, (Some(b), Some(m)) if self.pair.same_file(b, m));
             let lacks = |others: &[Link], link: &Link| !same || others.binary_search(link).is_err();
             let went = before.iter().filter(|l| lacks(after, l));
             let came = after.iter().filter(|l| lacks(before, l));
@@ -228,7 +233,7 @@ impl<'a> Touched<'a> {
                 continue;
             };
             if attributes.kind != FileKind::Directory
-                || !self.pair.same_file(attributes.id, now.id)
+                || !self.pair.same_file(attributes, now)
                 || done.contains(key)
             {
                 continue;
