@@ -14,9 +14,7 @@ pub(crate) fn attributes(
     out: &mut dyn Sink<Attributes>,
 ) -> Result<()> {
     let visit = |inode: &Inode, found: &mut Vec<Attributes>| found.push(of(inode));
-    each_inode(toy, cx, "attributes", Some(files), visit)?
-        .into_iter()
-        .try_for_each(|attributes| out.put(attributes))
+    each_inode(toy, cx, "attributes", Some(files), visit, out)
 }
 
 fn of(inode: &Inode) -> Attributes {

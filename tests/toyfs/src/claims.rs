@@ -26,14 +26,13 @@ pub(crate) fn claims(
             out.put(claim)?;
         }
     }
-    each_inode(toy, cx, "claims", None, |inode, found: &mut Vec<Claim>| {
+    let visit = |inode: &Inode, found: &mut Vec<Claim>| {
         let record = superblock.record(inode.id.number).unwrap_or_default();
         let record = Claim::file(record, inode.id, Role::InodeRecord);
         let content = [record].into_iter().chain(content(inode));
         found.extend(content.filter(|claim| wanted.overlaps(claim.range)));
-    })?
-    .into_iter()
-    .try_for_each(|claim| out.put(claim))?;
+    };
+    each_inode(toy, cx, "claims", None, visit, out)?;
     free(toy, wanted, cx, out)
 }
 
@@ -47,15 +46,16 @@ fn content(inode: &Inode) -> Option<Claim> {
     (!inode.extent.is_empty()).then_some(claim)
 }
 
-/// Runs `visit` on the inodes in use: those in `files`, or all. What it collects comes back in
-/// the order of the table, whatever the number of threads.
+/// Runs `visit` on the inodes in use: those in `files`, or all. What it finds goes to `out` in the
+/// order of the table, whatever the number of threads.
 pub(crate) fn each_inode<T: Clone + Send + Sync + 'static>(
     toy: &Toy,
     cx: &Scan<'_>,
     pass: &'static str,
     files: Option<&FileSet>,
     visit: impl Fn(&Inode, &mut Vec<T>) + Sync,
-) -> Result<Vec<T>> {
+    out: &mut dyn Sink<T>,
+) -> Result<()> {
     let mut slices = Slice::all(&toy.superblock, &toy.volume, cx.limits().unit_bytes);
     if let Some(files) = files {
         slices.retain(|slice| {
@@ -63,7 +63,6 @@ pub(crate) fn each_inode<T: Clone + Send + Sync + 'static>(
             files.any_in(slice.first, end)
         });
     }
-    let mut all = Vec::new();
     cx.units(
         pass,
         &toy.volume,
@@ -79,11 +78,9 @@ pub(crate) fn each_inode<T: Clone + Send + Sync + 'static>(
         },
         |slice, found| {
             cx.advance(slice.range.len());
-            all.extend_from_slice(found);
-            Ok(())
+            found.iter().try_for_each(|item| out.put(item.clone()))
         },
-    )?;
-    Ok(all)
+    )
 }
 
 /// The inodes in use of a slice. One that makes no sense is a finding, and the others go on.
@@ -158,9 +155,7 @@ pub(crate) fn extents(
     let data = |inode: &Inode, found: &mut Vec<Claim>| {
         found.extend(content(inode).filter(|claim| claim.role == Role::Data));
     };
-    each_inode(toy, cx, "extents", Some(files), data)?
-        .into_iter()
-        .try_for_each(|claim| out.put(claim))
+    each_inode(toy, cx, "extents", Some(files), data, out)
 }
 
 /// The directories in use: those in `files`, or all. They are the units of the passes that read
@@ -171,9 +166,12 @@ pub(crate) fn directories(
     pass: &'static str,
     files: Option<&FileSet>,
 ) -> Result<Vec<(FileKey, ByteRange)>> {
-    each_inode(toy, cx, pass, files, |inode, found| {
+    let mut all = Vec::new();
+    let visit = |inode: &Inode, found: &mut Vec<(FileKey, ByteRange)>| {
         if inode.kind == FileKind::Directory {
             found.push((inode.id.key(), inode.extent));
         }
-    })
+    };
+    each_inode(toy, cx, pass, files, visit, &mut all)?;
+    Ok(all)
 }
