@@ -345,9 +345,12 @@ fn plain_comparison(base: &Tree, merged: &Tree) -> Vec<Truth> {
             }
             continue;
         }
-        let left = b
-            .iter()
-            .find(|(q, x)| x.id == y.id && !a.contains_key(*q) && !renamed_from.contains(*q));
+        let left = b.iter().find(|(q, x)| {
+            x.id == y.id
+                && x.node.kind == y.node.kind
+                && !a.contains_key(*q)
+                && !renamed_from.contains(*q)
+        });
         let Some((from, x)) = left else {
             out.push((
                 path.clone(),
