@@ -1,4 +1,8 @@
-//! ext2, ext3 and ext4: owners of blocks, names of inodes
+//! ext2, ext3 and ext4: owners of blocks, names of inodes.
+//!
+//! The inode tables are swept once for the owners of blocks, the directories once for names. The
+//! journal is replayed in memory when a mount would replay it.
+
 #![cfg_attr(
     not(test),
     deny(
@@ -11,5 +15,52 @@
     )
 )]
 
-#[allow(dead_code)] // Until `open` calls it.
+mod attributes;
+mod checksum;
+mod claims;
+mod directory;
+mod free;
+mod fs;
+mod geometry;
 mod journal;
+mod links;
+mod map;
+mod ondisk;
+mod open;
+mod orphans;
+mod probe;
+mod xattr;
+
+use std::sync::Arc;
+
+use hexz_resolve::{
+    Descriptor, DuplicateId, Filesystem, FilesystemPlugin, OpenContext, Probe, ReadAt,
+    RegistryBuilder, Result, Window,
+};
+
+/// The plugin for ext2, ext3 and ext4.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ext4Plugin;
+
+impl FilesystemPlugin for Ext4Plugin {
+    fn descriptor(&self) -> &'static Descriptor {
+        &probe::DESCRIPTOR
+    }
+
+    fn probe(&self, window: &Window) -> Probe {
+        probe::probe(window)
+    }
+
+    fn open(&self, volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
+        let opened = open::open(volume, cx).map_err(|error| error.layer("ext4"))?;
+        Ok(Box::new(opened))
+    }
+}
+
+/// Adds ext2, ext3 and ext4.
+///
+/// # Errors
+/// When a plugin with the id `ext4` is there.
+pub fn register(registry: &mut RegistryBuilder) -> Result<(), DuplicateId> {
+    registry.filesystem(Ext4Plugin).map(|_| ())
+}

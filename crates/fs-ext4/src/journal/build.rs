@@ -1,7 +1,8 @@
 //! Journals for tests, written field by field after the specification.
 
-use super::checksum::{crc32_be, crc32c_raw};
+use super::checksum::crc32_be;
 use super::log::Run;
+use crate::checksum::crc;
 
 /// Bytes of a block.
 pub(super) const BLOCK: usize = 1024;
@@ -44,7 +45,7 @@ impl Image {
             bytes: (0..BLOCKS).flat_map(|n| [n as u8; BLOCK]).collect(),
             sums,
             wide,
-            seed: crc32c_raw(!0, &[7; 16]),
+            seed: crc(!0, &[7; 16]),
             at: start,
             sequence,
             sum: !0,
@@ -81,7 +82,7 @@ impl Image {
         if matches!(self.sums, Sums::V2 | Sums::V3) {
             block[80] = 4;
             block[0xFC..0x100].fill(0);
-            let sum = crc32c_raw(!0, &block);
+            let sum = crc(!0, &block);
             block[0xFC..0x100].copy_from_slice(&sum.to_be_bytes());
         }
         self.log_block(0).copy_from_slice(&block);
@@ -132,7 +133,7 @@ impl Image {
 
     fn tail(&self, block: &mut [u8]) {
         if matches!(self.sums, Sums::V2 | Sums::V3) {
-            let sum = crc32c_raw(self.seed, block);
+            let sum = crc(self.seed, block);
             block[BLOCK - 4..].copy_from_slice(&sum.to_be_bytes());
         }
     }
@@ -150,7 +151,7 @@ impl Image {
             let flags = u32::from(escaped)
                 | if n > 0 { 0x2 } else { 0 }
                 | if n + 1 == writes.len() { 0x8 } else { 0 };
-            let sum = crc32c_raw(crc32c_raw(self.seed, &self.sequence.to_be_bytes()), &copy);
+            let sum = crc(crc(self.seed, &self.sequence.to_be_bytes()), &copy);
             block.extend((*target as u32).to_be_bytes());
             let high = ((*target >> 32) as u32).to_be_bytes();
             if self.sums == Sums::V3 {
@@ -211,7 +212,7 @@ impl Image {
                 block[16..20].copy_from_slice(&self.sum.to_be_bytes());
             }
             Sums::V2 | Sums::V3 => {
-                let sum = crc32c_raw(self.seed, &block);
+                let sum = crc(self.seed, &block);
                 block[16..20].copy_from_slice(&sum.to_be_bytes());
             }
         }

@@ -5,9 +5,9 @@
 use hexz_ondisk::Fields;
 use hexz_resolve::{Error, Result};
 
-use super::checksum::crc32c_raw;
 use super::log::Log;
 use super::ondisk::Superblock;
+use crate::checksum::crc;
 
 /// `fc_tag` and `fc_len`, before each value.
 const TL: usize = 4;
@@ -98,21 +98,21 @@ pub(crate) fn scan(
                         let message = format!("features {features:#x}");
                         return Err(Error::unsupported("fast commit", message).at(whole.offset()));
                     }
-                    sum = crc32c_raw(sum, whole.as_bytes());
+                    sum = crc(sum, whole.as_bytes());
                 }
                 _ if starts => return Ok(found),
                 None => return Ok(found),
                 Some(Tag::Change(change)) => {
-                    sum = crc32c_raw(sum, whole.as_bytes());
+                    sum = crc(sum, whole.as_bytes());
                     pending.push(change);
                     memory = memory.saturating_add(length.saturating_add(64));
                 }
-                Some(Tag::Pad) => sum = crc32c_raw(sum, whole.as_bytes()),
+                Some(Tag::Pad) => sum = crc(sum, whole.as_bytes()),
                 Some(Tag::Tail {
                     transaction,
                     sum: expected,
                 }) => {
-                    sum = crc32c_raw(sum, whole.bytes(0, TAIL_SUMMED)?);
+                    sum = crc(sum, whole.bytes(0, TAIL_SUMMED)?);
                     if transaction != next || sum != expected {
                         return Ok(found);
                     }
@@ -209,7 +209,7 @@ mod tests {
             let mut whole = tag.to_le_bytes().to_vec();
             whole.extend((value.len() as u16).to_le_bytes());
             whole.extend(value);
-            self.sum = crc32c_raw(self.sum, &whole);
+            self.sum = crc(self.sum, &whole);
             self.bytes.extend(whole);
             self
         }
@@ -224,7 +224,7 @@ mod tests {
             let mut whole = 8u16.to_le_bytes().to_vec();
             whole.extend((room as u16).to_le_bytes());
             whole.extend(transaction.to_le_bytes());
-            let sum = crc32c_raw(self.sum, &whole) ^ wrong;
+            let sum = crc(self.sum, &whole) ^ wrong;
             whole.extend(sum.to_le_bytes());
             whole.resize(TL + room, 0);
             self.bytes.extend(whole);

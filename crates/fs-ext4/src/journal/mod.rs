@@ -8,8 +8,10 @@
 
 mod checksum;
 mod fast_commit;
+mod fast_replay;
 mod log;
 mod ondisk;
+mod place;
 mod recover;
 mod view;
 
@@ -20,36 +22,31 @@ mod tests;
 
 use std::sync::Arc;
 
+use hexz_ondisk::{Fields, read};
 use hexz_resolve::{
-    ByteRange, Diagnostic, Error, FsState, JournalMode, OpenContext, RangeSet, ReadAt, Result,
+    ByteRange, Diagnostic, Diagnostics, Error, FsState, JournalMode, OpenContext, RangeSet, ReadAt,
+    Result,
 };
 
+use crate::geometry::Geometry;
+use crate::ondisk::{SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock, incompat};
+use fast_commit::FastCommits;
 use log::Log;
-pub(crate) use log::Run;
-use ondisk::Superblock;
+use ondisk::Superblock as LogSuperblock;
+use place::Place;
 use recover::{Recovered, Recovery};
-use view::View;
+use view::{Content, View};
 
 /// What the filesystem says of its journal.
-pub(crate) struct Journal {
+struct Journal {
     /// Bytes of a block of the filesystem.
-    pub(crate) block_size: u32,
+    block_size: u32,
     /// `s_blocks_count`.
-    pub(crate) blocks: u64,
+    blocks: u64,
     /// Feature `RECOVER`: the journal is to be replayed.
-    pub(crate) recover: bool,
+    recover: bool,
     /// Where it lies.
-    pub(crate) place: Place,
-}
-
-/// Where a journal lies.
-pub(crate) enum Place {
-    /// In these blocks of the filesystem.
-    Internal(Vec<Run>),
-    /// On another device.
-    External,
-    /// It could not be found, and a diagnostic said why.
-    Lost,
+    place: Result<Place>,
 }
 
 /// The volume as it reads after replay.
@@ -74,17 +71,52 @@ impl Replayed {
     }
 }
 
+/// Replays the journal of the filesystem with this superblock. What keeps it from being replayed
+/// is a diagnostic, and the volume then reads as it lies.
+///
+/// All that leads to the journal is read as it lies, too: what is wrong with it there may be put
+/// right by the journal, and so is not told.
+pub(crate) fn open(
+    volume: Arc<dyn ReadAt>,
+    superblock: &Superblock,
+    cx: &OpenContext<'_>,
+) -> Replayed {
+    let recover = superblock.incompat(incompat::RECOVER);
+    if cx.journal == JournalMode::Ignore {
+        let state = if recover {
+            FsState::NeedsRecovery
+        } else {
+            FsState::Clean
+        };
+        return Replayed::nothing(volume, state);
+    }
+    let unheard = Diagnostics::new();
+    let quiet = OpenContext {
+        limits: cx.limits,
+        journal: cx.journal,
+        view: cx.view,
+        diagnostics: &unheard,
+    };
+    let place = Geometry::read(&volume, superblock.clone(), &quiet)
+        .and_then(|geometry| place::find(&volume, &geometry, &|finding| cx.diagnose(finding)));
+    let journal = Journal {
+        block_size: superblock.block_size,
+        blocks: superblock.s_blocks_count,
+        recover,
+        place,
+    };
+    replay(volume, journal, cx)
+}
+
 /// Replays `journal`. What keeps it from being replayed is a diagnostic, and the volume then
 /// reads as it lies.
-pub(crate) fn replay(volume: Arc<dyn ReadAt>, journal: Journal, cx: &OpenContext<'_>) -> Replayed {
-    let as_it_lies = match (journal.recover, cx.journal) {
-        (false, _) => FsState::Clean,
-        (true, _) => FsState::NeedsRecovery,
-    };
-    if cx.journal == JournalMode::Ignore {
-        return Replayed::nothing(volume, as_it_lies);
-    }
+fn replay(volume: Arc<dyn ReadAt>, journal: Journal, cx: &OpenContext<'_>) -> Replayed {
     let recover = journal.recover;
+    let as_it_lies = if recover {
+        FsState::NeedsRecovery
+    } else {
+        FsState::Clean
+    };
     match attempt(&volume, journal, cx) {
         Ok(Some(replayed)) => replayed,
         Ok(None) => Replayed::nothing(volume, as_it_lies),
@@ -106,9 +138,9 @@ fn attempt(
     journal: Journal,
     cx: &OpenContext<'_>,
 ) -> Result<Option<Replayed>> {
-    let runs = match journal.place {
+    let runs = match journal.place? {
         Place::Internal(runs) => runs,
-        Place::Lost => return Ok(None),
+        Place::Nowhere => return Ok(None),
         Place::External if journal.recover => {
             let message = "the journal is on another device";
             return Err(Error::unsupported("journal device", message));
@@ -116,7 +148,7 @@ fn attempt(
         Place::External => return Ok(None),
     };
     let mut log = Log::new(Arc::clone(volume), journal.block_size, runs)?;
-    let superblock = Superblock::parse(&log.block(0)?)?;
+    let superblock = LogSuperblock::parse(&log.block(0)?)?;
     if superblock.block_size != journal.block_size {
         return Err(Error::corrupt("journal superblock")
             .at(log.byte_of(0)?)
@@ -149,14 +181,14 @@ fn attempt(
     }
     if superblock.fast_commit && superblock.start != 0 && !recovered.damaged {
         let limit = cx.limits.journal_bytes;
-        let fast = fast_commit::scan(&superblock, &mut log, recovered.next, limit)?;
-        if fast.commits != 0 {
-            let message = format!(
-                "{} fast commits with {} changes are not replayed: the view may lag",
-                fast.commits,
-                fast.changes.len()
-            );
-            cx.diagnose(Diagnostic::warning("fast-commits-not-replayed", message));
+        let followed = fast_commit::scan(&superblock, &mut log, recovered.next, limit)
+            .and_then(|fast| follow(volume, superblock.block_size, &fast, &mut recovered, cx));
+        if let Err(error) = followed {
+            let mut finding = Diagnostic::from(&error.layer("ext4"));
+            finding
+                .message
+                .push_str("; fast commits are not replayed, and the view may lag");
+            cx.diagnose(finding);
             recovered.damaged = true;
         }
     }
@@ -172,4 +204,36 @@ fn attempt(
         transactions: recovered.transactions,
         state,
     }))
+}
+
+/// Applies fast commits to what the log left.
+fn follow(
+    volume: &Arc<dyn ReadAt>,
+    block_size: u32,
+    fast: &FastCommits,
+    recovered: &mut Recovered,
+    cx: &OpenContext<'_>,
+) -> Result<()> {
+    let log = View::new(Arc::clone(volume), block_size, recovered.blocks.clone());
+    let log: Arc<dyn ReadAt> = Arc::new(log);
+    let bytes = read(&log, "ext4 superblock", SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE)?;
+    let superblock = Superblock::parse(Fields::new("ext4 superblock", SUPERBLOCK_OFFSET, &bytes))?;
+    let geometry = Geometry::read(&log, superblock, cx)?;
+    let applied = fast_replay::apply(&fast.changes, &geometry, log, cx.limits.journal_bytes)?;
+    let blocks = applied.blocks.into_iter();
+    recovered
+        .blocks
+        .extend(blocks.map(|(number, bytes)| (number, Content::Bytes(bytes))));
+    recovered.transactions = recovered.transactions.saturating_add(fast.commits);
+    if let Some(reason) = applied.reason {
+        let message = format!(
+            "{} of {} changes in {} fast commits are not replayed, and the view may lag: {reason}",
+            applied.left_out,
+            fast.changes.len(),
+            fast.commits,
+        );
+        cx.diagnose(Diagnostic::warning("fast-commits-not-replayed", message));
+        recovered.damaged = true;
+    }
+    Ok(())
 }

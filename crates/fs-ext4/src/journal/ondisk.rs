@@ -4,7 +4,7 @@
 use hexz_ondisk::Fields;
 use hexz_resolve::{Error, Result};
 
-use super::checksum::crc32c_raw;
+use crate::checksum::crc;
 
 /// `h_magic` of every block of the log that is not data.
 pub(crate) const JBD2_MAGIC_NUMBER: u32 = 0xC03B_3998;
@@ -193,7 +193,7 @@ impl Superblock {
             checksum,
             wide: incompat & INCOMPAT_64BIT != 0,
             fast_commit,
-            seed: crc32c_raw(!0, block.bytes(48, 16).unwrap_or_default()),
+            seed: crc(!0, block.bytes(48, 16).unwrap_or_default()),
         })
     }
 
@@ -233,7 +233,7 @@ impl Superblock {
         if !self.sums_blocks() {
             return true;
         }
-        let sum = crc32c_raw(crc32c_raw(self.seed, &sequence.to_be_bytes()), data);
+        let sum = crc(crc(self.seed, &sequence.to_be_bytes()), data);
         match self.checksum {
             Checksum::V3 => tag.checksum == sum,
             _ => tag.checksum == sum & 0xFFFF,
@@ -384,7 +384,7 @@ fn verify_superblock(block: &Fields<'_>) -> Result<()> {
 fn sum_without(seed: u32, block: &Fields<'_>, at: usize) -> u32 {
     let (before, rest) = block.as_bytes().split_at_checked(at).unwrap_or_default();
     let after = rest.get(4..).unwrap_or_default();
-    crc32c_raw(crc32c_raw(crc32c_raw(seed, before), &[0; 4]), after)
+    crc(crc(crc(seed, before), &[0; 4]), after)
 }
 
 fn field_is_sum(seed: u32, block: &Fields<'_>, at: usize) -> bool {

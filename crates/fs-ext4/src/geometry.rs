@@ -1,0 +1,353 @@
+//! Where the fixed metadata of a filesystem lies: groups, their descriptors, bitmaps and tables.
+
+use hexz_ondisk::{Fields, read, to_usize};
+use hexz_resolve::{
+    ByteRange, Claim, Diagnostic, Error, OpenContext, RangeSet, ReadAt, Result, Role,
+};
+
+use crate::checksum::crc;
+use crate::ondisk::{GroupDescriptor, Superblock, compat, incompat, ro_compat};
+
+/// A superblock and the group descriptors it leads to.
+#[derive(Clone, Debug)]
+pub(crate) struct Geometry {
+    pub(crate) sb: Superblock,
+    pub(crate) groups: Vec<GroupDescriptor>,
+    /// Length of the volume in bytes; it may be shorter than the filesystem.
+    pub(crate) volume: u64,
+}
+
+impl Geometry {
+    /// Reads the group descriptors; those of a block that can't be read are taken from a backup,
+    /// and else left out.
+    pub(crate) fn read(reader: &dyn ReadAt, sb: Superblock, cx: &OpenContext<'_>) -> Result<Self> {
+        let size = u64::from(sb.descriptor_size);
+        let count = sb.groups();
+        // Each group has a descriptor somewhere on the volume.
+        if count
+            .checked_mul(size)
+            .is_none_or(|bytes| bytes > reader.len())
+        {
+            return Err(Error::corrupt("ext4 superblock")
+                .expected(format_args!(
+                    "group descriptors that fit {} bytes",
+                    reader.len()
+                ))
+                .found(format_args!("{count} groups")));
+        }
+        let mut geometry = Self {
+            sb,
+            groups: Vec::new(),
+            volume: reader.len(),
+        };
+        let per_block = geometry.descriptors_per_block();
+        for block in 0..count.div_ceil(per_block) {
+            let wanted = count
+                .saturating_sub(block.saturating_mul(per_block))
+                .min(per_block);
+            let at = geometry.descriptor_block(block);
+            let found = geometry
+                .descriptors(reader, at, block, wanted, cx)
+                .or_else(|error| {
+                    cx.diagnose(Diagnostic::from(&error.layer("ext4")));
+                    let backup = geometry.backup_descriptor_block(block);
+                    geometry.descriptors(reader, backup, block, wanted, cx)
+                });
+            let found = match found {
+                Ok(found) => found,
+                Err(error) if block == 0 => return Err(error),
+                Err(error) => {
+                    cx.diagnose(Diagnostic::from(&error.layer("ext4")));
+                    vec![GroupDescriptor::default(); to_usize(wanted).unwrap_or(0)]
+                }
+            };
+            geometry.groups.extend(found);
+        }
+        Ok(geometry)
+    }
+
+    fn descriptors(
+        &self,
+        reader: &dyn ReadAt,
+        at: u64,
+        block: u64,
+        wanted: u64,
+        cx: &OpenContext<'_>,
+    ) -> Result<Vec<GroupDescriptor>> {
+        let offset = at.saturating_mul(self.block());
+        let length = to_usize(self.block()).unwrap_or(0);
+        let bytes = read(reader, "group descriptors", offset, length)?;
+        let fields = Fields::new("group descriptor", offset, &bytes);
+        let size = usize::from(self.sb.descriptor_size);
+        let first = block.saturating_mul(self.descriptors_per_block());
+        (0..to_usize(wanted).unwrap_or(0))
+            .map(|n| {
+                let one = fields.sub("group descriptor", n.saturating_mul(size), size)?;
+                let group = first.saturating_add(u64::try_from(n).unwrap_or(0));
+                self.check_descriptor(one, group, cx);
+                GroupDescriptor::parse(one)
+            })
+            .collect()
+    }
+
+    fn check_descriptor(&self, f: Fields<'_>, group: u64, cx: &OpenContext<'_>) {
+        if !self.sb.ro_compat(ro_compat::METADATA_CSUM) {
+            return;
+        }
+        let number = u32::try_from(group).unwrap_or(u32::MAX).to_le_bytes();
+        let (Ok(head), Ok(tail), Ok(stored)) = (f.bytes(0, 0x1E), f.rest(0x20), f.le16(0x1E))
+        else {
+            return;
+        };
+        let sum = crc(
+            crc(crc(crc(self.sb.checksum_seed(), &number), head), &[0; 2]),
+            tail,
+        );
+        if sum & 0xFFFF != u32::from(stored) {
+            let text = format!("descriptor of group {group} does not match its checksum");
+            cx.diagnose(Diagnostic::warning("ext4-checksum", text).at(f.offset()));
+        }
+    }
+
+    /// Bytes of a block.
+    pub(crate) fn block(&self) -> u64 {
+        u64::from(self.sb.block_size)
+    }
+
+    /// `length` blocks at block `start`, in bytes; `None` unless they lie in the filesystem.
+    pub(crate) fn blocks(&self, start: u64, length: u64) -> Option<ByteRange> {
+        let end = start
+            .checked_add(length)
+            .filter(|end| *end <= self.sb.s_blocks_count)?;
+        let range = ByteRange::new(
+            start.checked_mul(self.block())?,
+            end.checked_mul(self.block())?,
+        );
+        (length > 0).then_some(range)
+    }
+
+    pub(crate) fn descriptors_per_block(&self) -> u64 {
+        self.block()
+            .checked_div(self.sb.descriptor_size.into())
+            .unwrap_or(0)
+            .max(1)
+    }
+
+    /// First block of a group.
+    pub(crate) fn group_start(&self, group: u64) -> u64 {
+        group
+            .saturating_mul(u64::from(self.sb.s_blocks_per_group))
+            .saturating_add(u64::from(self.sb.s_first_data_block))
+    }
+
+    /// Blocks of a group; the last one may be shorter.
+    pub(crate) fn group_blocks(&self, group: u64) -> u64 {
+        let left = self
+            .sb
+            .s_blocks_count
+            .saturating_sub(self.group_start(group));
+        left.min(u64::from(self.sb.s_blocks_per_group))
+    }
+
+    /// Where the superblock of a group would be: behind the boot block even in a group that
+    /// starts at block 0 of 1 KiB (`bigalloc`).
+    fn super_block(&self, group: u64) -> u64 {
+        match self.group_start(group) {
+            0 if self.sb.block_size == 1024 => 1,
+            start => start,
+        }
+    }
+
+    /// Whether a group has a superblock.
+    pub(crate) fn has_super(&self, group: u64) -> bool {
+        if group == 0 {
+            return true;
+        }
+        if self.sb.compat(compat::SPARSE_SUPER2) {
+            return self.sb.s_backup_bgs.iter().any(|g| u64::from(*g) == group);
+        }
+        if group == 1 || !self.sb.ro_compat(ro_compat::SPARSE_SUPER) {
+            return true;
+        }
+        [3u64, 5, 7].into_iter().any(|root| {
+            let mut power = root;
+            while power < group {
+                power = power.saturating_mul(root);
+            }
+            power == group
+        })
+    }
+
+    fn meta_bg(&self, descriptor_block: u64) -> bool {
+        self.sb.incompat(incompat::META_BG)
+            && descriptor_block >= u64::from(self.sb.s_first_meta_bg)
+    }
+
+    /// The block with the descriptors of a meta group, in one of its groups.
+    fn meta_group_block(&self, group: u64) -> u64 {
+        self.super_block(group)
+            .saturating_add(u64::from(self.has_super(group)))
+    }
+
+    /// Where block number `block` of the group descriptors lies.
+    pub(crate) fn descriptor_block(&self, block: u64) -> u64 {
+        if self.meta_bg(block) {
+            self.meta_group_block(block.saturating_mul(self.descriptors_per_block()))
+        } else {
+            self.super_block(0).saturating_add(1).saturating_add(block)
+        }
+    }
+
+    fn backup_descriptor_block(&self, block: u64) -> u64 {
+        if self.meta_bg(block) {
+            let first = block.saturating_mul(self.descriptors_per_block());
+            self.meta_group_block(first.saturating_add(1))
+        } else {
+            let group = (1..self.sb.groups())
+                .find(|g| self.has_super(*g))
+                .unwrap_or(1);
+            self.super_block(group)
+                .saturating_add(1)
+                .saturating_add(block)
+        }
+    }
+
+    /// Bytes of the used part of a group's inode table, and its first inode; `None` when the group
+    /// has none that is used, or lies about where it is.
+    pub(crate) fn inode_table(&self, group: usize) -> Option<(u64, u64, u64)> {
+        let descriptor = self.groups.get(group)?;
+        let per_group = u64::from(self.sb.s_inodes_per_group);
+        let first = u64::try_from(group)
+            .ok()?
+            .checked_mul(per_group)?
+            .checked_add(1)?;
+        let mut count = u64::from(self.sb.s_inodes_count)
+            .checked_sub(first.checked_sub(1)?)?
+            .min(per_group);
+        if self.has_checksummed_groups() {
+            if descriptor.bg_flags & crate::ondisk::bg_flags::INODE_UNINIT != 0 {
+                return None;
+            }
+            count = count.saturating_sub(u64::from(descriptor.bg_itable_unused));
+        }
+        self.blocks(descriptor.bg_inode_table, 1)?;
+        let start = descriptor.bg_inode_table.checked_mul(self.block())?;
+        (count > 0).then_some((start, first, count))
+    }
+
+    /// Whether `bg_flags` and `bg_itable_unused` mean something.
+    pub(crate) fn has_checksummed_groups(&self) -> bool {
+        self.sb.ro_compat(ro_compat::GDT_CSUM) || self.sb.ro_compat(ro_compat::METADATA_CSUM)
+    }
+
+    /// Bytes of an inode table.
+    fn table_blocks(&self) -> u64 {
+        u64::from(self.sb.s_inodes_per_group)
+            .saturating_mul(u64::from(self.sb.s_inode_size))
+            .div_ceil(self.block())
+    }
+
+    /// Where an inode lies; `None` for a number that is none.
+    pub(crate) fn inode_offset(&self, number: u64) -> Option<u64> {
+        if number > u64::from(self.sb.s_inodes_count) {
+            return None;
+        }
+        let index = number.checked_sub(1)?;
+        let per_group = u64::from(self.sb.s_inodes_per_group);
+        let group = to_usize(index.checked_div(per_group)?)?;
+        let descriptor = self.groups.get(group)?;
+        self.blocks(descriptor.bg_inode_table, 1)?;
+        let within = index
+            .checked_rem(per_group)?
+            .checked_mul(u64::from(self.sb.s_inode_size))?;
+        descriptor
+            .bg_inode_table
+            .checked_mul(self.block())?
+            .checked_add(within)
+    }
+
+    /// The fixed metadata that shares a byte with `wanted`.
+    pub(crate) fn structures(&self, wanted: &RangeSet) -> Vec<Claim> {
+        let mut out = Vec::new();
+        let mut put = |range: Option<ByteRange>, role, detail| {
+            if let Some(range) = range.filter(|r| wanted.overlaps(*r)) {
+                out.push(Claim::structure(range, role, detail));
+            }
+        };
+        put(Some(ByteRange::new(0, 1024)), Role::Boot, "boot-sector");
+        let primary = ByteRange::new(1024, self.block().max(2048));
+        put(Some(primary), Role::Superblock, "superblock");
+        if self.sb.incompat(incompat::MMP) {
+            put(self.blocks(self.sb.s_mmp_block, 1), Role::Superblock, "mmp");
+        }
+        for (group, descriptor) in (0u64..).zip(&self.groups) {
+            if group > 0 && self.has_super(group) {
+                let range = self.blocks(self.super_block(group), 1);
+                put(range, Role::Superblock, "backup-superblock");
+            }
+            self.descriptor_copies(group, &mut put);
+            put(
+                self.blocks(descriptor.bg_block_bitmap, 1),
+                Role::Allocation,
+                "block-bitmap",
+            );
+            put(
+                self.blocks(descriptor.bg_inode_bitmap, 1),
+                Role::Allocation,
+                "inode-bitmap",
+            );
+            let table = self.blocks(descriptor.bg_inode_table, self.table_blocks());
+            put(table, Role::InodeTable, "inode-table");
+        }
+        out
+    }
+
+    fn descriptor_copies(
+        &self,
+        group: u64,
+        put: &mut impl FnMut(Option<ByteRange>, Role, &'static str),
+    ) {
+        let role = Role::GroupDescriptors;
+        let all = self.sb.groups().div_ceil(self.descriptors_per_block());
+        let plain = if self.sb.incompat(incompat::META_BG) {
+            all.min(u64::from(self.sb.s_first_meta_bg))
+        } else {
+            all
+        };
+        let name = if group == 0 {
+            "group-descriptors"
+        } else {
+            "backup-group-descriptors"
+        };
+        if self.has_super(group) {
+            let start = self.super_block(group).saturating_add(1);
+            put(self.blocks(start, plain), role, name);
+            if self.sb.compat(compat::RESIZE_INODE) {
+                let reserved = u64::from(self.sb.s_reserved_gdt_blocks);
+                put(
+                    self.blocks(start.saturating_add(plain), reserved),
+                    role,
+                    "reserved-gdt",
+                );
+            }
+        }
+        let per_block = self.descriptors_per_block();
+        let meta = group.checked_div(per_block).unwrap_or(0);
+        if self.meta_bg(meta) {
+            let within = group.checked_rem(per_block).unwrap_or(0);
+            if within == 0 {
+                put(
+                    self.blocks(self.meta_group_block(group), 1),
+                    role,
+                    "group-descriptors",
+                );
+            } else if within == 1 || within == per_block.saturating_sub(1) {
+                put(
+                    self.blocks(self.meta_group_block(group), 1),
+                    role,
+                    "backup-group-descriptors",
+                );
+            }
+        }
+    }
+}

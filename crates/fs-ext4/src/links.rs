@@ -1,0 +1,217 @@
+//! Pass 2: directory entries.
+
+use std::sync::Arc;
+
+use hexz_ondisk::{Fields, read, to_usize};
+use hexz_resolve::{FileSet, Link, ReadAt, Result, Scan, Sink, UnitReader};
+
+use crate::checksum::inode_seed;
+use crate::claims::Content;
+use crate::directory::{self, Directory, Entry, FT_DIR};
+use crate::fs::{Ext4, file_id};
+use crate::map::{Mapped, Mapper};
+use crate::ondisk::{RawInode, incompat, ro_compat};
+use crate::xattr;
+
+/// Directories that are read together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Batch(Arc<[Directory]>);
+
+/// Directories of a batch.
+const BATCH: usize = 64;
+
+impl Ext4 {
+    pub(crate) fn scan_links(
+        &self,
+        wanted: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+    ) -> Result<()> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut directories = self.find_directories(cx)?;
+        // In the order of the disk, so that reading goes forward.
+        directories.sort_by_key(|d| (d.pieces.first().map(|p| p.physical), d.number));
+        let typed = self.geometry.sb.incompat(incompat::FILETYPE);
+        let mut numbers: Vec<u64> = directories.iter().map(|d| d.number).collect();
+        numbers.sort_unstable();
+        let batches: Vec<Batch> = directories.chunks(BATCH).map(|d| Batch(d.into())).collect();
+        let work = |batch: &Batch, reader: &UnitReader<'_>| -> Result<Vec<Link>> {
+            if !typed {
+                // Which children are directories is known from elsewhere.
+                reader.do_not_share();
+            }
+            let mut links = Vec::new();
+            for directory in &*batch.0 {
+                self.directory(directory, reader, &|d| reader.diagnose(d), &mut |entry| {
+                    let is_directory = match typed {
+                        true => entry.file_type == FT_DIR,
+                        false => numbers.binary_search(&entry.child).is_ok(),
+                    };
+                    let link = entry.link(directory.number);
+                    if is_directory || wanted.contains(link.child) {
+                        links.push(link);
+                    }
+                    Ok(())
+                })?;
+            }
+            Ok(links)
+        };
+        cx.units(
+            "ext4-links",
+            &self.reader,
+            &batches,
+            work,
+            |_, links: &Vec<Link>| links.iter().try_for_each(|link| out.put(link.clone())),
+        )
+    }
+
+    pub(crate) fn read_entries(
+        &self,
+        directories: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+    ) -> Result<()> {
+        let diagnose = |finding| cx.diagnose(finding);
+        self.each_file(directories, cx, |number, inode| {
+            let generation = file_id(number, &inode)?.generation;
+            let directory = match self.content(number, &inode)? {
+                Content::InlineDirectory => Directory::inline(number, generation, inode.i_size()?),
+                Content::Mapped(hexz_resolve::Role::Directory) => {
+                    let mut pieces = Vec::new();
+                    let mut mapper = Mapper::new(&self.geometry, &*self.reader, &diagnose);
+                    mapper.walk(&inode, number, &mut |piece| {
+                        if piece.mapped == Mapped::Data {
+                            pieces.push(piece);
+                        }
+                        Ok(())
+                    })?;
+                    let size = inode.i_size()?;
+                    Directory {
+                        number,
+                        generation,
+                        size,
+                        inline: false,
+                        pieces: pieces.into(),
+                    }
+                }
+                _ => return Ok(()),
+            };
+            self.directory(&directory, &*self.reader, &diagnose, &mut |entry| {
+                out.put(entry.link(number))
+            })
+        })
+    }
+
+    /// Hands out the entries of one directory. A block that is damaged or can't be read is a
+    /// finding, and the next one follows.
+    fn directory(
+        &self,
+        directory: &Directory,
+        reader: &dyn ReadAt,
+        diagnose: &dyn Fn(hexz_resolve::Diagnostic),
+        visit: &mut dyn FnMut(Entry<'_>) -> Result<()>,
+    ) -> Result<()> {
+        if directory.inline {
+            return self.inline_directory(directory, reader, diagnose, visit);
+        }
+        let block = self.geometry.block();
+        let generation = u32::try_from(directory.generation).unwrap_or(0);
+        let seed = self
+            .geometry
+            .sb
+            .ro_compat(ro_compat::METADATA_CSUM)
+            .then(|| {
+                inode_seed(
+                    self.geometry.sb.checksum_seed(),
+                    directory.number,
+                    generation,
+                )
+            });
+        let unit = (1u64 << 20).checked_div(block).unwrap_or(0);
+        for piece in &*directory.pieces {
+            let within = (directory.size.div_ceil(block)).saturating_sub(piece.logical);
+            let length = piece.length.min(within);
+            let mut done = 0;
+            while done < length {
+                let now = length.saturating_sub(done).min(unit.max(1));
+                let Some(range) = self
+                    .geometry
+                    .blocks(piece.physical.saturating_add(done), now)
+                else {
+                    break;
+                };
+                done = done.saturating_add(now);
+                let bytes = to_usize(range.len()).unwrap_or(0);
+                let bytes = match read(reader, "directory block", range.start(), bytes) {
+                    Ok(bytes) => bytes,
+                    Err(error) => {
+                        diagnose(directory::damage(error, directory.number));
+                        continue;
+                    }
+                };
+                let size = to_usize(block).unwrap_or(1);
+                for (n, bytes) in (0u64..).zip(bytes.chunks(size)) {
+                    let offset = range.start().saturating_add(n.saturating_mul(block));
+                    let fields = Fields::new("directory block", offset, bytes);
+                    if let Some(seed) = seed
+                        && let Some(finding) = directory::check(fields, seed, directory.number)
+                    {
+                        diagnose(finding);
+                    }
+                    settle(
+                        directory::entries(fields, &mut *visit),
+                        directory.number,
+                        diagnose,
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn inline_directory(
+        &self,
+        directory: &Directory,
+        reader: &dyn ReadAt,
+        diagnose: &dyn Fn(hexz_resolve::Diagnostic),
+        visit: &mut dyn FnMut(Entry<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let Some((offset, bytes)) = self.inode_bytes(reader, directory.number)? else {
+            return Ok(());
+        };
+        let inode = RawInode::new(Fields::new("inode", offset, &bytes));
+        // The number of the parent, then entries; more of them in the attribute.
+        let block = inode.i_block()?;
+        let head = block.sub("inline directory", 4, 56)?;
+        settle(
+            directory::entries(head, &mut *visit),
+            directory.number,
+            diagnose,
+        )?;
+        if let Some(tail) = xattr::inline_tail(&inode)? {
+            settle(
+                directory::entries(tail, &mut *visit),
+                directory.number,
+                diagnose,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes damage of a block a finding.
+fn settle(
+    result: Result<()>,
+    number: u64,
+    diagnose: &dyn Fn(hexz_resolve::Diagnostic),
+) -> Result<()> {
+    match result {
+        Err(error) if !error.ends_scan() => {
+            diagnose(directory::damage(error, number));
+            Ok(())
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,146 @@
+//! Opening a volume: superblock, group descriptors, journal, orphans.
+
+use std::sync::{Arc, OnceLock};
+
+use hexz_ondisk::{Fields, Guid, read};
+use hexz_resolve::{Claim, Diagnostic, FsInfo, OpenContext, ReadAt, Result, Role};
+
+use crate::fs::{Ext4, file_id};
+use crate::geometry::Geometry;
+use crate::journal;
+use crate::map::{Mapped, Mapper};
+use crate::ondisk::{RawInode, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock, compat};
+use crate::orphans;
+use crate::probe::checksum_matches;
+
+pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ext4> {
+    let sb = superblock(&*volume, cx)?;
+    sb.check_features()?;
+    let replayed = journal::open(Arc::clone(&volume), &sb, cx);
+    // The journal may hold a newer superblock.
+    let sb = if replayed.ranges.is_empty() {
+        sb
+    } else {
+        let newer = superblock(&*replayed.reader, cx)?;
+        newer.check_features()?;
+        newer
+    };
+    let geometry = Geometry::read(&*replayed.reader, sb, cx)?;
+    let journal = journal_claims(&geometry, &*replayed.reader, cx).unwrap_or_else(|error| {
+        cx.diagnose(Diagnostic::from(&error.layer("ext4")));
+        Vec::new()
+    });
+    let orphans = orphans::find(&geometry, &*replayed.reader, cx);
+    let sb = &geometry.sb;
+    let info = FsInfo {
+        filesystem: sb.kind(),
+        label: sb
+            .s_volume_name
+            .iter()
+            .copied()
+            .take_while(|b| *b != 0)
+            .collect(),
+        uuid: Some(Guid::from_bytes(sb.s_uuid).to_string()),
+        // tune2fs changes the UUID, and never the time of making; the hash seed tells apart what
+        // was made with a fixed clock.
+        identity: [&sb.s_mkfs_time.to_le_bytes()[..], &sb.s_hash_seed].concat(),
+        block_size: sb.block_size,
+        size: sb.s_blocks_count.saturating_mul(sb.block_size.into()),
+        state: replayed.state,
+        transactions_replayed: replayed.transactions,
+    };
+    if info.size > geometry.volume {
+        let text = format!(
+            "the filesystem takes up {} bytes, the volume has {}",
+            info.size, geometry.volume
+        );
+        cx.diagnose(Diagnostic::warning("volume-truncated", text).at(geometry.volume));
+    }
+    Ok(Ext4 {
+        info,
+        geometry: Arc::new(geometry),
+        reader: replayed.reader,
+        replayed: replayed.ranges,
+        journal,
+        orphans,
+        directories: OnceLock::new(),
+    })
+}
+
+/// The primary superblock, or the backup that a usual geometry puts first.
+fn superblock(reader: &dyn ReadAt, cx: &OpenContext<'_>) -> Result<Superblock> {
+    let primary = parse(reader, SUPERBLOCK_OFFSET, cx);
+    let error = match primary {
+        Ok(sb) => return Ok(sb),
+        Err(error) => error,
+    };
+    for block_size in [1024u64, 2048, 4096, 8192, 16384, 32768, 65536] {
+        // Group 1 starts after as many blocks as a bitmap of one block has bits.
+        let first = u64::from(block_size == 1024);
+        let offset = block_size
+            .saturating_mul(8)
+            .saturating_add(first)
+            .saturating_mul(block_size);
+        let backup = parse(reader, offset, cx);
+        if let Ok(sb) = backup.as_ref().map(Clone::clone)
+            && u64::from(sb.block_size) == block_size
+        {
+            let text = format!("{error}; the backup at byte {offset} is used");
+            cx.diagnose(Diagnostic::warning("ext4-backup-superblock", text).at(SUPERBLOCK_OFFSET));
+            return Ok(sb);
+        }
+    }
+    Err(error)
+}
+
+fn parse(reader: &dyn ReadAt, offset: u64, cx: &OpenContext<'_>) -> Result<Superblock> {
+    let bytes = read(reader, "ext4 superblock", offset, SUPERBLOCK_SIZE)?;
+    let fields = Fields::new("ext4 superblock", offset, &bytes);
+    let sb = Superblock::parse(fields)?;
+    if checksum_matches(&sb, fields) == Some(false) {
+        let text = "the superblock does not match its checksum";
+        cx.diagnose(Diagnostic::warning("ext4-checksum", text).at(offset));
+    }
+    Ok(sb)
+}
+
+/// The blocks of the journal: known before any sweep, since nearly every change writes there.
+fn journal_claims(
+    geometry: &Geometry,
+    reader: &dyn ReadAt,
+    cx: &OpenContext<'_>,
+) -> Result<Vec<Claim>> {
+    let mut claims = Vec::new();
+    let number = u64::from(geometry.sb.s_journal_inum);
+    let Some(offset) = geometry.inode_offset(number) else {
+        return Ok(claims);
+    };
+    if !geometry.sb.compat(compat::HAS_JOURNAL) {
+        return Ok(claims);
+    }
+    let bytes = read(
+        reader,
+        "journal inode",
+        offset,
+        usize::from(geometry.sb.s_inode_size),
+    )?;
+    let inode = RawInode::new(Fields::new("journal inode", offset, &bytes));
+    let id = file_id(number, &inode)?;
+    let diagnose = |finding| cx.diagnose(finding);
+    Mapper::new(geometry, reader, &diagnose).walk(&inode, number, &mut |piece| {
+        let Some(range) = geometry.blocks(piece.physical, piece.length) else {
+            return Ok(());
+        };
+        claims.push(match piece.mapped {
+            Mapped::Node(detail) => Claim::file(range, id, Role::ExtentMap).detail(detail),
+            _ => {
+                let offset = piece.logical.saturating_mul(geometry.block());
+                Claim::file(range, id, Role::Journal)
+                    .detail("jbd2")
+                    .offset(offset)
+            }
+        });
+        Ok(())
+    })?;
+    Ok(claims)
+}
