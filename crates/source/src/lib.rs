@@ -1,7 +1,10 @@
 //! Where changed blocks and disk images come from.
 //!
 //! [`open_image`] opens a disk image by its content: raw files and block devices, `.hxz`
-//! archives. [`HexzOverlay`] is the change source of a hexz overlay with its `.meta` index.
+//! archives, qcow2, and with their features VMDK and VHDX. The change sources are
+//! [`HexzOverlay`] (a data file with its `.meta` index), [`Qcow2Overlay`], [`TwoImages`] and
+//! [`ExtentList`].
+//!
 //! Files that the user names are opened as they are; files that an *image* names go through an
 //! [`OpenGate`](hexz_resolve::OpenGate), of which [`DefaultGate`] is the careful one.
 //!
@@ -38,5 +41,5 @@ pub use file::RawFile;
 pub use gate::DefaultGate;
 pub use image::{Format, detect, open_image};
 pub use overlay::{HexzOverlay, OverlayReader};
-pub use qcow2::{Qcow2, Qcow2Overlay};
+pub use qcow2::Qcow2Overlay;
 pub use two_images::TwoImages;

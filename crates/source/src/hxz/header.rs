@@ -23,7 +23,7 @@ const VERSION: u32 = 1;
 
 /// How blocks are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
+pub(super) enum Compression {
     /// LZ4 block format after a `u32` length.
     Lz4,
     /// A zstd frame.

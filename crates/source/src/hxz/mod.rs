@@ -27,7 +27,7 @@ use index::{Block, Kind, Page, PageEntry};
 use parents::{Family, HashIndex};
 
 pub(crate) use compare::candidates;
-pub use header::{Compression, MAGIC};
+pub use header::MAGIC;
 
 /// Most offsets of zero blocks that are remembered; there is one for each length of block.
 const MAX_ZEROS: usize = 4096;

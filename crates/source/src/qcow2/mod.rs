@@ -27,7 +27,7 @@ pub use changes::Qcow2Overlay;
 pub(crate) use header::MAGIC;
 
 /// An open image: reads as the disk it holds.
-pub struct Qcow2 {
+pub(crate) struct Qcow2 {
     file: RawFile,
     name: String,
     header: Header,
