@@ -2,8 +2,7 @@
 
 use hexz_ondisk::{Fields, read, to_usize};
 use hexz_resolve::{
-    ByteRange, Claim, Diagnostic, FileKey, FileKind, FileSet, RangeSet, Result, Role, Scan, Sink,
-    UnitReader,
+    ByteRange, Claim, FileKey, FileKind, FileSet, RangeSet, Result, Role, Scan, Sink, UnitReader,
 };
 
 use crate::Toy;
@@ -98,7 +97,7 @@ fn inodes(toy: &Toy, slice: &Slice, reader: &UnitReader<'_>) -> Result<Vec<Inode
             &Fields::new("inode", place, record),
         ) {
             Ok(inode) => found.extend(inode),
-            Err(error) => reader.diagnose(Diagnostic::from(&error)),
+            Err(error) => reader.tolerate(error)?,
         }
     }
     Ok(found)

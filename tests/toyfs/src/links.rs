@@ -2,8 +2,7 @@
 
 use hexz_ondisk::{Fields, read, to_usize};
 use hexz_resolve::{
-    ByteRange, Diagnostic, FileKey, FileSet, Link, LinkCoverage, RawName, Result, Scan, Sink,
-    UnitReader,
+    ByteRange, FileKey, FileSet, Link, LinkCoverage, RawName, Result, Scan, Sink, UnitReader,
 };
 
 use crate::Toy;
@@ -76,7 +75,7 @@ fn parse(parent: FileKey, extent: ByteRange, reader: &UnitReader<'_>) -> Result<
             .next()
             .unwrap_or_default();
         if name.is_empty() || name.contains(&b'/') {
-            reader.diagnose(Diagnostic::from(&fields.corrupt(4).message("no name")));
+            reader.tolerate(fields.corrupt(4).message("no name"))?;
             continue;
         }
         links.push(Link {
