@@ -3,7 +3,8 @@
 usage: walk.py ROOT     (root privileges)
 
 p    path from ROOT, hex            t    kind, in the words of the report
-ino  inode number                   id   file handle, hex: it holds the generation
+ino  inode number                   id   file handle, hex: it holds the generation;
+                                         null for what has none to be asked for
 size mode uid gid mtime nlink rdev  as stat gives them (mtime in nanoseconds)
 x    extended attributes, hex       d    digest of the content or target
 e    FIEMAP: [logical, physical, length, flags] in bytes, null where there is none
@@ -93,7 +94,7 @@ def show(path, name):
         "p": name.hex(),
         "t": kind,
         "ino": info.st_ino,
-        "id": handle(path),
+        "id": handle(path) if kind in ("file", "directory") else None,
         "size": info.st_size,
         "mode": info.st_mode & 0o7777,
         "uid": info.st_uid,

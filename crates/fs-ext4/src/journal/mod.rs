@@ -2,7 +2,8 @@
 //!
 //! A mount replays the log when the filesystem's `RECOVER` flag is set. Where the flag is not set
 //! and the log is not empty, a mount throws the log away, and so it is not replayed here either.
-//! Recovery stops before the first transaction that is incomplete or damaged.
+//! Recovery stops before the first transaction that is incomplete or damaged. Fast commits that
+//! follow the last one are applied after it.
 //!
 //! <https://www.kernel.org/doc/html/latest/filesystems/ext4/journal.html>
 
@@ -54,7 +55,7 @@ pub(crate) struct Replayed {
     pub(crate) reader: Arc<dyn ReadAt>,
     /// The ranges that do not read as they lie.
     pub(crate) ranges: RangeSet,
-    /// Transactions that were replayed.
+    /// Transactions and fast commits that were replayed.
     pub(crate) transactions: u64,
     pub(crate) state: FsState,
 }

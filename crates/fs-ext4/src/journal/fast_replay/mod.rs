@@ -8,6 +8,9 @@ mod directory;
 mod disk;
 mod extents;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use hexz_ondisk::Fields;
