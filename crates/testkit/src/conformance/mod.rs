@@ -64,8 +64,8 @@ impl Default for Options {
         Self {
             seed: 1,
             threads: 4,
-            subsets: 12,
-            views: 6,
+            subsets: 24,
+            views: 16,
             faults: 60,
             truncations: 24,
             damages: 2000,
@@ -138,7 +138,7 @@ pub fn failures(
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(&mut found))) {
             found.push(format!("panicked: {}", damage::payload(&*panic)));
         }
-        failures.extend(found.into_iter().take(10).map(|f| format!("{name}: {f}")));
+        failures.extend(found.into_iter().take(5).map(|f| format!("{name}: {f}")));
     };
     run("threads", &|out| sound::threads(&setup, image, &sound, out));
     run("subset", &|out| sound::subsets(&setup, image, &sound, out));

@@ -57,6 +57,16 @@ pub(super) fn subsets(setup: &Setup, image: &Arc<dyn ReadAt>, sound: &Passes, ou
         let files = sound.files.iter().filter(|_| rng.chance(1, 4)).collect();
         files_of(&opened, sound, &files, out);
     }
+    // Just what one claim covers, and the block around a byte of it.
+    for _ in 0..setup.options.subsets * 2 {
+        let range = rng.pick(&sound.claims).range;
+        claims_of(&opened, sound, &range.into(), out);
+        let byte = range.start() + rng.below(range.len());
+        let block = ByteRange::new(byte, byte + 1).aligned_out(4096);
+        let disk = ByteRange::new(0, image.len());
+        let wanted = RangeSet::from(block).clipped(disk);
+        claims_of(&opened, sound, &wanted, out);
+    }
     for file in sound.files.iter().take(setup.options.subsets) {
         files_of(&opened, sound, &[file].into_iter().collect(), out);
     }

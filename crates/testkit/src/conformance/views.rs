@@ -14,7 +14,8 @@ pub(super) fn check(setup: &Setup, image: &Arc<dyn ReadAt>, sound: &Passes, out:
     for round in 0..setup.options.views {
         let mut other = Patched::new(Arc::clone(image));
         for _ in 0..=rng.below(4) {
-            let at = rng.below(image.len());
+            let range = rng.pick(&sound.claims).range;
+            let at = range.start() + rng.below(range.len());
             other = other.patch(at, [rng.next_u64().to_le_bytes()].concat());
         }
         // The other view may be garbage where it was patched, and still must not reach the first.
