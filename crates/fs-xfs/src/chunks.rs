@@ -1,0 +1,393 @@
+//! Inode chunks: what the inode btrees say of them, and reading the inodes in them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hexz_ondisk::{Fields, to_usize};
+use hexz_resolve::{ByteRange, FileSet, RangeSet, Result, Scan};
+
+use crate::btree::{INOBT, Visitor, walk};
+use crate::disk::Disk;
+use crate::fs::Xfs;
+use crate::geometry::Geometry;
+use crate::groups::agi;
+use crate::inode::Inode;
+use crate::ondisk::INODES_PER_CHUNK;
+
+/// 64 inodes that lie side by side, `struct xfs_inobt_rec`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Chunk {
+    /// `ir_startino`: number of the first inode, in its group.
+    pub(crate) start: u32,
+    /// `ir_holemask`: four inodes a bit; set where there are none.
+    pub(crate) holes: u16,
+    /// `ir_free`: set for inodes that are not in use, holes included.
+    pub(crate) free: u64,
+}
+
+impl Chunk {
+    /// Whether inode `index` of the chunk is there at all.
+    fn is_there(&self, index: u32) -> bool {
+        u32::from(self.holes).checked_shr(index / 4).unwrap_or(0) & 1 == 0
+    }
+
+    /// Whether inode `index` of the chunk is in use.
+    fn is_used(&self, index: u32) -> bool {
+        self.is_there(index) && self.free.checked_shr(index).unwrap_or(1) & 1 == 0
+    }
+
+    /// The bytes of its inodes, without the holes.
+    pub(crate) fn ranges(&self, geometry: &Geometry, agno: u32) -> RangeSet {
+        (0..INODES_PER_CHUNK / 4)
+            .filter(|n| self.is_there(n.saturating_mul(4)))
+            .filter_map(|n| {
+                let agino = self.start.checked_add(n.saturating_mul(4))?;
+                geometry.inode_range(agno, agino, 4)
+            })
+            .collect()
+    }
+}
+
+/// Reads the chunks that share a number with `only` (half-open, rising); all without it.
+struct Records<'a> {
+    sparse: bool,
+    only: Option<&'a [(u32, u32)]>,
+    chunks: Vec<Chunk>,
+}
+
+impl Records<'_> {
+    fn overlaps(&self, from: u64, to: u64) -> bool {
+        self.only.is_none_or(|only| {
+            let at = only.partition_point(|(_, end)| u64::from(*end) <= from);
+            only.get(at)
+                .is_some_and(|(start, _)| u64::from(*start) < to)
+        })
+    }
+}
+
+impl Visitor for Records<'_> {
+    fn wants(&mut self, _level: u16, key: &Fields<'_>, next: Option<&Fields<'_>>) -> Result<bool> {
+        let from = u64::from(key.be32(0)?);
+        // The last chunk below reaches past the key behind it on a damaged image only.
+        let to = next
+            .map(|next| next.be32(0))
+            .transpose()?
+            .map_or(u64::MAX, u64::from);
+        Ok(self.overlaps(from, to))
+    }
+
+    fn record(&mut self, record: &Fields<'_>) -> Result<()> {
+        let start = record.be32(0)?;
+        let end = u64::from(start).saturating_add(u64::from(INODES_PER_CHUNK));
+        if self.overlaps(u64::from(start), end) {
+            self.chunks.push(Chunk {
+                start,
+                holes: if self.sparse { record.be16(4)? } else { 0 },
+                free: record.be64(8)?,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Some chunks of a group, near each other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct InodeUnit {
+    pub(crate) geometry: Arc<Geometry>,
+    pub(crate) agno: u32,
+    pub(crate) chunks: Vec<Chunk>,
+    /// Which inodes are looked at; all without it.
+    only: Option<Vec<u32>>,
+}
+
+/// A group whose inode btree is read.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct GroupUnit {
+    geometry: Arc<Geometry>,
+    agno: u32,
+    only: Option<Vec<(u32, u32)>>,
+}
+
+/// Groups with the inode numbers in them, half-open and rising.
+pub(crate) type Numbers = Vec<(u32, Vec<(u32, u32)>)>;
+
+/// Bytes of a group whose chunks make a unit: fixed, so that a chunk that came or went moves no
+/// other into another unit.
+const WINDOW: u64 = 8 << 20;
+
+impl Xfs {
+    /// Hands out the chunks of each group, by number: those that share a number with `only`, or
+    /// all.
+    pub(crate) fn chunks(
+        &self,
+        cx: &Scan<'_>,
+        only: Option<&Numbers>,
+        mut out: impl FnMut(u32, &[Chunk]) -> Result<()>,
+    ) -> Result<()> {
+        let unit = |agno, only| GroupUnit {
+            geometry: Arc::clone(&self.geometry),
+            agno,
+            only,
+        };
+        let units: Vec<GroupUnit> = match only {
+            Some(only) => only
+                .iter()
+                .map(|(agno, of)| unit(*agno, Some(of.clone())))
+                .collect(),
+            None => (0..self.geometry.groups())
+                .map(|agno| unit(agno, None))
+                .collect(),
+        };
+        cx.units(
+            "xfs-inobt",
+            &self.reader,
+            &units,
+            |unit, reader| {
+                let disk = self.disk(reader);
+                let mut records = Records {
+                    sparse: unit.geometry.sparse,
+                    only: unit.only.as_deref(),
+                    chunks: Vec::new(),
+                };
+                let agi = agi(&disk, unit.agno)?;
+                walk(&disk, &INOBT, agi.inobt, &mut records)?;
+                records.chunks.sort_unstable_by_key(|chunk| chunk.start);
+                let before = records.chunks.len();
+                records.chunks.dedup_by(|next, kept| {
+                    next.start < kept.start.saturating_add(INODES_PER_CHUNK)
+                });
+                let outside = |c: &Chunk| {
+                    unit.geometry
+                        .inode_range(unit.agno, c.start, INODES_PER_CHUNK)
+                        .is_none()
+                        && c.holes == 0
+                };
+                if records.chunks.len() != before || records.chunks.iter().any(outside) {
+                    let at = unit.geometry.ag_start(unit.agno);
+                    let text = format!(
+                        "inode chunks of group {} overlap or reach past its end",
+                        unit.agno
+                    );
+                    disk.warn("bad-inode-chunks", at, text);
+                }
+                Ok(records.chunks)
+            },
+            |unit, chunks| out(unit.agno, chunks),
+        )
+    }
+
+    /// Units for all inodes there are.
+    pub(crate) fn all_inodes(&self, cx: &Scan<'_>) -> Result<Vec<InodeUnit>> {
+        let mut units = Vec::new();
+        self.chunks(cx, None, |agno, chunks| {
+            self.windows(agno, chunks, None, &mut units);
+            Ok(())
+        })?;
+        Ok(units)
+    }
+
+    /// Units for those of `files` that lie in an inode chunk.
+    pub(crate) fn some_inodes(&self, cx: &Scan<'_>, files: &FileSet) -> Result<Vec<InodeUnit>> {
+        let plain = files.iter().filter(|key| key.subvolume == 0);
+        let numbers: Vec<u64> = plain.map(|key| key.number).collect();
+        self.inodes_of(cx, &numbers, None)
+    }
+
+    /// Units for the inodes `numbers` (rising), and those whose records share a byte with
+    /// `records`.
+    pub(crate) fn inodes_of(
+        &self,
+        cx: &Scan<'_>,
+        numbers: &[u64],
+        records: Option<&RangeSet>,
+    ) -> Result<Vec<InodeUnit>> {
+        let mut ranges: BTreeMap<u32, Vec<(u32, u32)>> = BTreeMap::new();
+        for (agno, some) in records.map(|r| self.inode_numbers(r)).unwrap_or_default() {
+            ranges.insert(agno, some);
+        }
+        for (agno, agino) in numbers.iter().filter_map(|n| self.geometry.split_inode(*n)) {
+            let list = ranges.entry(agno).or_default();
+            list.push((agino, agino.saturating_add(1)));
+        }
+        let wanted: Numbers = ranges
+            .into_iter()
+            .map(|(agno, list)| (agno, joined(list)))
+            .collect();
+        let mut units = Vec::new();
+        self.chunks(cx, Some(&wanted), |agno, chunks| {
+            let only = |agino: u32| {
+                let number = self.geometry.inode_number(agno, agino);
+                let range = self.geometry.inode_range(agno, agino, 1);
+                numbers.binary_search(&number).is_ok()
+                    || records
+                        .zip(range)
+                        .is_some_and(|(r, range)| r.overlaps(range))
+            };
+            self.windows(agno, chunks, Some(&only), &mut units);
+            Ok(())
+        })?;
+        Ok(units)
+    }
+
+    fn windows(
+        &self,
+        agno: u32,
+        chunks: &[Chunk],
+        only: Option<&dyn Fn(u32) -> bool>,
+        out: &mut Vec<InodeUnit>,
+    ) {
+        let window = |chunk: &Chunk| {
+            let range = self.geometry.inode_range(agno, chunk.start, 1);
+            range.map_or(0, |range| range.start() / WINDOW)
+        };
+        for group in chunks.chunk_by(|a, b| window(a) == window(b)) {
+            let numbers = group.iter().flat_map(|chunk| {
+                (0..INODES_PER_CHUNK).filter_map(|index| chunk.start.checked_add(index))
+            });
+            out.push(InodeUnit {
+                geometry: Arc::clone(&self.geometry),
+                agno,
+                chunks: group.to_vec(),
+                only: only.map(|only| numbers.filter(|agino| only(*agino)).collect()),
+            });
+        }
+    }
+}
+
+/// The ranges sorted, those that touch as one.
+fn joined(mut ranges: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, kept| {
+        let joins = next.0 <= kept.1;
+        if joins {
+            kept.1 = kept.1.max(next.1);
+        }
+        joins
+    });
+    ranges
+}
+
+impl InodeUnit {
+    /// Reads the inodes of the unit that are in use, by number. One that can't be read is told
+    /// and left out.
+    pub(crate) fn for_each(
+        &self,
+        disk: &Disk<'_>,
+        unit_bytes: usize,
+        mut each: impl FnMut(&Inode<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut chunks = self.chunks.as_slice();
+        while let Some((first, rest)) = chunks.split_first() {
+            // Chunks that lie side by side are read as one.
+            let mut run = 1;
+            let mut last = first;
+            for next in rest {
+                let end = u64::from(next.start.saturating_sub(first.start))
+                    .saturating_add(u64::from(INODES_PER_CHUNK));
+                let near = next.start == last.start.saturating_add(INODES_PER_CHUNK)
+                    && end.saturating_mul(self.geometry.inode_size())
+                        <= u64::try_from(unit_bytes).unwrap_or(u64::MAX);
+                if !near || self.only.is_some() || next.holes != 0 || first.holes != 0 {
+                    break;
+                }
+                run = usize::saturating_add(run, 1);
+                last = next;
+            }
+            let (now, later) = chunks.split_at(run.min(chunks.len()));
+            self.read_run(disk, now, &mut each)?;
+            chunks = later;
+        }
+        Ok(())
+    }
+
+    fn wanted(&self, chunk: &Chunk) -> impl Iterator<Item = u32> + '_ {
+        let chunk = *chunk;
+        (0..INODES_PER_CHUNK).filter(move |index| {
+            let number = chunk.start.checked_add(*index);
+            chunk.is_used(*index)
+                && self.only.as_ref().is_none_or(|only| {
+                    number.is_some_and(|number| only.binary_search(&number).is_ok())
+                })
+        })
+    }
+
+    fn read_run(
+        &self,
+        disk: &Disk<'_>,
+        run: &[Chunk],
+        each: &mut impl FnMut(&Inode<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let used: Vec<u32> = run
+            .iter()
+            .flat_map(|chunk| {
+                self.wanted(chunk)
+                    .filter_map(|index| chunk.start.checked_add(index))
+            })
+            .collect();
+        let (Some(first), Some(last)) = (used.first(), used.last()) else {
+            return Ok(());
+        };
+        let span = |from: u32, to: u32| -> Option<ByteRange> {
+            let count = to.checked_sub(from)?.checked_add(1)?;
+            self.geometry.inode_range(self.agno, from, count)
+        };
+        if let Some(range) = span(*first, *last) {
+            let length = to_usize(range.len()).unwrap_or(0);
+            if let Ok(bytes) = disk.read("inodes", range.start(), length) {
+                for agino in &used {
+                    self.one(disk, *agino, range.start(), &bytes, each)?;
+                }
+                return Ok(());
+            }
+        }
+        // Something in there can't be read: one by one, so that the others are had.
+        for agino in used {
+            let read = span(agino, agino)
+                .ok_or_else(|| {
+                    let text = format!("inode {agino} of group {} is outside of it", self.agno);
+                    hexz_resolve::Error::corrupt("inode btree").message(text)
+                })
+                .and_then(|range| {
+                    let length = to_usize(range.len()).unwrap_or(0);
+                    Ok((range.start(), disk.read("inode", range.start(), length)?))
+                });
+            match read {
+                Ok((at, bytes)) => self.one(disk, agino, at, &bytes, each)?,
+                Err(error) => disk.tolerate(error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Inode `agino`, in `bytes` that lie at `at`.
+    fn one(
+        &self,
+        disk: &Disk<'_>,
+        agino: u32,
+        at: u64,
+        bytes: &[u8],
+        each: &mut impl FnMut(&Inode<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let number = self.geometry.inode_number(self.agno, agino);
+        let length = to_usize(self.geometry.inode_size()).unwrap_or(0);
+        let mut done = || -> Result<()> {
+            let all = Fields::new("inode", at, bytes);
+            let skip = self
+                .geometry
+                .inode_range(self.agno, agino, 1)
+                .and_then(|range| to_usize(range.start().checked_sub(at)?))
+                .unwrap_or(usize::MAX);
+            let record = all.sub("inode", skip, length)?;
+            match Inode::parse(disk, number, record)? {
+                Some(inode) => each(&inode),
+                None => {
+                    let text =
+                        format!("inode {number} is in use by its btree and free by its mode");
+                    disk.warn("free-inode", record.offset(), text);
+                    Ok(())
+                }
+            }
+        };
+        done().or_else(|error| disk.tolerate(error))
+    }
+}

@@ -1,0 +1,92 @@
+//! An open filesystem.
+
+use std::sync::Arc;
+
+use hexz_resolve::{
+    Attributes, Claim, FileKey, FileSet, Filesystem, FsInfo, Link, LinkCoverage, RangeSet, ReadAt,
+    Result, Scan, Sink, UnitReader,
+};
+
+use crate::disk::Disk;
+use crate::geometry::Geometry;
+
+/// One view of one volume.
+pub(crate) struct Xfs {
+    pub(crate) geometry: Arc<Geometry>,
+    pub(crate) info: FsInfo,
+    pub(crate) reader: Arc<dyn ReadAt>,
+    pub(crate) replayed: RangeSet,
+    /// What a mount would free, from the log: extents that no btree tells of.
+    pub(crate) to_be_freed: RangeSet,
+}
+
+impl Xfs {
+    /// The filesystem as a unit of a scan reads it.
+    pub(crate) fn disk<'a>(&'a self, reader: &'a UnitReader<'_>) -> Disk<'a> {
+        Disk {
+            geometry: &self.geometry,
+            reader,
+            findings: reader,
+            replayed: &self.replayed,
+        }
+    }
+}
+
+impl Filesystem for Xfs {
+    fn info(&self) -> &FsInfo {
+        &self.info
+    }
+
+    fn reader(&self) -> &Arc<dyn ReadAt> {
+        &self.reader
+    }
+
+    fn replayed(&self) -> &RangeSet {
+        &self.replayed
+    }
+
+    fn root(&self) -> FileKey {
+        FileKey::new(self.geometry.rootino)
+    }
+
+    fn claims(&self, wanted: &RangeSet, cx: &Scan<'_>, out: &mut dyn Sink<Claim>) -> Result<()> {
+        self.all_claims(wanted, cx, out)
+    }
+
+    fn links(
+        &self,
+        wanted: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+    ) -> Result<LinkCoverage> {
+        if self.geometry.parent {
+            self.links_by_parents(wanted, cx, out)?;
+            Ok(LinkCoverage::Wanted)
+        } else {
+            self.links_by_directories(wanted, cx, out)?;
+            Ok(LinkCoverage::AllDirectories)
+        }
+    }
+
+    fn attributes(
+        &self,
+        files: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Attributes>,
+    ) -> Result<()> {
+        self.attributes_of(files, cx, out)
+    }
+
+    fn entries(
+        &self,
+        directories: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+    ) -> Result<()> {
+        self.entries_of(directories, cx, out)
+    }
+
+    fn extents(&self, files: &FileSet, cx: &Scan<'_>, out: &mut dyn Sink<Claim>) -> Result<()> {
+        self.extents_of(files, cx, out)
+    }
+}

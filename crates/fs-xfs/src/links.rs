@@ -1,0 +1,167 @@
+//! Pass 2: what files are called.
+
+use std::collections::BTreeSet;
+
+use hexz_resolve::{FileKey, FileKind, FileSet, Link, RawName, Result, Scan, Sink};
+
+use crate::directory::entries;
+use crate::fs::Xfs;
+use crate::inode::Inode;
+use crate::xattr::{Item, items};
+
+impl Xfs {
+    /// Whether `inode` is a directory of a user, and would be after a mount.
+    fn is_directory(&self, inode: &Inode<'_>) -> bool {
+        inode.kind() == Some(FileKind::Directory)
+            && inode.is_linked()
+            && inode.internal(&self.geometry).is_none()
+    }
+
+    /// Links to `wanted` and to all directories: by reading all directories.
+    pub(crate) fn links_by_directories(
+        &self,
+        wanted: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+    ) -> Result<()> {
+        let units = self.all_inodes(cx)?;
+        let directories = if self.geometry.ftype {
+            BTreeSet::new()
+        } else {
+            self.directories(cx, &units)?
+        };
+        cx.units(
+            "xfs-links",
+            &self.reader,
+            &units,
+            |unit, reader| {
+                if !self.geometry.ftype {
+                    // Which entries are kept depends on inodes of other units.
+                    reader.do_not_share();
+                }
+                let disk = self.disk(reader);
+                let mut links = Vec::new();
+                unit.for_each(&disk, cx.limits().unit_bytes, |inode| {
+                    if !self.is_directory(inode) {
+                        return Ok(());
+                    }
+                    entries(&disk, inode, &mut |entry| {
+                        let child = FileKey::new(entry.inode);
+                        let directory = entry
+                            .is_directory
+                            .unwrap_or_else(|| directories.contains(&entry.inode));
+                        if directory || wanted.contains(child) {
+                            links.push(link(inode, entry.name, child));
+                        }
+                        Ok(())
+                    })
+                })?;
+                Ok(links)
+            },
+            |_, links| links.iter().try_for_each(|link| out.put(link.clone())),
+        )
+    }
+
+    /// The numbers of all directories, for filesystems whose entries do not tell the kind.
+    fn directories(
+        &self,
+        cx: &Scan<'_>,
+        units: &[crate::chunks::InodeUnit],
+    ) -> Result<BTreeSet<u64>> {
+        let mut all = BTreeSet::new();
+        cx.units(
+            "xfs-directories",
+            &self.reader,
+            units,
+            |unit, reader| {
+                let mut numbers = Vec::new();
+                unit.for_each(&self.disk(reader), cx.limits().unit_bytes, |inode| {
+                    if self.is_directory(inode) {
+                        numbers.push(inode.number);
+                    }
+                    Ok(())
+                })?;
+                Ok(numbers)
+            },
+            |_, numbers| {
+                all.extend(numbers);
+                Ok(())
+            },
+        )?;
+        Ok(all)
+    }
+
+    /// Links to `wanted`, by their parent pointers.
+    pub(crate) fn links_by_parents(
+        &self,
+        wanted: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+    ) -> Result<()> {
+        let units = self.some_inodes(cx, wanted)?;
+        cx.units(
+            "xfs-parents",
+            &self.reader,
+            &units,
+            |unit, reader| {
+                let disk = self.disk(reader);
+                let mut links = Vec::new();
+                unit.for_each(&disk, cx.limits().unit_bytes, |inode| {
+                    if !inode.is_linked() || inode.internal(&unit.geometry).is_some() {
+                        return Ok(());
+                    }
+                    items(&disk, inode, &mut |item| {
+                        if let Item::Parent { name, parent } = item {
+                            links.push(Link {
+                                parent: FileKey::new(parent),
+                                name: RawName::from(name),
+                                child: FileKey::new(inode.number),
+                            });
+                        }
+                        Ok(())
+                    })
+                })?;
+                Ok(links)
+            },
+            |_, links| links.iter().try_for_each(|link| out.put(link.clone())),
+        )
+    }
+
+    /// All links in each of `wanted` that is a directory.
+    pub(crate) fn entries_of(
+        &self,
+        wanted: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+    ) -> Result<()> {
+        let units = self.some_inodes(cx, wanted)?;
+        cx.units(
+            "xfs-entries",
+            &self.reader,
+            &units,
+            |unit, reader| {
+                let disk = self.disk(reader);
+                let mut links = Vec::new();
+                unit.for_each(&disk, cx.limits().unit_bytes, |inode| {
+                    if !self.is_directory(inode) {
+                        return Ok(());
+                    }
+                    entries(&disk, inode, &mut |entry| {
+                        links.push(link(inode, entry.name, FileKey::new(entry.inode)));
+                        Ok(())
+                    })
+                })?;
+                Ok(links)
+            },
+            |_, links| links.iter().try_for_each(|link| out.put(link.clone())),
+        )
+    }
+}
+
+fn link(parent: &Inode<'_>, name: &[u8], child: FileKey) -> Link {
+    Link {
+        parent: FileKey::new(parent.number),
+        name: RawName::from(name),
+        child,
+    }
+}
