@@ -104,13 +104,13 @@ impl Fixture {
     pub fn merged(&self) -> Arc<dyn ReadAt> {
         let mut disk = self.bytes("base.img");
         let data = self.bytes("overlay");
+        disk.resize(disk.len().max(data.len()), 0); // The disk grew.
         for block in self.blocks() {
             let Some(start) = block.checked_mul(4096).filter(|s| *s < data.len() as u64) else {
                 continue; // A case about a damaged list.
             };
             let start = start as usize;
             let end = (start + 4096).min(data.len());
-            disk.resize(disk.len().max(end), 0);
             disk[start..end].copy_from_slice(&data[start..end]);
         }
         Arc::new(disk)

@@ -88,7 +88,7 @@ impl<'a> Join<'a> {
         let same = then.kind == now.kind && self.touched.pair.same_file(then, now);
         let replaced = !same;
         let content_changed = then.kind != now.kind || self.content_differs(then, now)?;
-        let attributes = differing_attributes(then, now);
+        let attributes = differing_attributes(then, now, same);
         let kind = if then.kind != now.kind {
             ChangeKind::Type
         } else if content_changed {
@@ -137,7 +137,7 @@ impl<'a> Join<'a> {
             self.renames.insert(left.path.clone(), path.to_vec());
         }
         let content_changed = self.content_differs(then, now)?;
-        let attributes = differing_attributes(then, now);
+        let attributes = differing_attributes(then, now, true);
         let kind = match (moved_along, content_changed, attributes.is_empty()) {
             (false, ..) => ChangeKind::Renamed,
             (true, true, _) => ChangeKind::Modified,
@@ -268,7 +268,7 @@ fn name_of(path: &[u8]) -> &[u8] {
 }
 
 /// The names of the attributes that differ, in the fixed order of the report.
-fn differing_attributes(then: &Attributes, now: &Attributes) -> Vec<&'static str> {
+fn differing_attributes(then: &Attributes, now: &Attributes, same: bool) -> Vec<&'static str> {
     let directories = then.kind == FileKind::Directory && now.kind == FileKind::Directory;
     let mut names: Vec<&'static str> = [
         ("mode", then.mode != now.mode),
@@ -278,7 +278,10 @@ fn differing_attributes(then: &Attributes, now: &Attributes) -> Vec<&'static str
         ("ctime", then.ctime != now.ctime),
         ("atime", then.atime != now.atime),
         // That another file was made at another time goes without saying.
-        ("btime", then.id == now.id && then.btime != now.btime),
+        (
+            "btime",
+            same && then.id == now.id && then.btime != now.btime,
+        ),
         // The link count of a directory follows from the directories in it.
         ("nlink", !directories && then.nlink != now.nlink),
         ("rdev", then.rdev != now.rdev),
