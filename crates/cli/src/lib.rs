@@ -1,1 +1,65 @@
-//! The hexz command
+//! The `hexz` command, as a library: a binary with extra plugins calls [`run`] with a registry of
+//! its own.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // This crate is the one that prints.
+
+mod args;
+pub mod cmd;
+mod failure;
+mod output;
+mod progress;
+mod sources;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use hexz_resolve::{DuplicateId, Registry, RegistryBuilder};
+
+use args::{Cli, Command};
+
+/// The plugins that `hexz` comes with, to which more can be added.
+///
+/// # Errors
+/// Never, as long as these have different ids.
+pub fn plugins() -> Result<RegistryBuilder, DuplicateId> {
+    let mut registry = Registry::builder();
+    hexz_volume::register(&mut registry)?;
+    hexz_fs_ext4::register(&mut registry)?;
+    hexz_fs_xfs::register(&mut registry)?;
+    Ok(registry)
+}
+
+/// The plugins that `hexz` comes with.
+#[must_use]
+pub fn registry() -> Registry {
+    // Two of our own plugins with one id would be a bug that the first test meets.
+    plugins().map(RegistryBuilder::build).unwrap_or_default()
+}
+
+/// Runs `hexz` with `args`, the first of which is the name of the program.
+///
+/// Exit status: 0 success; 1 with `--exit-code` when there are changes; 2 trouble.
+pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; a closed pipe is no trouble.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match cli.command {
+        Command::Diff(args) => cmd::data::diff::command(&registry, &args),
+        Command::Layout(args) => cmd::data::layout::command(&registry, &args),
+        Command::Owner(args) => cmd::data::owner::owner(&registry, &args),
+        Command::Map(args) => cmd::data::owner::map(&registry, &args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) if failure::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hexz: error: {}", failure::one_line(&error));
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,1 +1,28 @@
-//! Report writers: human, JSON Lines, name-status, raw blocks
+//! Report writers: human, JSON Lines, name-status, raw blocks.
+//!
+//! Writers take the report as data (`hexz_resolve::report`) and a [`Write`](std::io::Write); they
+//! escape what comes from an image before it reaches a terminal, and pass on write errors.
+
+mod blocks;
+mod escape;
+mod human;
+mod json;
+mod names;
+mod owners;
+mod select;
+mod text;
+mod time;
+
+pub use blocks::{Original, write_blocks, write_files, write_summary};
+pub use escape::escaped;
+pub use human::{write_human, write_layout};
+pub use json::{JsonOwners, write_json, write_layout_json};
+pub use names::{write_name_only, write_name_status};
+pub use owners::HumanOwners;
+pub use select::Selection;
+
+/// Version of the JSON schema.
+pub const SCHEMA: u32 = 1;
+
+/// What the header calls the tool.
+pub const TOOL: &str = concat!("hexz ", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,265 @@
+//! Arguments.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// What changed on a disk, and which files that is.
+#[derive(Debug, Parser)]
+#[command(name = "hexz", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Shows what an overlay changed
+    Diff(Box<DiffArgs>),
+    /// Lists partitions and filesystems
+    Layout(LayoutArgs),
+    /// Says who owns given blocks
+    Owner(OwnerArgs),
+    /// Says who owns each piece of a disk
+    Map(MapArgs),
+}
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  hexz diff vm.overlay                               how many blocks changed
+  hexz diff vm.overlay --files --base disk.hxz       which files that is
+  hexz diff --files vm.qcow2                         the same, with its backing file as base
+  hexz diff --files before.img after.img             two images
+  hexz diff --files --base disk.img --changes list   who owns the blocks in a list
+  hexz diff vm.overlay --base disk.hxz --json | jq 'select(.type==\"change\").path'
+  hexz diff vm.overlay --base disk.hxz --name-only -z -- /etc | xargs -0 -n1 echo
+
+Exit status: 0 success; 1 with --exit-code when there are changes; 2 trouble.";
+
+#[derive(Debug, Args)]
+#[command(after_help = DIFF_EXAMPLES)]
+pub(crate) struct DiffArgs {
+    /// The overlay (its index is beside it, with the extension .meta), a qcow2 image, or the
+    /// disk before
+    #[arg(required_unless_present = "changes")]
+    pub(crate) overlay: Option<PathBuf>,
+    /// The disk after, to compare two images
+    #[arg(conflicts_with_all = ["base", "changes", "snapshot"])]
+    pub(crate) other: Option<PathBuf>,
+    /// Show block statistics
+    #[arg(long)]
+    pub(crate) blocks: bool,
+    /// Name the files that changed; without a base, list the changed blocks
+    #[arg(long)]
+    pub(crate) files: bool,
+    /// The disk before
+    #[arg(long, value_name = "IMAGE", env = "HEXZ_BASE")]
+    pub(crate) base: Option<PathBuf>,
+    /// Read the changed ranges from a list (- for standard input)
+    #[arg(long, value_name = "FILE", conflicts_with = "overlay")]
+    pub(crate) changes: Option<PathBuf>,
+    /// Who wrote the list
+    #[arg(long, value_name = "FORMAT", requires = "changes")]
+    pub(crate) changes_format: Option<ListFormat>,
+    /// Bytes of a unit of a text list
+    #[arg(
+        long,
+        value_name = "BYTES",
+        requires = "changes",
+        default_value_t = 4096
+    )]
+    pub(crate) unit: u64,
+    /// The disk after, for a list
+    #[arg(long, value_name = "IMAGE", requires = "changes")]
+    pub(crate) merged: Option<PathBuf>,
+    /// Compare with this internal snapshot of a qcow2 image
+    #[arg(long, value_name = "NAME")]
+    pub(crate) snapshot: Option<String>,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+    /// End names with NUL, and do not escape them
+    #[arg(short = 'z')]
+    pub(crate) nul: bool,
+    /// Exit with 1 when there are changes
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// Show directories whose names changed
+    #[arg(long)]
+    pub(crate) dirs: bool,
+    /// Show everything, one line each: also changes of only atime or ctime
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    /// Show only changes at or below these paths
+    #[arg(last = true, value_name = "PATH")]
+    pub(crate) paths: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct FormatArgs {
+    /// Write JSON Lines (schema 1)
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write a letter and a path a line: A D R M m T
+    #[arg(long)]
+    pub(crate) name_status: bool,
+    /// Write a path a line
+    #[arg(long)]
+    pub(crate) name_only: bool,
+}
+
+impl FormatArgs {
+    pub(crate) fn any(self) -> bool {
+        self.json || self.name_status || self.name_only
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EngineArgs {
+    /// Look at one volume only: p2, disk, vg/lv
+    #[arg(long, value_name = "NAME")]
+    pub(crate) volume: Option<String>,
+    /// Read filesystems with their journals replayed in memory, or as they lie
+    #[arg(long, value_name = "HOW", default_value = "replay")]
+    pub(crate) journal: Journal,
+    /// Number of threads; 0 for one a core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+    /// Let images name parents and backing files in this folder too
+    #[arg(long, value_name = "DIR")]
+    pub(crate) allow_backing: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Journal {
+    Replay,
+    Ignore,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// qemu-img map --output=json
+    Qemu,
+    /// nbdinfo --map --json
+    Nbd,
+    /// rbd diff --format json
+    Rbd,
+    /// A ddrescue map file
+    Ddrescue,
+    /// Lines of BLOCK or START+LENGTH
+    Text,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hexz layout disk.hxz")]
+pub(crate) struct LayoutArgs {
+    /// The image: raw, .hxz or qcow2, or a block device
+    pub(crate) image: PathBuf,
+    /// Write JSON Lines (schema 1)
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+const OWNER_EXAMPLES: &str = "\
+Examples:
+  hexz owner disk.img --block 4711          a block of 4096 bytes
+  hexz owner /dev/sda --lba 1953514 --lba 1953520-1953527
+  hexz owner disk.img --from badblocks.txt --json";
+
+#[derive(Debug, Args)]
+#[command(after_help = OWNER_EXAMPLES)]
+pub(crate) struct OwnerArgs {
+    /// The image: raw, .hxz or qcow2, or a block device
+    pub(crate) image: PathBuf,
+    /// A block of 4096 bytes, or a range A-B of them; may be repeated
+    #[arg(long, value_name = "N", value_parser = range_of::<4096>)]
+    pub(crate) block: Vec<Span>,
+    /// A byte, or a range A-B
+    #[arg(long, value_name = "B", value_parser = range_of::<1>)]
+    pub(crate) offset: Vec<Span>,
+    /// A sector of 512 bytes, or a range A-B
+    #[arg(long, value_name = "S", value_parser = range_of::<512>)]
+    pub(crate) lba: Vec<Span>,
+    /// A file with a block, a range A-B, or START+LENGTH (in blocks) a line; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Vec<PathBuf>,
+    /// Write JSON Lines (schema 1)
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hexz map disk.img --json | jq 'select(.class==\"unresolved\")'"
+)]
+pub(crate) struct MapArgs {
+    /// The image: raw, .hxz or qcow2, or a block device
+    pub(crate) image: PathBuf,
+    /// Write JSON Lines (schema 1)
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Bytes from the first to one past the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) u64, pub(crate) u64);
+
+/// Reads `N`, `A-B` or `A+LENGTH`, in units of `UNIT` bytes.
+pub(crate) fn range_of<const UNIT: u64>(text: &str) -> Result<Span, String> {
+    let number = |text: &str| {
+        let text = text.trim();
+        let parsed = match text.strip_prefix("0x") {
+            Some(hex) => u64::from_str_radix(hex, 16),
+            None => text.parse(),
+        };
+        parsed.map_err(|e| format!("{text:?}: {e}"))
+    };
+    let too_far = || format!("{text:?} lies beyond 64 bits");
+    let (first, end) = if let Some((from, to)) = text.split_once('-') {
+        (
+            number(from)?,
+            number(to)?.checked_add(1).ok_or_else(too_far)?,
+        )
+    } else if let Some((from, length)) = text.split_once('+') {
+        let from = number(from)?;
+        (from, from.checked_add(number(length)?).ok_or_else(too_far)?)
+    } else {
+        let first = number(text)?;
+        (first, first.checked_add(1).ok_or_else(too_far)?)
+    };
+    if end <= first {
+        return Err(format!("{text:?} holds nothing"));
+    }
+    let bytes = |n: u64| n.checked_mul(UNIT).ok_or_else(too_far);
+    Ok(Span(bytes(first)?, bytes(end)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn ranges() {
+        assert_eq!(range_of::<512>("3"), Ok(Span(1536, 2048)));
+        assert_eq!(range_of::<1>("0x10-0x1f"), Ok(Span(16, 32)));
+        assert_eq!(range_of::<4096>("2+3"), Ok(Span(8192, 20480)));
+        for bad in ["", "x", "5-3", "3+0", "18446744073709551615"] {
+            assert!(range_of::<4096>(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! `hexz diff`: what an overlay changed.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use hexz_report::{Original, Selection};
+use hexz_resolve::report::Report;
+use hexz_resolve::{ChangeSource, Limits, Loaded, Registry, engine};
+use hexz_source::meta::{Index, meta_path, read_index};
+
+use super::owner;
+use crate::args::DiffArgs;
+use crate::output;
+use crate::progress::Bar;
+use crate::sources;
+
+/// Executes the diff command to analyze overlay modifications: without a base image, so what
+/// changed is told in blocks.
+///
+/// Reads the index beside the overlay (`.meta`), an append-only log of 64-bit block numbers.
+///
+/// # Arguments
+///
+/// * `overlay` - Path to the overlay file (e.g., `vm-state.overlay`)
+/// * `blocks` - If true, display block-level statistics with human-readable sizes
+/// * `files` - If true, display the modified block indices
+///
+/// # Errors
+///
+/// Returns an error if the overlay file does not exist, or if the index cannot be opened or read.
+/// A missing index is no error: it means no modifications, and a message says so.
+///
+/// # Examples
+///
+/// ```
+/// use std::path::PathBuf;
+/// use hexz_cli::cmd::data::diff;
+///
+/// # fn main() -> anyhow::Result<()> {
+/// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo"))?;
+/// // Show summary of overlay changes
+/// diff::run(PathBuf::from("vm-state.overlay"), false, false)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ```
+/// # use std::path::PathBuf;
+/// # use hexz_cli::cmd::data::diff;
+/// # fn main() -> anyhow::Result<()> {
+/// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo"))?;
+/// // Display detailed statistics
+/// diff::run(PathBuf::from("vm-state.overlay"), true, false)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ```
+/// # use std::path::PathBuf;
+/// # use hexz_cli::cmd::data::diff;
+/// # fn main() -> anyhow::Result<()> {
+/// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo"))?;
+/// // List all modified block indices
+/// diff::run(PathBuf::from("vm-state.overlay"), false, true)?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn run(overlay: PathBuf, blocks: bool, files: bool) -> Result<()> {
+    original(&overlay, blocks, files).map(|_| ())
+}
+
+/// The original modes. Gives the index, where there is one.
+fn original(overlay: &Path, blocks: bool, files: bool) -> Result<Option<Index>> {
+    sources::exists(overlay)?;
+    let mut out = output::plain();
+    let meta = meta_path(overlay);
+    let index =
+        read_index(&meta, None).with_context(|| format!("cannot read {}", meta.display()))?;
+    if !index.found {
+        writeln!(
+            out,
+            "No metadata file found for overlay: {:?}",
+            overlay.as_os_str()
+        )?;
+        out.flush()?;
+        return Ok(None);
+    }
+    output::tell(&index.diagnostics);
+    let name = overlay.to_string_lossy();
+    let original = Original {
+        overlay: &name,
+        blocks: index.count(),
+    };
+    if blocks {
+        hexz_report::write_blocks(&mut out, &original)?;
+    }
+    if files {
+        hexz_report::write_files(&mut out, index.blocks())?;
+    }
+    if !blocks && !files {
+        hexz_report::write_summary(&mut out, &original)?;
+    }
+    out.flush()?;
+    Ok(Some(index))
+}
+
+/// The command line.
+pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> {
+    let resolve = args.files || args.format.any();
+    let self_contained = args.other.is_some()
+        || args.changes.is_some()
+        || args.overlay.as_deref().is_some_and(sources::is_qcow2);
+    let with_base = args.base.is_some() || self_contained;
+    match &args.overlay {
+        Some(overlay) if !(self_contained || resolve && with_base) => {
+            anyhow::ensure!(
+                !args.format.any(),
+                "--json, --name-status and --name-only need the disk before: give --base IMAGE"
+            );
+            let index = original(overlay, args.blocks, args.files)?;
+            Ok(exit(args, index.is_some_and(|index| index.count() > 0)))
+        }
+        _ => resolved(registry, args, resolve),
+    }
+}
+
+fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitCode> {
+    let progress = Arc::new(Bar::new());
+    let source = sources::changes(args, progress.clone())?;
+    let gate = sources::gate(&args.engine);
+    let loaded = source
+        .load(&Limits::default(), &gate)
+        .context("cannot load the changes")?;
+    drop(source as Box<dyn ChangeSource>);
+    let changed = !loaded.changes.ranges.is_empty();
+    if !resolve || args.blocks && !args.format.any() {
+        progress.finish();
+        let mut out = output::plain();
+        let name = loaded.overlay_name.clone().unwrap_or_default();
+        let original = Original {
+            overlay: &name,
+            blocks: loaded.changes.ranges.len().div_ceil(4096),
+        };
+        if args.blocks {
+            hexz_report::write_blocks(&mut out, &original)?;
+        } else {
+            hexz_report::write_summary(&mut out, &original)?;
+        }
+        out.flush()?;
+        if !resolve {
+            output::tell(&loaded.changes.diagnostics);
+            return Ok(exit(args, changed));
+        }
+    }
+    if loaded.base.is_some() && loaded.merged.is_some() {
+        let report = {
+            let options = sources::options(registry, &args.engine, &*progress);
+            engine::diff(&loaded, &options)
+        };
+        progress.finish();
+        write(&report?, args)?;
+    } else {
+        single(registry, args, &loaded, &progress)?;
+    }
+    Ok(exit(args, changed))
+}
+
+/// With one disk only, who owns the ranges is all that can be said.
+fn single(registry: &Registry, args: &DiffArgs, loaded: &Loaded, progress: &Bar) -> Result<()> {
+    let disk = loaded.merged.as_ref().or(loaded.base.as_ref());
+    let disk = disk.context("no disk to look at: give --base IMAGE")?;
+    anyhow::ensure!(
+        !args.format.name_status && !args.format.name_only,
+        "with one disk only there are owners, and no changes: leave out --name-status and --name-only"
+    );
+    let options = sources::options(registry, &args.engine, progress);
+    let ranges = &loaded.changes.ranges;
+    owner::tell(
+        disk,
+        ranges,
+        &options,
+        args.format.json,
+        progress,
+        &loaded.changes.diagnostics,
+    )
+}
+
+fn write(report: &Report, args: &DiffArgs) -> Result<()> {
+    let selection = Selection {
+        directories: args.dirs,
+        all: args.all,
+        paths: args
+            .paths
+            .iter()
+            .map(|p| p.as_encoded_bytes().to_vec())
+            .collect(),
+    };
+    if args.format.any() {
+        let mut out = output::plain();
+        if args.format.json {
+            hexz_report::write_json(&mut out, report, &selection)?;
+        } else if args.format.name_status {
+            hexz_report::write_name_status(&mut out, report, &selection, args.nul)?;
+        } else {
+            hexz_report::write_name_only(&mut out, report, &selection, args.nul)?;
+        }
+        out.flush()?;
+    } else {
+        let mut out = output::coloured();
+        hexz_report::write_human(&mut out, report, &selection)?;
+        out.flush()?;
+    }
+    if !args.format.json {
+        output::tell(&report.diagnostics);
+    }
+    Ok(())
+}
+
+fn exit(args: &DiffArgs, changed: bool) -> ExitCode {
+    ExitCode::from(u8::from(args.exit_code && changed))
+}

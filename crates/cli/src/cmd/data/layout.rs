@@ -1,0 +1,35 @@
+//! `hexz layout`: partitions and filesystems.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use hexz_resolve::{Diagnostics, Registry, engine};
+
+use crate::args::LayoutArgs;
+use crate::output;
+use crate::progress::Bar;
+use crate::sources;
+
+pub(crate) fn command(registry: &Registry, args: &LayoutArgs) -> Result<ExitCode> {
+    let diagnostics = Diagnostics::new();
+    let disk = sources::image(&args.image, &args.engine, &diagnostics)?;
+    let progress = Bar::new();
+    let options = sources::options(registry, &args.engine, &progress);
+    let mut report = engine::layout(&disk, &options)?;
+    progress.finish();
+    report.header.base = Some(args.image.to_string_lossy().into_owned());
+    report.diagnostics.splice(0..0, diagnostics.take());
+    if args.json {
+        let mut out = output::plain();
+        hexz_report::write_layout_json(&mut out, &report)?;
+        out.flush()?;
+    } else {
+        let mut out = output::coloured();
+        hexz_report::write_layout(&mut out, &report)?;
+        out.flush()?;
+        drop(out);
+        output::tell(&report.diagnostics);
+    }
+    Ok(ExitCode::SUCCESS)
+}

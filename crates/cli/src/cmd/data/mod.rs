@@ -1,0 +1,5 @@
+//! Commands on disk data.
+
+pub mod diff;
+pub(crate) mod layout;
+pub(crate) mod owner;

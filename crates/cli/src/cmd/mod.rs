@@ -1,0 +1,3 @@
+//! The commands, in the place where hexz has them.
+
+pub mod data;

@@ -1,0 +1,369 @@
+//! The records, with their keys in the order of the schema.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hexz_resolve::report::{
+    Change, ChangeKind, ChangedRange, Header, OwnerRecord, Region, Summary, Unresolved,
+    VolumeRecord,
+};
+use hexz_resolve::{Attributes, Diagnostic, Timestamp};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::time::rfc3339;
+use crate::{SCHEMA, TOOL};
+
+#[derive(Serialize)]
+pub(super) struct HeaderLine<'a> {
+    r#type: &'static str,
+    schema: u32,
+    tool: &'static str,
+    overlay: Option<&'a str>,
+    base: Option<&'a str>,
+    disk_size: u64,
+    block_size: u32,
+    blocks: u64,
+    precision: Option<&'static str>,
+}
+
+pub(super) fn header(header: &Header) -> HeaderLine<'_> {
+    HeaderLine {
+        r#type: "header",
+        schema: SCHEMA,
+        tool: TOOL,
+        overlay: header.overlay.as_deref(),
+        base: header.base.as_deref(),
+        disk_size: header.disk_size,
+        block_size: header.block_size,
+        blocks: header.blocks,
+        precision: header.precision.map(hexz_resolve::Precision::as_str),
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct VolumeLine<'a> {
+    r#type: &'static str,
+    volume: &'a str,
+    start: u64,
+    length: u64,
+    scheme: Option<&'static str>,
+    partition_type: Option<&'a str>,
+    name: Option<&'a str>,
+    filesystem: Option<&'static str>,
+    label: Option<String>,
+    uuid: Option<&'a str>,
+    fs_block_size: Option<u32>,
+    state: Option<&'static str>,
+    transactions_replayed: u64,
+    status: &'static str,
+    reason: Option<&'a str>,
+}
+
+pub(super) fn volume(volume: &VolumeRecord) -> VolumeLine<'_> {
+    VolumeLine {
+        r#type: "volume",
+        volume: &volume.volume,
+        start: volume.start,
+        length: volume.length,
+        scheme: volume.scheme,
+        partition_type: volume.partition_type.as_deref(),
+        name: volume.name.as_deref(),
+        filesystem: volume.filesystem,
+        label: volume.label.as_deref().map(lossy),
+        uuid: volume.uuid.as_deref(),
+        fs_block_size: volume.fs_block_size,
+        state: volume.state.map(hexz_resolve::FsState::as_str),
+        transactions_replayed: volume.transactions_replayed,
+        status: volume.status.as_str(),
+        reason: volume.reason.as_deref(),
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct ChangeLine<'a> {
+    r#type: &'static str,
+    volume: Option<&'a str>,
+    change: &'static str,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_raw: Option<String>,
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_raw: Option<String>,
+    links: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links_raw: Option<Vec<String>>,
+    kind: &'static str,
+    replaced: bool,
+    content_changed: bool,
+    attributes: &'a [&'static str],
+    base: Option<Value>,
+    merged: Option<Value>,
+    changed_bytes: u64,
+    ranges: Vec<RangeLine>,
+}
+
+#[derive(Serialize)]
+struct RangeLine {
+    view: &'static str,
+    stream: Option<String>,
+    file_offset: Option<u64>,
+    length: u64,
+    disk_offset: u64,
+}
+
+pub(super) fn change<'a>(change: &'a Change, volumes: &'a [VolumeRecord]) -> ChangeLine<'a> {
+    ChangeLine {
+        r#type: "change",
+        volume: name(Some(change.volume), volumes),
+        change: change.change.as_str(),
+        path: lossy(&change.path),
+        path_raw: raw(&change.path),
+        from: change.from.as_deref().map(lossy),
+        from_raw: change.from.as_deref().and_then(raw),
+        links: change.links.iter().map(|l| lossy(l)).collect(),
+        links_raw: all_raw(&change.links),
+        kind: change.kind.as_str(),
+        replaced: change.replaced,
+        content_changed: change.content_changed,
+        attributes: &change.attributes,
+        base: change.base.as_ref().map(attributes),
+        merged: change.merged.as_ref().map(attributes),
+        changed_bytes: change.changed_bytes,
+        ranges: change.ranges.iter().map(range).collect(),
+    }
+}
+
+fn range(range: &ChangedRange) -> RangeLine {
+    RangeLine {
+        view: range.view.as_str(),
+        stream: range.stream.as_ref().map(|s| lossy(s.as_bytes())),
+        file_offset: range.file_offset,
+        length: range.length,
+        disk_offset: range.disk_offset,
+    }
+}
+
+/// What is known of a file; a key is left out where the filesystem has no such thing.
+fn attributes(a: &Attributes) -> Value {
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            map.insert(key.to_owned(), value);
+        }
+    };
+    let time = |t: Option<Timestamp>| t.map(|t| Value::from(rfc3339(t)));
+    put("file", Some(a.id.to_string().into()));
+    put("kind", Some(a.kind.as_str().into()));
+    put("size", Some(a.size.into()));
+    put("mode", a.mode.map(|m| format!("{m:04o}").into()));
+    put("uid", a.uid.map(Value::from));
+    put("gid", a.gid.map(Value::from));
+    put("mtime", time(a.mtime));
+    put("ctime", time(a.ctime));
+    put("atime", time(a.atime));
+    put("btime", time(a.btime));
+    put("nlink", a.nlink.map(Value::from));
+    put(
+        "rdev",
+        a.rdev
+            .map(|d| format!("{}:{}", d >> 32, d & 0xFFFF_FFFF).into()),
+    );
+    put("flags", a.flags.map(|f| format!("{f:#x}").into()));
+    put(
+        "target",
+        a.target.as_ref().map(|t| lossy(t.as_bytes()).into()),
+    );
+    put(
+        "target_raw",
+        a.target
+            .as_ref()
+            .and_then(|t| raw(t.as_bytes()))
+            .map(Value::from),
+    );
+    if !a.xattrs.is_empty() {
+        let names: Vec<String> = a.xattrs.iter().map(|x| lossy(x.name.as_bytes())).collect();
+        put("xattrs", Some(names.into()));
+    }
+    for (name, value) in &a.special {
+        put(name, Some(value.clone().into()));
+    }
+    Value::Object(map)
+}
+
+#[derive(Serialize)]
+pub(super) struct RegionLine<'a> {
+    r#type: &'static str,
+    volume: Option<&'a str>,
+    class: &'static str,
+    detail: Option<&'static str>,
+    start: u64,
+    length: u64,
+    changed: u64,
+}
+
+pub(super) fn region<'a>(region: &Region, volumes: &'a [VolumeRecord]) -> RegionLine<'a> {
+    RegionLine {
+        r#type: "region",
+        volume: name(region.volume, volumes),
+        class: region.class.as_str(),
+        detail: detail(region.detail),
+        start: region.start,
+        length: region.length,
+        changed: region.changed,
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct UnresolvedLine<'a> {
+    r#type: &'static str,
+    volume: Option<&'a str>,
+    start: u64,
+    length: u64,
+    reason: &'a str,
+}
+
+pub(super) fn unresolved<'a>(
+    piece: &'a Unresolved,
+    volumes: &'a [VolumeRecord],
+) -> UnresolvedLine<'a> {
+    UnresolvedLine {
+        r#type: "unresolved",
+        volume: name(piece.volume, volumes),
+        start: piece.start,
+        length: piece.length,
+        reason: &piece.reason,
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct DiagnosticLine<'a> {
+    r#type: &'static str,
+    severity: &'static str,
+    code: &'a str,
+    message: &'a str,
+    volume: Option<&'a str>,
+    offset: Option<u64>,
+    view: Option<&'static str>,
+}
+
+pub(super) fn diagnostic(diagnostic: &Diagnostic) -> DiagnosticLine<'_> {
+    DiagnosticLine {
+        r#type: "diagnostic",
+        severity: diagnostic.severity.as_str(),
+        code: &diagnostic.code,
+        message: &diagnostic.message,
+        volume: diagnostic.volume.as_deref(),
+        offset: diagnostic.offset,
+        view: diagnostic.view.map(hexz_resolve::View::as_str),
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct SummaryLine {
+    r#type: &'static str,
+    blocks: u64,
+    bytes: u64,
+    changed: u64,
+    identical: u64,
+    classes: Map<String, Value>,
+    changes: Map<String, Value>,
+    complete: bool,
+}
+
+pub(super) fn summary(summary: &Summary) -> SummaryLine {
+    let classes = summary.classes.iter().map(|(class, sums)| {
+        (
+            class.as_str().to_owned(),
+            json!({"bytes": sums.bytes, "changed": sums.changed}),
+        )
+    });
+    let changes = ChangeKind::ALL.iter().map(|kind| {
+        let count = summary.changes.get(kind).copied().unwrap_or(0);
+        (kind.as_str().to_owned(), count.into())
+    });
+    SummaryLine {
+        r#type: "summary",
+        blocks: summary.blocks,
+        bytes: summary.bytes,
+        changed: summary.changed,
+        identical: summary.identical,
+        classes: classes.collect(),
+        changes: changes.collect(),
+        complete: summary.complete,
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct OwnerLine<'a> {
+    r#type: &'static str,
+    volume: Option<&'a str>,
+    start: u64,
+    length: u64,
+    class: &'static str,
+    detail: Option<&'static str>,
+    allocated: Option<bool>,
+    owners: Vec<FileLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct FileLine {
+    file: String,
+    kind: Option<&'static str>,
+    paths: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paths_raw: Option<Vec<String>>,
+    stream: Option<String>,
+    role: &'static str,
+    file_offset: Option<u64>,
+}
+
+pub(super) fn owner<'a>(record: &'a OwnerRecord, volumes: &'a [VolumeRecord]) -> OwnerLine<'a> {
+    let owners = record.owners.iter().map(|owner| FileLine {
+        file: owner.file.to_string(),
+        kind: owner.kind.map(hexz_resolve::FileKind::as_str),
+        paths: owner.paths.iter().map(|p| lossy(p)).collect(),
+        paths_raw: all_raw(&owner.paths),
+        stream: owner.stream.as_ref().map(|s| lossy(s.as_bytes())),
+        role: owner.role.as_str(),
+        file_offset: owner.file_offset,
+    });
+    OwnerLine {
+        r#type: "owner",
+        volume: name(record.volume, volumes),
+        start: record.start,
+        length: record.length,
+        class: record.class.as_str(),
+        detail: detail(record.detail),
+        allocated: record.allocated,
+        owners: owners.collect(),
+        reason: record.reason.as_deref(),
+    }
+}
+
+fn name(index: Option<usize>, volumes: &[VolumeRecord]) -> Option<&str> {
+    volumes.get(index?).map(|v| v.volume.as_str())
+}
+
+fn detail(detail: &'static str) -> Option<&'static str> {
+    (!detail.is_empty()).then_some(detail)
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The bytes in base64, where they are not Unicode.
+fn raw(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes)
+        .is_err()
+        .then(|| STANDARD.encode(bytes))
+}
+
+/// All of them in base64, where any is not Unicode.
+fn all_raw(paths: &[Vec<u8>]) -> Option<Vec<String>> {
+    let any = paths.iter().any(|p| std::str::from_utf8(p).is_err());
+    any.then(|| paths.iter().map(|p| STANDARD.encode(p)).collect())
+}

@@ -1,0 +1,63 @@
+//! Timestamps as the schema writes them.
+
+use hexz_resolve::Timestamp;
+
+/// `2026-01-02T03:04:05.000000006Z`, for any number of seconds.
+pub(crate) fn rfc3339(time: Timestamp) -> String {
+    let (days, second) = (
+        time.seconds.div_euclid(86_400),
+        time.seconds.rem_euclid(86_400),
+    );
+    let (year, month, day) = civil(days);
+    let sign = if year < 0 { "-" } else { "" };
+    format!(
+        "{sign}{:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:09}Z",
+        year.unsigned_abs(),
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+        time.nanoseconds
+    )
+}
+
+/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar.
+fn civil(days: i64) -> (i64, i64, i64) {
+    // Eras of 400 years, years that start in March: leap days then come last.
+    let days = days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(seconds: i64, nanoseconds: u32) -> String {
+        rfc3339(Timestamp {
+            seconds,
+            nanoseconds,
+        })
+    }
+
+    #[test]
+    fn known_moments() {
+        // date -u -d @SECONDS
+        assert_eq!(text(1_767_323_045, 6), "2026-01-02T03:04:05.000000006Z");
+        assert_eq!(text(0, 0), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(text(-1, 999_999_999), "1969-12-31T23:59:59.999999999Z");
+        assert_eq!(text(951_782_400, 0), "2000-02-29T00:00:00.000000000Z");
+        assert_eq!(text(-11_644_473_600, 0), "1601-01-01T00:00:00.000000000Z");
+    }
+
+    #[test]
+    fn no_moment_is_too_far() {
+        for seconds in [i64::MIN, i64::MAX] {
+            assert!(text(seconds, u32::MAX).ends_with('Z'));
+        }
+    }
+}
