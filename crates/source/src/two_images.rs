@@ -58,28 +58,18 @@ impl ChangeSource for TwoImages {
         let found = Diagnostics::new();
         let a = Opened::open(&self.a, &mut Chain::new(limits, gate, &found))?;
         let b = Opened::open(&self.b, &mut Chain::new(limits, gate, &found))?;
-        let candidates = candidates(&a, &b)?.aligned_out(BLOCK);
+        let whole = ByteRange::new(0, a.len().max(b.len()));
+        let candidates = candidates(&a, &b)?.aligned_out(BLOCK).clipped(whole);
         self.progress
             .stage("comparing images", Some(candidates.len()));
-        let compared = compare(&a, &b, &candidates, &*self.progress);
-        for (offset, error) in &compared.unreadable {
-            found.push(
-                Diagnostic::error(
-                    "image-unreadable",
-                    format!("a block can't be read, and counts as changed: {error}"),
-                )
-                .at(*offset),
-            );
-        }
-        let exact = compared.unreadable.is_empty();
+        let (changed, unreadable) = compare(&a, &b, &candidates, &*self.progress, &found);
         Ok(Loaded {
             changes: ChangeSet {
-                ranges: compared.changed,
+                ranges: changed,
                 block_size: u32::try_from(BLOCK).unwrap_or(u32::MAX),
-                precision: if exact {
-                    Precision::Exact
-                } else {
-                    Precision::Over
+                precision: match unreadable {
+                    0 => Precision::Exact,
+                    _ => Precision::Over,
                 },
                 diagnostics: found.take(),
             },
@@ -154,49 +144,50 @@ fn above(shared: &Shared<'_>) -> Result<RangeSet> {
     Ok(all.union(&ByteRange::new(shortest, longest).into()))
 }
 
-struct Compared {
-    changed: RangeSet,
-    /// Blocks that could not be read, and why.
-    unreadable: Vec<(u64, ReadError)>,
-}
-
+/// The blocks of `candidates` that differ, and how many could not be read: they are among them,
+/// and `found` says why.
 fn compare(
     a: &dyn ReadAt,
     b: &dyn ReadAt,
     candidates: &RangeSet,
     progress: &dyn Progress,
-) -> Compared {
-    let common = a.len().min(b.len());
+    found: &Diagnostics,
+) -> (RangeSet, u64) {
+    let common = ByteRange::new(0, a.len().min(b.len()));
     let whole = ByteRange::new(0, a.len().max(b.len()));
-    let mut out = Compared {
-        changed: RangeSet::new(),
-        unreadable: Vec::new(),
-    };
-    let mut pieces = candidates
-        .iter()
-        .filter_map(|range| range.intersection(&whole))
-        .flat_map(pieces);
+    let mut changed = RangeSet::new();
+    let mut unreadable = 0u64;
+    let mut pieces = candidates.overlapping(common).flat_map(pieces);
     loop {
         let batch: Vec<ByteRange> = pieces.by_ref().take(BATCH).collect();
         if batch.is_empty() {
             break;
         }
         let buffers = || (Vec::new(), Vec::new());
-        let compared: Vec<_> = batch
+        let compared: Vec<Found> = batch
             .par_iter()
             .map_init(buffers, |(x, y), piece| {
                 progress.advance(piece.len());
-                compare_piece(a, b, *piece, common, x, y)
+                compare_piece(a, b, *piece, x, y)
             })
             .collect();
-        for (changed, unreadable) in compared {
-            for range in changed {
-                out.changed.insert(range);
+        for (ranges, errors) in compared {
+            for range in ranges {
+                changed.insert(range);
             }
-            out.unreadable.extend(unreadable);
+            unreadable = unreadable.saturating_add(u64_of(errors.len()));
+            for (offset, error) in errors {
+                let text = format!("a block can't be read, and counts as changed: {error}");
+                found.push(Diagnostic::error("image-unreadable", text).at(offset));
+            }
         }
     }
-    out
+    // What only one of them has.
+    for tail in candidates.overlapping(ByteRange::new(common.end(), whole.end())) {
+        progress.advance(tail.len());
+        changed.insert(tail);
+    }
+    (changed, unreadable)
 }
 
 /// `range` in pieces that end at multiples of [`PIECE`].
@@ -212,22 +203,19 @@ fn pieces(range: ByteRange) -> impl Iterator<Item = ByteRange> {
 
 type Found = (Vec<ByteRange>, Vec<(u64, ReadError)>);
 
-/// The blocks of `piece` that differ; those behind `common`, which only one image has, all do.
+/// The blocks of `piece` that differ or can't be read.
 fn compare_piece(
     a: &dyn ReadAt,
     b: &dyn ReadAt,
     piece: ByteRange,
-    common: u64,
     x: &mut Vec<u8>,
     y: &mut Vec<u8>,
 ) -> Found {
-    let both = ByteRange::new(piece.start(), piece.end().min(common));
-    let tail = ByteRange::new(piece.start().max(common), piece.end());
     let (mut changed, mut unreadable) = (Vec::new(), Vec::new());
-    let length = usize_of(both.len());
+    let length = usize_of(piece.len());
     x.resize(length, 0);
     y.resize(length, 0);
-    let start = both.start();
+    let start = piece.start();
     let read = a
         .read_exact_at(start, x)
         .and_then(|()| b.read_exact_at(start, y));
@@ -250,8 +238,8 @@ fn compare_piece(
         // Once more by block: one bad block must not blur its neighbours.
         Err(_) => {
             let mut at = start;
-            while at < both.end() {
-                let end = at.saturating_add(BLOCK).min(both.end());
+            while at < piece.end() {
+                let end = at.saturating_add(BLOCK).min(piece.end());
                 let size = usize_of(end.saturating_sub(at));
                 x.resize(size, 0);
                 y.resize(size, 0);
@@ -267,9 +255,6 @@ fn compare_piece(
                 at = end;
             }
         }
-    }
-    if !tail.is_empty() {
-        changed.push(tail);
     }
     (changed, unreadable)
 }
@@ -304,17 +289,15 @@ mod tests {
             b[at] ^= 1;
         }
         let all: RangeSet = ByteRange::new(0, 4 << 20).into();
-        let got = compare(&a, &b, &all, &Silent);
+        let found = Diagnostics::new();
+        let (changed, unreadable) = compare(&a, &b, &all, &Silent, &found);
         let expected: RangeSet = flips
             .iter()
             .map(|at| ByteRange::new(*at as u64, *at as u64 + 1))
             .collect();
         let expected = expected.aligned_out(BLOCK);
-        assert_eq!(
-            got.changed,
-            expected.clipped(ByteRange::new(0, a.len() as u64))
-        );
-        assert!(got.unreadable.is_empty());
+        assert_eq!(changed, expected.clipped(ByteRange::new(0, a.len() as u64)));
+        assert_eq!(unreadable, 0);
     }
 
     #[test]
@@ -323,11 +306,13 @@ mod tests {
         let mut b = a.clone();
         b[9 * 4096] ^= 1;
         let all: RangeSet = ByteRange::new(0, 2 << 20).into();
-        let got = compare(&Bad(a, 5 * 4096 + 7), &b, &all, &Silent);
+        let found = Diagnostics::new();
+        let bad = Bad(a, 5 * 4096 + 7);
+        let (changed, unreadable) = compare(&bad, &b, &all, &Silent, &found);
         let block = |n: u64| ByteRange::new(n * 4096, (n + 1) * 4096);
-        assert_eq!(got.changed.as_slice(), [block(5), block(9)]);
-        assert_eq!(got.unreadable.len(), 1);
-        assert_eq!(got.unreadable[0].0, 5 * 4096);
+        assert_eq!(changed.as_slice(), [block(5), block(9)]);
+        assert_eq!(unreadable, 1);
+        assert_eq!(found.take()[0].offset, Some(5 * 4096));
     }
 
     #[test]

@@ -132,6 +132,22 @@ fn one_page_for_the_whole_of_a_huge_disk_is_refused() {
 }
 
 #[test]
+fn a_disk_longer_than_its_index_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bytes = std::fs::read(fixtures().join("archives/layout-a-0.4.0-lz4.hxz")).unwrap();
+    // The size of the disk, behind the two lists of pages.
+    let at = bytes.len() - 16;
+    assert_eq!(bytes[at..at + 8], (40u64 << 20).to_le_bytes());
+    bytes[at + 5] = 1;
+    let path = dir.path().join("x.hxz");
+    std::fs::write(&path, bytes).unwrap();
+    let gate = DefaultGate::new();
+    let error = open_image(&path, &Limits::default(), &gate, &Diagnostics::new());
+    let text = error.err().unwrap().chain();
+    assert!(text.contains("found 41943040"), "{text}");
+}
+
+#[test]
 fn a_flipped_data_byte_is_said_with_the_place_and_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("damaged.hxz");

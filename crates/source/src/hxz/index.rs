@@ -125,6 +125,11 @@ pub(super) struct Page {
 }
 
 impl Page {
+    /// One past the last byte described.
+    pub(super) fn end(&self) -> u64 {
+        self.blocks.last().map_or(0, |block| block.range.end())
+    }
+
     /// Bytes it takes up in memory.
     pub(super) fn weight(&self) -> usize {
         self.blocks.len().saturating_mul(size_of::<Block>())

@@ -101,7 +101,7 @@ impl Archive {
         let number = family.enter(path)?;
         let parents = family.open_parents(&header.parents, path)?;
         family.leave();
-        Ok(Self {
+        let archive = Self {
             file,
             name,
             pages,
@@ -115,7 +115,27 @@ impl Archive {
             page_cache: Arc::clone(&family.pages),
             zeros: RwLock::default(),
             hashes: OnceLock::new(),
-        })
+        };
+        archive.check_size().map_err(|e| {
+            Error::new(e.kind(), "archive")
+                .message(archive.name.clone())
+                .source(e)
+        })?;
+        Ok(archive)
+    }
+
+    /// Checks that the index reaches to the end of the disk, or a parent does.
+    fn check_size(&self) -> Result<()> {
+        let end = match self.pages.len().checked_sub(1) {
+            Some(last) => self.page(last)?.end(),
+            None => 0,
+        };
+        if end >= self.size || self.parents.iter().any(|parent| parent.size >= self.size) {
+            return Ok(());
+        }
+        Err(Error::corrupt("hxz index")
+            .expected(format_args!("blocks up to {}", self.size))
+            .found(end))
     }
 
     /// A key of the caches that no other archive of the family uses: the place in the file, and
