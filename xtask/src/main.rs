@@ -1,6 +1,7 @@
 //! Development tasks, run as `cargo xtask TASK`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // It is a program for a terminal.
 
+mod bench;
 mod ci;
 mod corpus;
 mod fixtures;
@@ -16,6 +17,7 @@ use anyhow::{Context as _, Result, bail};
 const HELP: &str = "\
 cargo xtask TASK
 
+  bench [CASE…]      speed and memory as ratios against a peer (needs root once)
   ci                 all that CI checks
   corpus DIR         hold the map of images that others made against what is known of them
   fixtures [CASE…]   rebuild fixtures from their recipes; --check: only compare
@@ -37,6 +39,7 @@ fn task() -> Result<()> {
     let root = root()?;
     let (task, rest) = args.split_first().context(HELP)?;
     match task.as_str() {
+        "bench" => bench::run(&root, rest),
         "ci" => ci::run(&root, rest),
         "corpus" => corpus::run(&root, rest),
         "fixtures" => fixtures::run(&root, rest),

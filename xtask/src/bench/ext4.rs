@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use super::Bench;
 use super::image::{Changed, Recipe, prepare};
 use super::measure::{Cost, Figures, run as measure};
-use super::Bench;
 
 const BATCH: usize = 1000;
 
@@ -48,7 +48,11 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
 /// `hexz diff --files --json` of `images`.
 pub(super) fn diff(bench: &Bench, images: &Changed) -> Command {
     let mut command = Command::new(&bench.hexz);
-    command.args(["diff", "--files", "--json"]).arg(&images.overlay).arg("--base").arg(&images.base);
+    command
+        .args(["diff", "--files", "--json"])
+        .arg(&images.overlay)
+        .arg("--base")
+        .arg(&images.base);
     command
 }
 
@@ -65,11 +69,16 @@ fn debugfs(images: &Changed) -> Result<Cost> {
         command.args(["-R", &request]).arg(&images.base);
         add(&mut total, measure(&mut command, Some(&out))?);
         let text = fs::read_to_string(&out)?;
-        inodes.extend(text.lines().filter_map(|l| l.split_whitespace().nth(1)?.parse::<u64>().ok()));
+        inodes.extend(
+            text.lines()
+                .filter_map(|l| l.split_whitespace().nth(1)?.parse::<u64>().ok()),
+        );
     }
     let numbers: Vec<String> = inodes.iter().map(u64::to_string).collect();
     let mut command = Command::new("debugfs");
-    command.args(["-R", &format!("ncheck {}", numbers.join(" "))]).arg(&images.base);
+    command
+        .args(["-R", &format!("ncheck {}", numbers.join(" "))])
+        .arg(&images.base);
     add(&mut total, measure(&mut command, None)?);
     Ok(total)
 }
@@ -83,13 +92,19 @@ fn add(total: &mut Cost, cost: Cost) {
 fn bytes_once(image: &Path) -> Result<String> {
     let text = Command::new("dumpe2fs").arg(image).output()?.stdout;
     let text = String::from_utf8_lossy(&text);
-    let tables = text.lines().filter_map(|l| l.trim().strip_prefix("Inode table at "));
+    let tables = text
+        .lines()
+        .filter_map(|l| l.trim().strip_prefix("Inode table at "));
     let file = File::open(image)?;
     let mut buf = vec![0; 1 << 20];
     let mut bytes = 0u64;
     let start = Instant::now();
     for table in tables {
-        let Some((from, to)) = table.split([' ', ',']).next().and_then(|r| r.split_once('-')) else {
+        let Some((from, to)) = table
+            .split([' ', ','])
+            .next()
+            .and_then(|r| r.split_once('-'))
+        else {
             continue;
         };
         let (mut at, end) = (from.parse::<u64>()? * 4096, (to.parse::<u64>()? + 1) * 4096);

@@ -12,27 +12,27 @@ use super::measure::shell;
 const BLOCK: usize = 4096;
 
 /// A base image and an overlay over it.
-pub struct Changed {
+pub(crate) struct Changed {
     /// The raw disk before.
-    pub base: PathBuf,
+    pub(crate) base: PathBuf,
     /// The overlay's data file; its `.meta` lies beside it.
-    pub overlay: PathBuf,
+    pub(crate) overlay: PathBuf,
     /// The changed blocks.
-    pub blocks: Vec<u64>,
+    pub(crate) blocks: Vec<u64>,
 }
 
 /// How to make one.
-pub struct Recipe<'a> {
+pub(crate) struct Recipe<'a> {
     /// Makes an empty filesystem in the file `$1`.
-    pub format: &'a str,
+    pub(crate) format: &'a str,
     /// Mounts `$1` on `$2`.
-    pub mount: &'a str,
+    pub(crate) mount: &'a str,
     /// Number of files.
-    pub files: u64,
+    pub(crate) files: u64,
 }
 
 /// Makes the images in `dir`, or finds those made before.
-pub fn prepare(dir: &Path, recipe: &Recipe<'_>) -> Result<Changed> {
+pub(crate) fn prepare(dir: &Path, recipe: &Recipe<'_>) -> Result<Changed> {
     let base = dir.join("base.img");
     let merged = dir.join("merged.img");
     let overlay = dir.join("vm.overlay");
@@ -47,13 +47,21 @@ pub fn prepare(dir: &Path, recipe: &Recipe<'_>) -> Result<Changed> {
         .chunks_exact(8)
         .filter_map(|entry| entry.try_into().ok().map(u64::from_le_bytes))
         .collect();
-    Ok(Changed { base, overlay, blocks })
+    Ok(Changed {
+        base,
+        overlay,
+        blocks,
+    })
 }
 
 /// A thousand files a directory; then appends, overwrites, new files, renames and removals spread
 /// over the tree until some five thousand blocks differ.
 fn script(recipe: &Recipe<'_>) -> String {
-    let Recipe { format, mount, files } = recipe;
+    let Recipe {
+        format,
+        mount,
+        files,
+    } = recipe;
     let directories = files / 1000;
     format!(
         r#"
@@ -103,7 +111,7 @@ trap - EXIT
 }
 
 /// Writes the blocks in which the two images differ as a hexz overlay.
-pub fn write_overlay(base: &Path, merged: &Path, overlay: &Path, meta: &Path) -> Result<()> {
+pub(crate) fn write_overlay(base: &Path, merged: &Path, overlay: &Path, meta: &Path) -> Result<()> {
     let (mut before, mut after) = (File::open(base)?, File::open(merged)?);
     let length = after.seek(SeekFrom::End(0))?;
     after.rewind()?;
@@ -117,7 +125,11 @@ pub fn write_overlay(base: &Path, merged: &Path, overlay: &Path, meta: &Path) ->
         before.read_exact(&mut x[..now]).context("base image")?;
         after.read_exact(&mut y[..now]).context("merged image")?;
         if x[..now] != y[..now] {
-            for (n, (p, q)) in x[..now].chunks(BLOCK).zip(y[..now].chunks(BLOCK)).enumerate() {
+            for (n, (p, q)) in x[..now]
+                .chunks(BLOCK)
+                .zip(y[..now].chunks(BLOCK))
+                .enumerate()
+            {
                 if p != q {
                     let offset = at + (n * BLOCK) as u64;
                     data.write_all_at(q, offset)?;

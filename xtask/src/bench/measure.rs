@@ -10,36 +10,44 @@ use anyhow::{Context as _, Result, bail};
 
 /// One run of a command.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// Wall clock.
-    pub time: Duration,
+    pub(crate) time: Duration,
     /// Peak resident memory in bytes.
-    pub memory: u64,
+    pub(crate) memory: u64,
 }
 
 /// What a case found: our cost and the peer's, round by round.
-pub struct Figures {
+pub(crate) struct Figures {
     /// What is compared.
-    pub title: String,
+    pub(crate) title: String,
     /// Our rounds.
-    pub ours: Vec<Cost>,
+    pub(crate) ours: Vec<Cost>,
     /// The peer's rounds, in turn with ours.
-    pub peer: Vec<Cost>,
+    pub(crate) peer: Vec<Cost>,
     /// What the ratio should be at least, and how to say so.
-    pub goal: String,
+    pub(crate) goal: String,
     /// Further lines.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Figures {
     /// Prints medians and their ratio.
-    pub fn print(&self, case: &str) {
+    pub(crate) fn print(&self, case: &str) {
         let (ours, peer) = (median(&self.ours), median(&self.peer));
         let memory = self.ours.iter().map(|c| c.memory).max().unwrap_or(0);
         println!("\n{case}: {}", self.title);
-        println!("  hexz   {:>9.3} s, peak {} MiB", ours.as_secs_f64(), memory >> 20);
+        println!(
+            "  hexz   {:>9.3} s, peak {} MiB",
+            ours.as_secs_f64(),
+            memory >> 20
+        );
         println!("  peer   {:>9.3} s", peer.as_secs_f64());
-        println!("  ratio  {:>9.2}   (goal: {})", peer.as_secs_f64() / ours.as_secs_f64(), self.goal);
+        println!(
+            "  ratio  {:>9.2}   (goal: {})",
+            peer.as_secs_f64() / ours.as_secs_f64(),
+            self.goal
+        );
         for note in &self.notes {
             println!("  {note}");
         }
@@ -47,23 +55,29 @@ impl Figures {
 }
 
 /// The middle time.
-pub fn median(costs: &[Cost]) -> Duration {
+pub(crate) fn median(costs: &[Cost]) -> Duration {
     let mut times: Vec<Duration> = costs.iter().map(|c| c.time).collect();
     times.sort();
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 /// Runs `command` to its end with its output in `out` (or nowhere).
-pub fn run(command: &mut Command, out: Option<&Path>) -> Result<Cost> {
+pub(crate) fn run(command: &mut Command, out: Option<&Path>) -> Result<Cost> {
     let output = match out {
         Some(path) => Stdio::from(File::create(path)?),
         None => Stdio::null(),
     };
-    command.stdin(Stdio::null()).stdout(output).stderr(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(Stdio::null());
     let start = Instant::now();
     let child = command.spawn().with_context(|| format!("{command:?}"))?;
     let (status, memory) = watch(child)?;
-    let cost = Cost { time: start.elapsed(), memory };
+    let cost = Cost {
+        time: start.elapsed(),
+        memory,
+    };
     if !status.success() {
         bail!("{command:?}: {status}");
     }
@@ -87,26 +101,36 @@ fn watch(mut child: Child) -> Result<(ExitStatus, u64)> {
 }
 
 fn high_water(status: &str) -> u64 {
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap_or_default();
-    let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+    let line = status
+        .lines()
+        .find(|l| l.starts_with("VmHWM:"))
+        .unwrap_or_default();
+    let kib: u64 = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0);
     kib << 10
 }
 
 /// Runs a shell script that must succeed.
-pub fn shell(script: &str, dir: &Path) -> Result<()> {
+pub(crate) fn shell(script: &str, dir: &Path) -> Result<()> {
     let status = Command::new("bash")
         .args(["-euo", "pipefail", "-c", script])
         .current_dir(dir)
         .stdin(Stdio::null())
         .status()?;
     if !status.success() {
-        bail!("a preparation failed ({status}) in {}:\n{script}", dir.display());
+        bail!(
+            "a preparation failed ({status}) in {}:\n{script}",
+            dir.display()
+        );
     }
     Ok(())
 }
 
 /// Builds the optimised binary and says where it is.
-pub fn release_binary(root: &Path) -> Result<PathBuf> {
+pub(crate) fn release_binary(root: &Path) -> Result<PathBuf> {
     let status = Command::new(env!("CARGO"))
         .args(["build", "--release", "--quiet", "-p", "hexz-cli"])
         .current_dir(root)
@@ -114,6 +138,7 @@ pub fn release_binary(root: &Path) -> Result<PathBuf> {
     if !status.success() {
         bail!("the release build failed");
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     Ok(target.join("release/hexz"))
 }

@@ -15,14 +15,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-
 const HELP: &str = "\
 cargo xtask bench [--dir DIR] [--rounds N] [ext4] [ntfs] [xfs] [raw] [owner]
 
 Measures each case (all of them, when none is named) and prints a table.";
 
 /// What a case runs with.
-pub struct Bench {
+pub(crate) struct Bench {
     dir: PathBuf,
     hexz: PathBuf,
     rounds: usize,
@@ -38,7 +37,7 @@ impl Bench {
 }
 
 /// Runs `cargo xtask bench`.
-pub fn run(root: &Path, args: &[String]) -> Result<()> {
+pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let mut bench = Bench {
         dir: root.join("target/bench"),
         hexz: measure::release_binary(root)?,

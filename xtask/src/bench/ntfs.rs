@@ -24,7 +24,9 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
         // It names the owners of all clusters in the range, and looks at one disk only.
         let last = std::fs::metadata(&images.base)?.len() / 4096 - 1;
         let mut command = Command::new("ntfscluster");
-        command.args(["-f", "-c", &format!("0-{last}")]).arg(&images.base);
+        command
+            .args(["-f", "-c", &format!("0-{last}")])
+            .arg(&images.base);
         peer.push(measure(&mut command, None)?);
     }
     Ok(Figures {

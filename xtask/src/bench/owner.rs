@@ -24,10 +24,18 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
     let (mut many, mut single) = (Vec::new(), Vec::new());
     for _ in 0..bench.rounds {
         let mut command = Command::new(&bench.hexz);
-        command.arg("owner").arg(&images.base).arg("--json").arg("--from").arg(dir.join("blocks"));
+        command
+            .arg("owner")
+            .arg(&images.base)
+            .arg("--json")
+            .arg("--from")
+            .arg(dir.join("blocks"));
         many.push(measure(&mut command, None)?);
         let mut command = Command::new(&bench.hexz);
-        command.arg("owner").arg(&images.base).args(["--json", "--block", &one]);
+        command
+            .arg("owner")
+            .arg(&images.base)
+            .args(["--json", "--block", &one]);
         single.push(measure(&mut command, None)?);
     }
     Ok(Figures {

@@ -33,7 +33,9 @@ mv b.tmp b.img
     let (mut ours, mut peer) = (Vec::new(), Vec::new());
     for _ in 0..bench.rounds {
         let mut command = Command::new(&bench.hexz);
-        command.args(["diff", "--files", "--json"]).args(["a.img", "b.img"]);
+        command
+            .args(["diff", "--files", "--json"])
+            .args(["a.img", "b.img"]);
         ours.push(measure(command.current_dir(&dir), None)?);
         let mut command = Command::new("cmp");
         command.args(["a.data", "b.data"]);
