@@ -1,6 +1,6 @@
 //! Finding the two headers of a disk.
 
-use hexz_ondisk::{read, to_usize};
+use hexz_ondisk::{Fields, read, to_usize};
 use hexz_resolve::{Diagnostic, OpenContext, ReadAt};
 
 use super::header::Copy;
@@ -42,8 +42,10 @@ impl Copies {
         mbr: Option<&Table>,
         cx: &OpenContext<'_>,
     ) -> Self {
-        let primary = header(device, PRIMARY, sector, cx);
-        let named = primary.as_ref().map(|c| c.header.backup_lba);
+        let primary = sector_at(device, PRIMARY, sector, cx);
+        // Also where the signature is gone: a backup shows by itself whether it is one.
+        let named = primary.as_deref().and_then(alternate_lba);
+        let primary = primary.and_then(|bytes| Copy::parse(&bytes, PRIMARY, device.len()));
         // The protective entry ends with the disk, as the disk was when the table was made.
         let protected = mbr.and_then(Table::protective);
         let protected = protected.and_then(|e| e.end().checked_sub(1));
@@ -55,7 +57,8 @@ impl Copies {
                 continue;
             }
             tried.push(lba);
-            let other = header(device, lba, sector, cx);
+            let other = sector_at(device, lba, sector, cx);
+            let other = other.and_then(|bytes| Copy::parse(&bytes, lba, device.len()));
             if other.as_ref().is_some_and(Copy::is_sound) {
                 backup = other;
                 break;
@@ -82,17 +85,18 @@ impl Copies {
     }
 }
 
-/// The header in sector `lba`, when that is on the disk and has the signature.
-fn header(device: &dyn ReadAt, lba: u64, sector: u64, cx: &OpenContext<'_>) -> Option<Copy> {
+/// The bytes of sector `lba`, when it is on the disk and can be read.
+fn sector_at(device: &dyn ReadAt, lba: u64, sector: u64, cx: &OpenContext<'_>) -> Option<Vec<u8>> {
     let at = lba.checked_mul(sector)?;
     if at.checked_add(sector)? > device.len() {
         return None;
     }
-    match read(device, "GPT header", at, to_usize(sector)?) {
-        Ok(bytes) => Copy::parse(&bytes, lba, device.len()),
-        Err(error) => {
-            cx.diagnose(Diagnostic::from(&error));
-            None
-        }
-    }
+    read(device, "GPT header", at, to_usize(sector)?)
+        .inspect_err(|error| cx.diagnose(Diagnostic::from(error)))
+        .ok()
+}
+
+/// `AlternateLBA`: where the other header lies.
+fn alternate_lba(header: &[u8]) -> Option<u64> {
+    Fields::new("GPT header", 0, header).le64(32).ok()
 }

@@ -59,7 +59,10 @@ fn choose<'a>(
     for copy in found.into_iter().flatten() {
         match Entries::read(device, copy) {
             Ok(entries) => {
-                if let Some((stated, is)) = entries.wrong_checksum {
+                // A header that is damaged itself says nothing of its entries.
+                if let Some((stated, is)) = entries.wrong_checksum
+                    && copy.is_sound()
+                {
                     let text = format!(
                         "the entries of the header in sector {} have the checksum {is:#010x}, and should have {stated:#010x}",
                         copy.lba

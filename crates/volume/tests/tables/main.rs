@@ -1,0 +1,7 @@
+//! Partition tables built byte by byte from their specifications.
+
+mod build;
+mod detection;
+mod gpt;
+mod hostile;
+mod mbr;
