@@ -163,6 +163,12 @@ fn a_flipped_data_byte_is_said_with_the_place_and_the_file() {
         "{text}"
     );
     assert_eq!(error.offset(), 512);
+    // Whole or in pieces, now and later.
+    let whole = read_vec(&*image, 0, 65536).unwrap_err().to_string();
+    assert!(whole.contains("checksum"), "{whole}");
+    let again = read_vec(&*image, 9000, 4).unwrap_err();
+    assert_eq!(again.offset(), 9000);
+    assert!(again.to_string().contains("checksum"), "{again}");
     assert!(read_vec(&*image, 65536, 4).is_ok());
     assert!(image.read_exact_at(image.len(), &mut [0]).is_err());
 }

@@ -6,12 +6,12 @@ mod compare;
 mod decode;
 mod header;
 mod index;
+mod notes;
 mod parents;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use hexz_ondisk::read;
 use hexz_resolve::{
@@ -24,13 +24,11 @@ use crate::file::RawFile;
 use crate::num::{take_front, u64_of, usize_of};
 use decode::Decoder;
 use index::{Block, Kind, Page, PageEntry};
+use notes::Notes;
 use parents::{Family, HashIndex};
 
 pub(crate) use compare::candidates;
 pub use header::MAGIC;
-
-/// Most offsets of zero blocks that are remembered; there is one for each length of block.
-const MAX_ZEROS: usize = 4096;
 
 /// An open archive: reads as the disk it holds.
 pub struct Archive {
@@ -49,9 +47,7 @@ pub struct Archive {
     number: u64,
     block_cache: Arc<Cache<[u8]>>,
     page_cache: Arc<Cache<Page>>,
-    /// Stored blocks that were found to be zeros, by offset. hexz stores equal blocks once, and a
-    /// disk has many of these.
-    zeros: RwLock<BTreeSet<u64>>,
+    notes: Notes,
     hashes: OnceLock<std::result::Result<HashIndex, String>>,
 }
 
@@ -113,7 +109,7 @@ impl Archive {
             number,
             block_cache: Arc::clone(&family.blocks),
             page_cache: Arc::clone(&family.pages),
-            zeros: RwLock::default(),
+            notes: Notes::default(),
             hashes: OnceLock::new(),
         };
         archive.check_size().map_err(|e| {
@@ -228,12 +224,10 @@ impl Archive {
         let key = self.key(offset);
         let length = usize_of(block.range.len());
         let skip = usize_of(piece.start().saturating_sub(block.range.start()));
-        let zeros = self.zeros.read().unwrap_or_else(PoisonError::into_inner);
-        if zeros.contains(&offset) {
+        if self.notes.zeros(block, offset)? {
             out.fill(0);
             return Ok(());
         }
-        drop(zeros);
         let from = |bytes: &[u8], out: &mut [u8]| {
             let end = skip.checked_add(out.len());
             let bytes = end.and_then(|end| bytes.get(skip..end));
@@ -256,31 +250,17 @@ impl Archive {
         // A long read in order takes whole blocks: they go where they are wanted, and leave the
         // cache to those that are read piece by piece.
         if out.len() == length {
-            self.decoder.decode(&self.file, block, out)?;
-            self.note_zeros(block, offset, out);
-            return Ok(());
+            let outcome = self.decoder.decode(&self.file, block, out);
+            self.notes.keep(block, offset, out, &outcome);
+            return outcome;
         }
         let mut bytes = vec![0; length];
-        self.decoder.decode(&self.file, block, &mut bytes)?;
-        self.note_zeros(block, offset, &bytes);
+        let outcome = self.decoder.decode(&self.file, block, &mut bytes);
+        self.notes.keep(block, offset, &bytes, &outcome);
+        outcome?;
         from(&bytes, out)?;
         self.block_cache.insert(key, Arc::from(bytes), length);
         Ok(())
-    }
-
-    /// Remembers a block that is all zeros.
-    fn note_zeros(&self, block: &Block, offset: u64, bytes: &[u8]) {
-        let Kind::Stored { length, .. } = block.kind else {
-            return;
-        };
-        // What compressed less is not worth looking at.
-        let packed = u64::from(length) << 6 < block.range.len();
-        if packed && bytes.iter().all(|byte| *byte == 0) {
-            let mut zeros = self.zeros.write().unwrap_or_else(PoisonError::into_inner);
-            if zeros.len() < MAX_ZEROS {
-                zeros.insert(offset);
-            }
-        }
     }
 
     fn damaged(&self, offset: u64, error: &Error) -> ReadError {
