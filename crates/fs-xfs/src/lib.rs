@@ -27,6 +27,7 @@ mod groups;
 mod inode;
 mod inode_claims;
 mod links;
+mod log;
 mod ondisk;
 mod open;
 mod probe;

@@ -82,6 +82,9 @@ pub(crate) const INCOMPAT_PARENT: u32 = 1 << 7;
 /// `XFS_SB_FEAT_INCOMPAT_METADIR`.
 pub(crate) const INCOMPAT_METADIR: u32 = 1 << 8;
 
+/// `XFS_SB_FEAT_INCOMPAT_LOG_XATTRS`: the log may hold intents to set attributes.
+pub(crate) const LOG_INCOMPAT_XATTRS: u32 = 1;
+
 /// `XFS_DINODE_FMT_*`.
 pub(crate) mod format {
     pub(crate) const DEV: u8 = 0;

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use hexz_ondisk::{Fields, Guid, read, to_usize};
 use hexz_resolve::{
-    Diagnostic, Error, ErrorKind, FsInfo, FsState, OpenContext, RangeSet, ReadAt, Result,
+    Diagnostic, Error, ErrorKind, FsInfo, FsState, JournalMode, OpenContext, RangeSet, ReadAt,
+    Result,
 };
 
 use crate::disk::checksum;
 use crate::fs::Xfs;
 use crate::geometry::{Geometry, Superblock};
-use crate::ondisk::{INCOMPAT, INCOMPAT_NEEDSREPAIR, INCOMPAT_REFUSED, RO_COMPAT, SB_MAGIC};
+use crate::log;
+use crate::ondisk::{
+    INCOMPAT, INCOMPAT_NEEDSREPAIR, INCOMPAT_REFUSED, LOG_INCOMPAT_XATTRS, RO_COMPAT, SB_MAGIC,
+};
 
 pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Xfs> {
     let superblock = superblock(&volume, cx)?;
@@ -32,13 +36,70 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Xfs>
         transactions_replayed: 0,
     };
     info.identity.extend(birth(&geometry, &*volume));
-    Ok(Xfs {
+    let mut fs = Xfs {
         geometry,
         info,
         reader: volume,
         replayed: RangeSet::new(),
         to_be_freed: RangeSet::new(),
-    })
+    };
+    replay(&mut fs, &superblock, cx)?;
+    Ok(fs)
+}
+
+/// Replays the log, or says that it was not.
+fn replay(fs: &mut Xfs, superblock: &Superblock, cx: &OpenContext<'_>) -> Result<()> {
+    let (volume, geometry) = (Arc::clone(&fs.reader), Arc::clone(&fs.geometry));
+    let place = geometry.log().map_or(0, |log| log.start());
+    if geometry.logstart != 0 && geometry.log().is_none() {
+        let error = Error::corrupt("superblock")
+            .at(48)
+            .message("the log is not within a group");
+        cx.diagnose(Diagnostic::from(&error));
+        fs.info.state = FsState::NeedsRecovery;
+        return Ok(());
+    }
+    if cx.journal == JournalMode::Ignore {
+        match log::is_dirty(&*volume, &geometry, &superblock.uuid) {
+            Ok(false) => {}
+            Ok(true) => fs.info.state = FsState::NeedsRecovery,
+            Err(error) => {
+                fs.info.state = FsState::NeedsRecovery;
+                cx.diagnose(Diagnostic::from(&error));
+            }
+        }
+        return Ok(());
+    }
+    let diagnose = |diagnostic| cx.diagnose(diagnostic);
+    match log::recover(&volume, &geometry, &superblock.uuid, cx.limits, &diagnose) {
+        Ok(None) => {}
+        Ok(Some(recovered)) => {
+            fs.reader = recovered.reader;
+            fs.replayed = recovered.replayed;
+            fs.to_be_freed = recovered.to_be_freed;
+            fs.info.transactions_replayed = recovered.transactions;
+            if !recovered.complete {
+                fs.info.state = FsState::NeedsRecovery;
+            }
+            // The filesystem may have grown.
+            let bytes = read(&fs.reader, "superblock", 0, Superblock::LENGTH)?;
+            let again = Superblock::parse(&Fields::new("superblock", 0, &bytes), volume.len());
+            match again {
+                Ok(again) => {
+                    fs.info.size = again.geometry.size();
+                    fs.geometry = Arc::new(again.geometry);
+                }
+                Err(error) => cx.diagnose(Diagnostic::from(&error)),
+            }
+        }
+        Err(error) => {
+            fs.info.state = FsState::NeedsRecovery;
+            let text = format!("the log is not replayed: {}", error.chain());
+            let offset = error.offset().unwrap_or(place);
+            cx.diagnose(Diagnostic::warning("log-not-replayed", text).at(offset));
+        }
+    }
+    Ok(())
 }
 
 /// When the root directory was made: the same from the making of the filesystem on.
@@ -162,6 +223,13 @@ fn features(superblock: &Superblock, cx: &OpenContext<'_>) -> Result<()> {
     if superblock.incompat & INCOMPAT_NEEDSREPAIR != 0 {
         let text = "the filesystem is marked as one that xfs_repair must look at";
         cx.diagnose(Diagnostic::warning("needs-repair", text).at(216));
+    }
+    if superblock.log_incompat & !LOG_INCOMPAT_XATTRS != 0 {
+        let text = format!(
+            "sb_features_log_incompat {:#x} are unknown",
+            superblock.log_incompat
+        );
+        cx.diagnose(Diagnostic::warning("unknown-feature", text).at(220));
     }
     if superblock.geometry.rblocks != 0 {
         let text = "files on the realtime device are not resolved: it is another volume";
