@@ -245,7 +245,7 @@ impl Ext4 {
         let is = |inum: u32| u64::from(inum) == number && inum != 0;
         Some(match piece.mapped {
             Mapped::Node(detail) => Claim::file(range, id, Role::ExtentMap).detail(detail),
-            // The blocks of the resize inode are the reserved group descriptors.
+            // Its map is made of the primary reserved group descriptors, its content of the backups.
             _ if number == reserved::RESIZE => return None,
             _ if number == reserved::BAD_BLOCKS => Claim::file(range, id, Role::Data)
                 .detail("bad-blocks")
@@ -256,7 +256,7 @@ impl Ext4 {
             _ if is(sb.s_usr_quota_inum) || is(sb.s_grp_quota_inum) || is(sb.s_prj_quota_inum) => {
                 Claim::file(range, id, Role::Quota).offset(offset)
             }
-            _ if is(sb.s_orphan_file_inum) => Claim::file(range, id, Role::InodeTable)
+            _ if is(sb.s_orphan_file_inum) => Claim::file(range, id, Role::Data)
                 .detail("orphan-file")
                 .offset(offset),
             Mapped::Unwritten => Claim::file(range, id, Role::Unwritten).offset(offset),

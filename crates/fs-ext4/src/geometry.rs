@@ -274,7 +274,13 @@ impl Geometry {
                 out.push(Claim::structure(range, role, detail));
             }
         };
-        put(Some(ByteRange::new(0, 1024)), Role::Boot, "boot-sector");
+        // In blocks of more than 1 KiB, the boot sector is the head of the superblock's block.
+        let boot = if self.block() > 1024 {
+            Role::Superblock
+        } else {
+            Role::Boot
+        };
+        put(Some(ByteRange::new(0, 1024)), boot, "boot-sector");
         let primary = ByteRange::new(1024, self.block().max(2048));
         put(Some(primary), Role::Superblock, "superblock");
         if self.sb.incompat(incompat::MMP) {
@@ -302,18 +308,23 @@ impl Geometry {
         out
     }
 
+    /// Blocks of group descriptors that stand together behind a superblock.
+    fn plain_descriptor_blocks(&self) -> u64 {
+        let all = self.sb.groups().div_ceil(self.descriptors_per_block());
+        if self.sb.incompat(incompat::META_BG) {
+            all.min(u64::from(self.sb.s_first_meta_bg))
+        } else {
+            all
+        }
+    }
+
     fn descriptor_copies(
         &self,
         group: u64,
         put: &mut impl FnMut(Option<ByteRange>, Role, &'static str),
     ) {
         let role = Role::GroupDescriptors;
-        let all = self.sb.groups().div_ceil(self.descriptors_per_block());
-        let plain = if self.sb.incompat(incompat::META_BG) {
-            all.min(u64::from(self.sb.s_first_meta_bg))
-        } else {
-            all
-        };
+        let plain = self.plain_descriptor_blocks();
         let name = if group == 0 {
             "group-descriptors"
         } else {

@@ -56,7 +56,9 @@ impl Truth {
     pub(super) fn read(path: &Path, filesystems: &[&str]) -> Result<Self> {
         let mut records = Vec::new();
         for line in fs::read_to_string(path)?.lines() {
-            let record: Value = serde_json::from_str(line)?;
+            // Names that are not Unicode have lone surrogates, which are not JSON.
+            let line = without_surrogates(line);
+            let record: Value = serde_json::from_str(&line)?;
             if record["fs"]
                 .as_str()
                 .is_some_and(|f| filesystems.contains(&f))
@@ -106,6 +108,17 @@ impl Truth {
         }
         score
     }
+}
+
+/// `line` with each lone surrogate `\udcXX` replaced.
+fn without_surrogates(line: &str) -> String {
+    let mut parts = line.split("\\udc");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str("\\ufffd");
+        out.push_str(part.get(2..).unwrap_or_default());
+    }
+    out
 }
 
 fn piece(line: &str) -> Option<Piece> {
