@@ -1,1 +1,149 @@
-//! End-to-end tests on the built binary
+//! End-to-end tests on the built binary: runs it, and reads what it wrote.
+
+pub mod schema;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use hexz_testkit::Fixture;
+use schema::Report;
+use tempfile::TempDir;
+
+/// Runs a built binary.
+#[derive(Clone, Debug)]
+pub struct Hexz {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl Hexz {
+    /// `program`, run in `folder`.
+    #[must_use]
+    pub fn new(program: &str, folder: &Path) -> Self {
+        Self {
+            program: program.into(),
+            folder: folder.into(),
+        }
+    }
+
+    /// Runs it with the words of `line`, away from what a user may have set.
+    ///
+    /// # Panics
+    /// When it can't be run.
+    #[must_use]
+    pub fn run(&self, line: &str) -> Output {
+        Command::new(&self.program)
+            .current_dir(&self.folder)
+            .args(line.split_whitespace())
+            .env_remove("HEXZ_BASE")
+            .env("NO_COLOR", "1")
+            .output()
+            .expect("the binary runs")
+    }
+
+    /// What it wrote to stdout; it must succeed.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn text(&self, line: &str) -> String {
+        let output = self.run(line);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "hexz {line}: {}: {errors}",
+            output.status
+        );
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// The JSON Lines it wrote, each with the fields of the schema and no other.
+    ///
+    /// # Panics
+    /// When it fails, or writes anything else.
+    #[must_use]
+    pub fn report(&self, line: &str) -> Report {
+        Report::parse(&self.text(line))
+    }
+}
+
+/// A fixture, unpacked as a user would have it.
+#[derive(Debug)]
+pub struct Case {
+    /// Its files.
+    pub fixture: Fixture,
+    /// The binary, run where it is unpacked.
+    pub hexz: Hexz,
+    dir: TempDir,
+}
+
+impl Case {
+    /// Unpacks fixture `name` for `program`.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn new(program: &str, name: &str) -> Self {
+        let fixture = Fixture::load(name);
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        fixture.unpack(dir.path());
+        Self {
+            hexz: Hexz::new(program, dir.path()),
+            fixture,
+            dir,
+        }
+    }
+
+    /// Where it is unpacked.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its report, in JSON, with the options in `more`.
+    #[must_use]
+    pub fn diff(&self, more: &str) -> Report {
+        let line = format!("diff --files --json --base base.img {more} case.overlay");
+        self.hexz.report(&line)
+    }
+
+    /// The disk after the change.
+    ///
+    /// # Panics
+    /// When it can't be read.
+    #[must_use]
+    pub fn merged(&self) -> Vec<u8> {
+        let disk = self.fixture.merged();
+        let length = usize::try_from(disk.len()).expect("a small disk");
+        let mut bytes = vec![0; length];
+        disk.read_exact_at(0, &mut bytes).expect("a disk in memory");
+        bytes
+    }
+
+    /// The records of `file`, which are JSON Lines.
+    ///
+    /// # Panics
+    /// When it has other lines.
+    #[must_use]
+    pub fn records(&self, file: &str) -> Vec<serde_json::Value> {
+        let text = String::from_utf8(self.fixture.bytes(file)).expect("text");
+        let parse = |line| serde_json::from_str(line).expect("JSON");
+        text.lines().map(parse).collect()
+    }
+}
+
+/// Names of all fixtures that a recipe made.
+///
+/// # Panics
+/// When the folder can't be read.
+#[must_use]
+pub fn cases() -> Vec<String> {
+    let entries = std::fs::read_dir(hexz_testkit::fixtures_dir()).expect("fixtures");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("an entry"))
+        .filter(|entry| entry.path().join("recipe.sh").is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}

@@ -76,6 +76,14 @@ impl Maker {
         start
     }
 
+    /// Where the content of inode `number` lies.
+    #[allow(dead_code)] // Not every test needs it.
+    pub(crate) fn content(&self, number: u32) -> usize {
+        let at = Self::record(number) + 12;
+        let first = self.image[at..at + 4].try_into().expect("four bytes");
+        u32::from_le_bytes(first) as usize * BLOCK
+    }
+
     /// Names `child` in slot `slot` of the directory whose content is at `directory`.
     pub(crate) fn entry(&mut self, directory: usize, slot: usize, child: u32, name: &str) {
         let at = directory + slot * 64;

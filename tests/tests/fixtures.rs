@@ -1,0 +1,177 @@
+//! Every fixture: the report against what debugfs says of the two disks.
+
+use std::collections::BTreeMap;
+use std::panic::catch_unwind;
+
+use hexz_acceptance::schema::{self, Change, Report};
+use hexz_acceptance::{Case, cases};
+use hexz_testkit::{fixtures_dir, recipe_hash};
+use serde_json::{Value, json};
+
+const HEXZ: &str = env!("CARGO_BIN_EXE_hexz-under-test");
+
+/// Cases that debugfs can't tell of; `special.rs` has a test for each.
+const SPECIAL: &[&str] = &["cyclic-directory", "cyclic-extents", "unsupported"];
+
+#[test]
+fn no_archive_is_older_than_its_recipe() {
+    for case in cases() {
+        let dir = fixtures_dir().join(&case);
+        let recorded = std::fs::read_to_string(dir.join("recipe.hash")).unwrap_or_default();
+        let now = recipe_hash(&dir);
+        assert_eq!(recorded.trim(), now, "run `cargo xtask fixtures {case}`");
+    }
+}
+
+#[test]
+fn changes_are_those_that_debugfs_tells() {
+    // All of them are run, so that one failure does not hide another.
+    let failed: Vec<String> = cases()
+        .into_iter()
+        .filter(|name| catch_unwind(|| hold(name)).is_err())
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+fn hold(name: &str) {
+    let case = Case::new(HEXZ, name);
+    let report = case.diff("");
+    report.check_sums();
+    if SPECIAL.contains(&name) {
+        return;
+    }
+    let found: Vec<Value> = report.changes.iter().map(record).collect();
+    assert_same(name, &case.records("expected.jsonl"), &found);
+    assert!(
+        report.unresolved.is_empty() || name == "bigalloc",
+        "{name}: {:?}",
+        report.unresolved
+    );
+    let listed = report.header.precision.as_deref() != Some("may-miss");
+    assert!(
+        report.summary.complete || !listed,
+        "{name}: {:?}",
+        report.diagnostics
+    );
+    check_ranges(name, &case, &report);
+    check_all_told(name, &case, &report);
+}
+
+fn assert_same(name: &str, expected: &[Value], found: &[Value]) {
+    let missing: Vec<_> = expected.iter().filter(|e| !found.contains(e)).collect();
+    let spurious: Vec<_> = found.iter().filter(|f| !expected.contains(f)).collect();
+    assert!(
+        missing.is_empty() && spurious.is_empty() && expected.len() == found.len(),
+        "{name}:\n  missing {missing:#?}\n  spurious {spurious:#?}"
+    );
+}
+
+/// A change in the words of a truth. What debugfs does not keep is left out.
+fn record(change: &Change) -> Value {
+    let compared = |a: &&String| !["ctime", "atime"].contains(&a.as_str());
+    let attributes: Vec<&String> = change.attributes.iter().filter(compared).collect();
+    let pathwise = ["added", "deleted"].contains(&change.change.as_str());
+    let mut record = json!({
+        "volume": change.volume,
+        "change": change.change,
+        "path": change.path,
+        "kind": change.kind,
+        "content_changed": change.content_changed,
+        "attributes": if pathwise { Vec::new() } else { attributes },
+        "replaced": change.replaced,
+    });
+    if let Some(from) = &change.from {
+        record["from"] = json!(from);
+    }
+    if ["modified", "metadata"].contains(&change.change.as_str()) && !change.replaced {
+        record["links"] = json!(change.links);
+    }
+    record
+}
+
+/// Every range lies where debugfs says that the file has its data, and every changed block of a
+/// changed file is in its ranges.
+fn check_ranges(name: &str, case: &Case, report: &Report) {
+    let extents = case.records("extents.jsonl");
+    let number = |v: &Value, key: &str| v[key].as_u64().expect("a number");
+    for change in report.changes.iter().filter(|c| c.kind == "file") {
+        for range in &change.ranges {
+            let path = match (&change.from, range.view.as_str()) {
+                (Some(from), "base") => from,
+                _ => &change.path,
+            };
+            let offset = range.file_offset.expect("an offset in the file");
+            let place = extents.iter().find(|e| {
+                let start = number(e, "disk_offset");
+                e["volume"] == change.volume.as_str()
+                    && e["view"] == range.view.as_str()
+                    && e["path"] == path.as_str()
+                    && start <= range.disk_offset
+                    && range.disk_offset + range.length <= start + number(e, "length")
+            });
+            let inline = name == "inline-data";
+            let shift = place
+                .map(|e| number(e, "file_offset") + range.disk_offset - number(e, "disk_offset"));
+            assert!(inline || shift == Some(offset), "{name}: {path}: {range:?}");
+        }
+    }
+}
+
+/// Every byte of a file that differs is in its ranges, and counted.
+fn check_all_told(name: &str, case: &Case, report: &Report) {
+    let (base, merged) = (case.fixture.bytes("base.img"), case.merged());
+    let number = |v: &Value, key: &str| v[key].as_u64().expect("a number");
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for extent in case.records("extents.jsonl") {
+        let change = report
+            .changes
+            .iter()
+            .find(|c| extent["path"] == c.path.as_str());
+        let told = change.filter(|c| c.volume == extent["volume"].as_str().unwrap_or_default());
+        let Some(change) = told.filter(|_| extent["view"] == "merged") else {
+            continue;
+        };
+        let size = change
+            .merged
+            .as_ref()
+            .and_then(|m| m["size"].as_u64())
+            .unwrap_or_default();
+        let (start, offset) = (
+            number(&extent, "disk_offset"),
+            number(&extent, "file_offset"),
+        );
+        for at in 0..number(&extent, "length") {
+            let place = start + at;
+            let differs = base.get(place as usize) != merged.get(place as usize);
+            let content = offset + at < size && extent["unwritten"] == false;
+            let within =
+                |r: &schema::Range| r.disk_offset <= place && place < r.disk_offset + r.length;
+            let told = !differs || !content || change.ranges.iter().any(within);
+            assert!(
+                told,
+                "{name}: {}: byte {} differs",
+                change.path,
+                offset + at
+            );
+            *counts.entry(&change.path).or_default() += u64::from(differs && content);
+        }
+    }
+    let in_place = |c: &&Change| c.change == "modified" && c.kind == "file" && !c.replaced;
+    for change in report.changes.iter().filter(in_place) {
+        let count = counts
+            .get(change.path.as_str())
+            .copied()
+            .unwrap_or_default();
+        assert_eq!(change.changed_bytes, count, "{name}: {}", change.path);
+    }
+}
+
+#[test]
+fn threads_change_nothing() {
+    for name in ["no-table", "gpt-moved", "cyclic-extents", "htree"] {
+        let case = Case::new(HEXZ, name);
+        let line = "diff --files --json --base base.img case.overlay --threads";
+        let one = case.hexz.text(&format!("{line} 1"));
+        assert_eq!(one, case.hexz.text(&format!("{line} 4")), "{name}");
+    }
+}
