@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hexz_resolve::{
     ByteRange, ChangeSource, Diagnostics, Limits, Precision, Progress, RangeSet, read_vec,
 };
-use hexz_source::{DefaultGate, HexzOverlay, TwoImages, open_image};
+use hexz_source::{DefaultGate, ExtentList, HexzOverlay, Qcow2Overlay, TwoImages, open_image};
+use hexz_testkit::Fixture;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
@@ -79,6 +80,31 @@ fn two_images_give_the_changed_blocks_whatever_their_format() {
     assert!(!truth.is_empty());
     assert!(truth.difference(&overlay.changes.ranges).is_empty());
 
+    // The overlay that qemu-img made of the two disks, in clusters of one block each.
+    std::fs::rename(&raw_before, dir.path().join("base.img")).unwrap();
+    let raw_before = dir.path().join("base.img");
+    let qcow2 = dir.path().join("vm-state.qcow2");
+    let packed = Fixture::load("demo");
+    std::fs::write(&qcow2, packed.bytes("vm-state.qcow2")).unwrap();
+    let overlay = Qcow2Overlay {
+        path: qcow2.clone(),
+        base: None,
+        snapshot: None,
+    };
+    let list = ExtentList {
+        file: demo.join("vm-state.map.json"),
+        format: None,
+        unit: 1,
+        base: Some(raw_before.clone()),
+        merged: Some(raw_after.clone()),
+    };
+    let sources: [&dyn ChangeSource; 2] = [&overlay, &list];
+    for source in sources {
+        let loaded = source.load(&Limits::default(), &gate()).unwrap();
+        assert_eq!(loaded.changes.ranges, truth);
+        assert_eq!(loaded.changes.block_size, 4096);
+    }
+
     let thin_b = archives.join("layout-b-0.5.0-thin.hxz");
     let thin_d = archives.join("layout-d-0.8.2-thin.hxz");
     let d = archives.join("layout-d-0.8.2-lz4.hxz");
@@ -87,6 +113,8 @@ fn two_images_give_the_changed_blocks_whatever_their_format() {
     for (before, after) in [
         (&raw_before, &raw_after),
         (&base, &raw_after),
+        (&raw_before, &qcow2),
+        (&base, &qcow2),
         (&base, &thin_b),
         (&d, &thin_d),
         // Blocks of other boundaries, and without hashes.
