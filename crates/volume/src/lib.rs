@@ -16,11 +16,13 @@
 )]
 
 mod gpt;
+mod lvm2;
 mod mbr;
 mod place;
 mod types;
 
 pub use gpt::GptScheme;
+pub use lvm2::Lvm2Scheme;
 pub use mbr::MbrScheme;
 pub use types::partition_type_name;
 
@@ -32,6 +34,7 @@ use hexz_resolve::{DuplicateId, RegistryBuilder};
 /// When a plugin with the id of one is there.
 pub fn register(registry: &mut RegistryBuilder) -> Result<(), DuplicateId> {
     registry.scheme(GptScheme)?;
+    registry.scheme(Lvm2Scheme)?;
     registry.scheme(MbrScheme)?;
     Ok(())
 }

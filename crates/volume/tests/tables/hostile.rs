@@ -10,7 +10,7 @@ use crate::build::{Gpt, MIB, confidence, mbr, try_open};
 
 const SIZE: u64 = 8 * MIB;
 
-fn check(set: &VolumeSet, size: u64) {
+pub(crate) fn check(set: &VolumeSet, size: u64) {
     let disk = ByteRange::new(0, size);
     assert!(set.volumes.len() <= 4096 + 4);
     for volume in set.volumes.iter().filter(|v| v.unusable.is_none()) {
@@ -28,7 +28,7 @@ fn check(set: &VolumeSet, size: u64) {
 }
 
 fn try_all(disk: &Arc<dyn ReadAt>) {
-    for id in ["gpt", "mbr"] {
+    for id in ["gpt", "mbr", "lvm2"] {
         let reader = Faulty::new(Arc::clone(disk));
         confidence(id, &reader);
         let reader = Arc::new(reader);

@@ -4,4 +4,5 @@ mod build;
 mod detection;
 mod gpt;
 mod hostile;
+mod lvm2;
 mod mbr;

@@ -1,0 +1,63 @@
+//! LVM2 physical volumes: the logical volumes that lie on one of them.
+
+mod area;
+mod label;
+mod map;
+mod open;
+mod text;
+mod vg;
+
+use hexz_resolve::{
+    Descriptor, Error, Magic, Member, OpenContext, Probe, Result, VolumeScheme, VolumeSet, Window,
+};
+
+use label::{LABEL, Label, SECTOR, SECTORS};
+
+static DESCRIPTOR: Descriptor = Descriptor {
+    id: "lvm2",
+    name: "LVM2",
+    magics: &[
+        Magic::at(0, LABEL),
+        Magic::at(512, LABEL),
+        Magic::at(1024, LABEL),
+        Magic::at(1536, LABEL),
+    ],
+    minimum_size: SECTORS * 512,
+    container: true,
+    specification: "https://github.com/libyal/libvslvm/blob/main/documentation/Logical%20Volume%20Manager%20(LVM)%20format.asciidoc",
+};
+
+/// LVM2 physical volumes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lvm2Scheme;
+
+impl VolumeScheme for Lvm2Scheme {
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
+    }
+
+    fn probe(&self, window: &Window) -> Probe {
+        let sectors = (0..SECTORS).filter_map(|n| {
+            let at = n.checked_mul(512)?;
+            Label::parse(window.bytes(at, SECTOR)?, at)
+        });
+        let mut found: Vec<_> = sectors.collect();
+        found.sort_by_key(|label| label.as_ref().is_ok_and(|l| l.checksum_good));
+        match found.pop() {
+            None => Probe::No,
+            Some(Err(error)) => Probe::Damaged {
+                reason: error.to_string(),
+            },
+            Some(Ok(label)) => Probe::Match {
+                confidence: if label.checksum_good { 95 } else { 60 },
+                declared_size: Some(label.device_size).filter(|size| *size != 0),
+            },
+        }
+    }
+
+    fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<VolumeSet> {
+        let device = members.first().map(|m| &*m.device);
+        let device = device.ok_or_else(|| Error::corrupt("LVM2").message("no device"))?;
+        open::open(device, cx).map_err(|error| error.layer("lvm2"))
+    }
+}

@@ -1,0 +1,167 @@
+//! A volume group, as its text describes it.
+
+use std::collections::BTreeMap;
+
+use hexz_resolve::Result;
+
+use super::text::{Section, Value, wrong};
+
+/// Bytes of the sectors in which LVM2 counts.
+const SECTOR: u64 = 512;
+
+/// A volume group.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) name: String,
+    /// Counts the changes: the higher, the newer.
+    pub(crate) seqno: u64,
+    /// Bytes of an extent.
+    pub(crate) extent: u64,
+    /// By the name they have in the text.
+    pub(crate) physical: BTreeMap<String, Physical>,
+    pub(crate) logical: Vec<Logical>,
+}
+
+/// A physical volume.
+#[derive(Clone, Debug)]
+pub(crate) struct Physical {
+    /// Without dashes.
+    pub(crate) uuid: String,
+    /// What the device was called once.
+    pub(crate) device: Option<String>,
+    /// Byte at which its extents start.
+    pub(crate) start: u64,
+    /// Number of extents.
+    pub(crate) extents: u64,
+}
+
+/// A logical volume.
+#[derive(Clone, Debug)]
+pub(crate) struct Logical {
+    pub(crate) name: String,
+    /// Whether it is for use, and no part of another one.
+    pub(crate) visible: bool,
+    /// In the order of the volume.
+    pub(crate) segments: Vec<Segment>,
+}
+
+/// Some extents of a logical volume.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    /// First extent in the logical volume.
+    pub(crate) start: u64,
+    /// Number of extents.
+    pub(crate) count: u64,
+    /// `striped` (also what is not striped), `raid1`, `thin-pool`, …
+    pub(crate) kind: String,
+    /// Of striped ones: name of what it lies on, and the first extent there.
+    pub(crate) stripes: Vec<(String, u64)>,
+    /// Of snapshots: what is kept of the origin, and the origin.
+    pub(crate) snapshot: Option<Snapshot>,
+}
+
+/// A snapshot in the old manner: a hidden volume that ties two others together.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) origin: String,
+    pub(crate) store: String,
+    /// Whether the store is on its way back into the origin.
+    pub(crate) merging: bool,
+}
+
+impl Group {
+    /// The group in `text`.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self> {
+        let all = Section::parse(text)?;
+        let group = all.items.iter().find_map(|(name, value)| match value {
+            Value::Section(section) => Some((name, section)),
+            _ => None,
+        });
+        let (name, section) = group.ok_or_else(|| wrong("it describes no volume group"))?;
+        let extent = section.number("extent_size")?.checked_mul(SECTOR);
+        let extent = extent.filter(|e| *e != 0);
+        let mut physical = BTreeMap::new();
+        for (name, pv) in section.sections("physical_volumes") {
+            physical.insert(name.to_owned(), Physical::parse(pv)?);
+        }
+        let logical: Result<_> = section
+            .sections("logical_volumes")
+            .map(|(name, lv)| Logical::parse(name, lv))
+            .collect();
+        Ok(Self {
+            name: name.clone(),
+            seqno: section.number("seqno").unwrap_or(0),
+            extent: extent.ok_or_else(|| wrong("its extents have no size"))?,
+            physical,
+            logical: logical?,
+        })
+    }
+}
+
+impl Physical {
+    fn parse(section: &Section) -> Result<Self> {
+        let uuid = section.text("id").unwrap_or_default();
+        let start = section.number("pe_start")?.checked_mul(SECTOR);
+        Ok(Self {
+            uuid: uuid.chars().filter(|c| *c != '-').collect(),
+            device: section.text("device").map(str::to_owned),
+            start: start.ok_or_else(|| wrong("extents start past 64 bits of bytes"))?,
+            extents: section.number("pe_count")?,
+        })
+    }
+}
+
+impl Logical {
+    fn parse(name: &str, section: &Section) -> Result<Self> {
+        let is = |flag: &str| {
+            let mut flags = section.list("status").iter();
+            flags.any(|value| matches!(value, Value::Text(text) if text == flag))
+        };
+        let mut segments = Vec::new();
+        for (key, value) in &section.items {
+            if let Value::Section(segment) = value
+                && key.starts_with("segment")
+            {
+                segments.push(Segment::parse(segment)?);
+            }
+        }
+        segments.sort_by_key(|s| s.start);
+        Ok(Self {
+            name: name.to_owned(),
+            visible: is("VISIBLE"),
+            segments,
+        })
+    }
+}
+
+impl Segment {
+    fn parse(section: &Section) -> Result<Self> {
+        let kind = section.text("type").unwrap_or_default();
+        // `striped+FLAG` says what older versions must not touch.
+        let kind = kind.split('+').next().unwrap_or_default();
+        let mut stripes = Vec::new();
+        for pair in section.list("stripes").chunks(2) {
+            let [Value::Text(on), Value::Number(extent)] = pair else {
+                return Err(wrong("stripes are not pairs of a name and an extent"));
+            };
+            let extent = u64::try_from(*extent).map_err(|e| wrong("an extent").source(e))?;
+            stripes.push((on.clone(), extent));
+        }
+        let store = |key: &str| section.text(key).map(str::to_owned);
+        let merging = store("merging_store");
+        let snapshot = store("origin")
+            .filter(|_| kind == "snapshot")
+            .map(|origin| Snapshot {
+                origin,
+                merging: merging.is_some(),
+                store: merging.or_else(|| store("cow_store")).unwrap_or_default(),
+            });
+        Ok(Self {
+            start: section.number("start_extent")?,
+            count: section.number("extent_count")?,
+            kind: kind.to_owned(),
+            stripes,
+            snapshot,
+        })
+    }
+}
