@@ -11,6 +11,7 @@ use hexz_resolve::{
 use crate::checksum::{crc, inode_seed};
 use crate::directory::Directory;
 use crate::fs::{Ext4, file_id, telling};
+use crate::geometry::Geometry;
 use crate::map::{Mapped, Mapper, Piece};
 use crate::ondisk::{RawInode, i_flags, ro_compat};
 use crate::xattr;
@@ -45,12 +46,9 @@ impl Ext4 {
     ) -> Result<()> {
         let structures = self.geometry.structures(wanted);
         let free = self.free_space(wanted, cx)?;
-        let journal = self
-            .journal
-            .iter()
-            .filter(|c| wanted.overlaps(c.range))
-            .cloned();
-        let fixed: Vec<Claim> = structures.into_iter().chain(free).chain(journal).collect();
+        let known = self.known.claims.iter();
+        let known = known.filter(|c| wanted.overlaps(c.range)).cloned();
+        let fixed: Vec<Claim> = structures.into_iter().chain(free).chain(known).collect();
         // A sweep over all inodes is only worth it when something wanted is not explained yet.
         // With an unreplayed journal the bitmaps may lag, and explain nothing.
         let explained: RangeSet = fixed.iter().map(|c| c.range).collect();
@@ -201,7 +199,8 @@ impl Ext4 {
         let Content::Mapped(role) = content else {
             return Ok(());
         };
-        if !is_directory && wanted.is_none() {
+        let known = self.known.numbers.contains(&number);
+        if known || !is_directory && wanted.is_none() {
             return Ok(());
         }
         let mut pieces = Vec::new();
@@ -210,9 +209,7 @@ impl Ext4 {
                 return Ok(());
             };
             if wants(range) {
-                found
-                    .claims
-                    .extend(self.claim(number, id, role, piece, range));
+                found.claims.extend(self.geometry.claim(id, role, piece));
             }
             if is_directory && piece.mapped == Mapped::Data {
                 pieces.push(piece);
@@ -229,39 +226,6 @@ impl Ext4 {
             });
         }
         Ok(())
-    }
-
-    /// The claim of one piece of a file's map.
-    fn claim(
-        &self,
-        number: u64,
-        id: FileId,
-        role: Role,
-        piece: Piece,
-        range: ByteRange,
-    ) -> Option<Claim> {
-        let sb = &self.geometry.sb;
-        let offset = piece.logical.saturating_mul(self.geometry.block());
-        let is = |inum: u32| u64::from(inum) == number && inum != 0;
-        Some(match piece.mapped {
-            Mapped::Node(detail) => Claim::file(range, id, Role::ExtentMap).detail(detail),
-            // Its map is made of the primary reserved group descriptors, its content of the backups.
-            _ if number == reserved::RESIZE => return None,
-            _ if number == reserved::BAD_BLOCKS => Claim::file(range, id, Role::Data)
-                .detail("bad-blocks")
-                .offset(offset),
-            _ if is(sb.s_journal_inum) => Claim::file(range, id, Role::Journal)
-                .detail("jbd2")
-                .offset(offset),
-            _ if is(sb.s_usr_quota_inum) || is(sb.s_grp_quota_inum) || is(sb.s_prj_quota_inum) => {
-                Claim::file(range, id, Role::Quota).offset(offset)
-            }
-            _ if is(sb.s_orphan_file_inum) => Claim::file(range, id, Role::Data)
-                .detail("orphan-file")
-                .offset(offset),
-            Mapped::Unwritten => Claim::file(range, id, Role::Unwritten).offset(offset),
-            Mapped::Data => Claim::file(range, id, role).offset(offset),
-        })
     }
 
     /// Where an inode has its content.
@@ -321,8 +285,7 @@ impl Ext4 {
                         })
                 }
                 Content::Mapped(Role::Data) => mapper.walk(&inode, number, &mut |piece| {
-                    let range = self.geometry.blocks(piece.physical, piece.length);
-                    let claim = range.and_then(|r| self.claim(number, id, Role::Data, piece, r));
+                    let claim = self.geometry.claim(id, Role::Data, piece);
                     let content = |c: &Claim| matches!(c.role, Role::Data | Role::Unwritten);
                     claim.filter(content).map_or(Ok(()), |claim| out.put(claim))
                 }),
@@ -362,6 +325,36 @@ impl Ext4 {
             cx.diagnose(Diagnostic::warning("ext4-checksum", text).at(f.offset()));
         }
         Ok(())
+    }
+}
+
+impl Geometry {
+    /// The claim of one piece of a file's map.
+    pub(crate) fn claim(&self, id: FileId, role: Role, piece: Piece) -> Option<Claim> {
+        let range = self.blocks(piece.physical, piece.length)?;
+        let number = id.number;
+        let sb = &self.sb;
+        let offset = piece.logical.saturating_mul(self.block());
+        let is = |inum: u32| u64::from(inum) == number && inum != 0;
+        Some(match piece.mapped {
+            Mapped::Node(detail) => Claim::file(range, id, Role::ExtentMap).detail(detail),
+            // Its map is made of the primary reserved group descriptors, its content of the backups.
+            _ if number == reserved::RESIZE => return None,
+            _ if number == reserved::BAD_BLOCKS => Claim::file(range, id, Role::Data)
+                .detail("bad-blocks")
+                .offset(offset),
+            _ if is(sb.s_journal_inum) => Claim::file(range, id, Role::Journal)
+                .detail("jbd2")
+                .offset(offset),
+            _ if is(sb.s_usr_quota_inum) || is(sb.s_grp_quota_inum) || is(sb.s_prj_quota_inum) => {
+                Claim::file(range, id, Role::Quota).offset(offset)
+            }
+            _ if is(sb.s_orphan_file_inum) => Claim::file(range, id, Role::Data)
+                .detail("orphan-file")
+                .offset(offset),
+            Mapped::Unwritten => Claim::file(range, id, Role::Unwritten).offset(offset),
+            Mapped::Data => Claim::file(range, id, role).offset(offset),
+        })
     }
 }
 

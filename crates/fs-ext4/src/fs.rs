@@ -12,6 +12,7 @@ use hexz_resolve::{
 use crate::directory::Directory;
 use crate::geometry::Geometry;
 use crate::ondisk::{ROOT_INO, RawInode};
+use crate::open::Known;
 
 /// One view of an ext2, ext3 or ext4 filesystem.
 pub(crate) struct Ext4 {
@@ -19,8 +20,8 @@ pub(crate) struct Ext4 {
     pub(crate) geometry: Arc<Geometry>,
     pub(crate) reader: Arc<dyn ReadAt>,
     pub(crate) replayed: RangeSet,
-    /// Where the journal lies, as claims.
-    pub(crate) journal: Vec<Claim>,
+    /// What is claimed before any sweep.
+    pub(crate) known: Known,
     /// Files that are open and unlinked: a mount deletes them.
     pub(crate) orphans: BTreeSet<u64>,
     /// All directories, once a sweep has met them.

@@ -5,10 +5,11 @@ use std::sync::{Arc, OnceLock};
 use hexz_ondisk::{Fields, Guid, read};
 use hexz_resolve::{Claim, Diagnostic, FsInfo, OpenContext, ReadAt, Result, Role};
 
+use crate::claims::reserved;
 use crate::fs::{Ext4, file_id};
 use crate::geometry::Geometry;
 use crate::journal;
-use crate::map::{Mapped, Mapper};
+use crate::map::Mapper;
 use crate::ondisk::{RawInode, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock, compat};
 use crate::orphans;
 use crate::probe::checksum_matches;
@@ -26,10 +27,12 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ext4
         newer
     };
     let geometry = Geometry::read(&*replayed.reader, sb, cx)?;
-    let journal = journal_claims(&geometry, &*replayed.reader, cx).unwrap_or_else(|error| {
-        cx.diagnose(Diagnostic::from(&error.layer("ext4")));
-        Vec::new()
-    });
+    let mut known = Known::default();
+    for number in well_known(&geometry.sb) {
+        if let Err(error) = known.add(&geometry, &*replayed.reader, number, cx) {
+            cx.diagnose(Diagnostic::from(&error.layer("ext4")));
+        }
+    }
     let orphans = orphans::find(&geometry, &*replayed.reader, cx);
     let sb = &geometry.sb;
     let info = FsInfo {
@@ -61,7 +64,7 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ext4
         geometry: Arc::new(geometry),
         reader: replayed.reader,
         replayed: replayed.ranges,
-        journal,
+        known,
         orphans,
         directories: OnceLock::new(),
     })
@@ -104,43 +107,47 @@ fn parse(reader: &dyn ReadAt, offset: u64, cx: &OpenContext<'_>) -> Result<Super
     Ok(sb)
 }
 
-/// The blocks of the journal: known before any sweep, since nearly every change writes there.
-fn journal_claims(
-    geometry: &Geometry,
-    reader: &dyn ReadAt,
-    cx: &OpenContext<'_>,
-) -> Result<Vec<Claim>> {
-    let mut claims = Vec::new();
-    let number = u64::from(geometry.sb.s_journal_inum);
-    let Some(offset) = geometry.inode_offset(number) else {
-        return Ok(claims);
-    };
-    if !geometry.sb.compat(compat::HAS_JOURNAL) {
-        return Ok(claims);
-    }
-    let bytes = read(
-        reader,
-        "journal inode",
-        offset,
-        usize::from(geometry.sb.s_inode_size),
-    )?;
-    let inode = RawInode::new(Fields::new("journal inode", offset, &bytes));
-    let id = file_id(number, &inode)?;
-    let diagnose = |finding| cx.diagnose(finding);
-    Mapper::new(geometry, reader, &diagnose).walk(&inode, number, &mut |piece| {
-        let Some(range) = geometry.blocks(piece.physical, piece.length) else {
+/// The inodes whose blocks nearly every change writes to, or that share blocks with structures:
+/// the journal, and the resize inode.
+fn well_known(sb: &Superblock) -> Vec<u64> {
+    let journal = sb
+        .compat(compat::HAS_JOURNAL)
+        .then_some(u64::from(sb.s_journal_inum));
+    let resize = sb.compat(compat::RESIZE_INODE).then_some(reserved::RESIZE);
+    journal.into_iter().chain(resize).collect()
+}
+
+/// What is claimed before any sweep.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// By these inodes.
+    pub(crate) numbers: Vec<u64>,
+    pub(crate) claims: Vec<Claim>,
+}
+
+impl Known {
+    fn add(
+        &mut self,
+        geometry: &Geometry,
+        reader: &dyn ReadAt,
+        number: u64,
+        cx: &OpenContext<'_>,
+    ) -> Result<()> {
+        let Some(offset) = geometry.inode_offset(number) else {
             return Ok(());
         };
-        claims.push(match piece.mapped {
-            Mapped::Node(detail) => Claim::file(range, id, Role::ExtentMap).detail(detail),
-            _ => {
-                let offset = piece.logical.saturating_mul(geometry.block());
-                Claim::file(range, id, Role::Journal)
-                    .detail("jbd2")
-                    .offset(offset)
-            }
-        });
+        let size = usize::from(geometry.sb.s_inode_size);
+        let bytes = read(reader, "reserved inode", offset, size)?;
+        let inode = RawInode::new(Fields::new("reserved inode", offset, &bytes));
+        let id = file_id(number, &inode)?;
+        let diagnose = |finding| cx.diagnose(finding);
+        let mut claims = Vec::new();
+        Mapper::new(geometry, reader, &diagnose).walk(&inode, number, &mut |piece| {
+            claims.extend(geometry.claim(id, Role::Data, piece));
+            Ok(())
+        })?;
+        self.claims.append(&mut claims);
+        self.numbers.push(number);
         Ok(())
-    })?;
-    Ok(claims)
+    }
 }
