@@ -1,6 +1,6 @@
 //! The label of a physical volume and the header behind it, in one of the first four sectors.
 //!
-//! <https://github.com/libyal/libvslvm/blob/main/documentation/Logical%20Volume%20Manager%20(LVM)%20format.asciidoc>
+//! <https://github.com/libyal/libvslvm/blob/main/documentation/Logical%20Volume%20Manager%20%28LVM%29%20format.asciidoc>
 
 use hexz_ondisk::{Fields, to_usize};
 use hexz_resolve::{ByteRange, Result};

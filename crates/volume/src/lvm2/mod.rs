@@ -24,7 +24,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     ],
     minimum_size: SECTORS * 512,
     container: true,
-    specification: "https://github.com/libyal/libvslvm/blob/main/documentation/Logical%20Volume%20Manager%20(LVM)%20format.asciidoc",
+    specification: "https://github.com/libyal/libvslvm/blob/main/documentation/Logical%20Volume%20Manager%20%28LVM%29%20format.asciidoc",
 };
 
 /// LVM2 physical volumes.
