@@ -117,7 +117,8 @@ impl Case<'_> {
         disk::create(&image, self.mix)?;
         let mount = || Mount::new(&image, self.mix, self.mix.mount, &root);
         let mut mounted = mount()?;
-        let mut workload = Workload::new(mounted.root(), self.seed, self.live);
+        let clones = self.mix.filesystem == "xfs";
+        let mut workload = Workload::new(mounted.root(), self.seed, self.live).with_clones(clones);
         workload.fill(self.steps)?;
         if self.live {
             self.copy_live(&mut workload, &image, base)?;

@@ -15,6 +15,7 @@ mod report;
 mod table;
 mod tree;
 mod workload;
+mod xfs;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,7 +26,7 @@ const HELP: &str = "\
 cargo xtask oracle FILESYSTEM [--seeds N] [--first N] [--mix NAME]… [--steps N] [--dir DIR] [--keep]
 
 Makes random changes and compares the report with the kernel's trees and extents. FILESYSTEM is
-ext4 (which has mixes of ext2 and ext3 too). Needs root, python3 and the filesystem's tools. The
+ext4 (which has mixes of ext2 and ext3 too) or xfs. Needs root, python3 and the filesystem's tools. The
 table goes to docs/oracle-FILESYSTEM.md, unless --mix chose a part.";
 
 /// A filesystem with its features, as it is made and mounted.
@@ -92,6 +93,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             "--dir" => options.dir = value("a folder")?.into(),
             "--keep" => options.keep = true,
             "ext4" => subject = Some(&ext4::Ext4),
+            "xfs" => subject = Some(&xfs::Xfs),
             other => bail!("{other} is unknown\n\n{HELP}"),
         }
     }

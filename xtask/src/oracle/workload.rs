@@ -24,6 +24,7 @@ pub(crate) struct Workload {
     open: Vec<File>,
     serial: u64,
     live: bool,
+    clones: bool,
 }
 
 impl Workload {
@@ -37,7 +38,14 @@ impl Workload {
             open: Vec::new(),
             serial: 0,
             live,
+            clones: false,
         }
+    }
+
+    /// Also copies files so that they share their blocks.
+    pub(crate) fn with_clones(mut self, clones: bool) -> Self {
+        self.clones = clones;
+        self
     }
 
     /// Gives the files that are open, which keeps the tree from being unmounted.
@@ -77,6 +85,9 @@ impl Workload {
     }
 
     fn step(&mut self) -> Result<()> {
+        if self.clones && self.random.chance(1, 10) {
+            return self.clone_file();
+        }
         match self.random.below(26) {
             0..=3 => self.make_file(),
             4 => self.make_directory(),
@@ -268,6 +279,19 @@ impl Workload {
                 .chain([path.as_os_str()])
                 .collect::<Vec<_>>(),
         )?;
+        Ok(())
+    }
+
+    /// A copy that shares its blocks, where that can be.
+    fn clone_file(&mut self) -> Result<()> {
+        let Some(path) = self.file() else {
+            return Ok(());
+        };
+        let to = self.new_path();
+        let args = ["--reflink=auto".as_ref(), path.as_os_str(), to.as_os_str()];
+        if run("cp", &args)? {
+            self.files.push(to);
+        }
         Ok(())
     }
 
