@@ -17,6 +17,9 @@ use crate::{
     RangeSet, Result, Role, Shared, View,
 };
 
+/// Unit of the ranges in change records.
+const BLOCK: u64 = 4096;
+
 pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     let (Some(base), Some(merged)) = (&loaded.base, &loaded.merged) else {
         return Err(Error::unsupported(
@@ -53,7 +56,7 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
             differences: &differences,
             changed: &scope,
         };
-        let found = work.resolve(block)?;
+        let found = work.resolve()?;
         ledger.give(found.merged_pieces, Some(index));
         second.push((index, found.base_pieces));
         joined.extend(
@@ -241,7 +244,7 @@ struct PairFound {
 }
 
 impl PairWork<'_> {
-    fn resolve(&self, block: u64) -> Result<PairFound> {
+    fn resolve(&self) -> Result<PairFound> {
         let (run, pair) = (self.run, self.pair);
         let derived = self.derived()?;
         let dirty = self.dirty();
@@ -281,7 +284,6 @@ impl PairWork<'_> {
         let changes = self.join(&touched, dirty.as_ref())?;
         let ranges = Ranges {
             work: self,
-            block,
             merged: by_file(&merged),
             base: by_file(&base),
         };
@@ -421,7 +423,6 @@ fn by_file(claims: &Claims) -> BTreeMap<FileKey, Vec<&Claim>> {
 /// Where the data of changed files lies in changed blocks.
 struct Ranges<'a> {
     work: &'a PairWork<'a>,
-    block: u64,
     merged: BTreeMap<FileKey, Vec<&'a Claim>>,
     base: BTreeMap<FileKey, Vec<&'a Claim>>,
 }
@@ -512,7 +513,8 @@ impl Ranges<'_> {
         out.append(&mut found);
     }
 
-    /// The parts of `device` within each changed block, where they differ.
+    /// The parts of `device` within each block of 4 KiB, where they differ: the same whatever the
+    /// unit in which changes were recorded.
     fn differing_blocks(&self, device: ByteRange) -> Vec<ByteRange> {
         let mut out = Vec::new();
         let differing = self
@@ -520,11 +522,11 @@ impl Ranges<'_> {
             .differences
             .ranges()
             .clipped(device)
-            .aligned_out(self.block);
+            .aligned_out(BLOCK);
         for range in &differing {
             let mut at = range.start();
             while at < range.end() {
-                let block = ByteRange::new(at, at.saturating_add(self.block));
+                let block = ByteRange::new(at, at.saturating_add(BLOCK));
                 if let Some(part) = block.intersection(&device)
                     && self.work.differences.count(part) > 0
                 {
