@@ -48,8 +48,9 @@ impl<'a> Fields<'a> {
 
     /// Where on the image byte `at` of it lies.
     #[must_use]
-    pub const fn offset_of(&self, at: usize) -> u64 {
-        self.offset.saturating_add(at as u64)
+    pub fn offset_of(&self, at: usize) -> u64 {
+        self.offset
+            .saturating_add(u64::try_from(at).unwrap_or(u64::MAX))
     }
 
     /// All its bytes.

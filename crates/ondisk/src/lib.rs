@@ -1,6 +1,18 @@
 //! What format crates share: reading fields of on-disk structures that know where on the image
 //! they lie, so that every error can say so.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::as_conversions
+    )
+)]
+
 mod fields;
 mod guid;
 mod utf16;
