@@ -33,7 +33,15 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         none if none.is_empty() => vec!["ext2", "ext3", "ext4", "ntfs", "xfs"],
         some => some,
     };
-    check(cargo(root).args(["build", "--release", "--quiet", "--package", "hexz-cli"]))?;
+    let build = [
+        "build",
+        "--release",
+        "--quiet",
+        "--package",
+        "hexz-cli",
+        "--all-features",
+    ];
+    check(cargo(root).args(build))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
     let hexz = target.join("release/hexz");
     let files = files(Path::new(dir))?;
