@@ -372,3 +372,67 @@ fn what_cannot_be_applied_is_counted_and_the_rest_is() {
     assert!(after.applied.reason.is_some());
     assert_eq!(after.names(2), [("good".to_owned(), 13)]);
 }
+
+#[test]
+fn no_damage_to_the_filesystem_or_the_changes_panics() {
+    let mut changes = vec![file(12, 20_000), Change::Create(entry(2, 12, "f"))];
+    changes.extend((0..6).map(|n| add(12, 2 * n, 1, 40 + 3 * n)));
+    changes.extend([
+        Change::Inode {
+            inode: 13,
+            raw: inode(0x41ED, 2, BLOCK as u32, &[]),
+        },
+        Change::Create(entry(2, 13, "d")),
+        Change::Link(entry(13, 12, "g")),
+        Change::DelRange {
+            inode: 12,
+            block: 1,
+            length: 5,
+        },
+        Change::Unlink(entry(2, 12, "f")),
+        Change::Unlink(entry(13, 12, "g")),
+    ]);
+    let clean = image();
+    let findings = Diagnostics::new();
+    let limits = Limits::default();
+    let cx = OpenContext {
+        limits: &limits,
+        journal: JournalMode::Replay,
+        view: DiskView::Base,
+        diagnostics: &findings,
+    };
+    let mut random = 0x2545_F491_4F6C_DD1Du64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    for _ in 0..3000 {
+        let (mut bytes, mut changes) = (clean.clone(), changes.clone());
+        // Anything of the superblock up to the root directory; mostly zeros are hit else.
+        for _ in 0..1 + next() % 3 {
+            let at = [BLOCK, 2 * BLOCK, 5 * BLOCK + 128, ROOT * BLOCK][next() as usize % 4];
+            bytes[at + next() as usize % 128] = next() as u8;
+        }
+        let hit = next() as usize % changes.len();
+        match &mut changes[hit] {
+            Change::Inode { raw, .. } => raw[next() as usize % 128] = next() as u8,
+            Change::AddRange { extent, .. } => extent[next() as usize % 12] = next() as u8,
+            Change::DelRange { length, .. } => *length = next() as u32,
+            Change::Create(e) | Change::Link(e) | Change::Unlink(e) => {
+                e.parent = next() as u32 % 20;
+            }
+        }
+        let volume: Arc<dyn ReadAt> = Arc::new(bytes);
+        let block = read_vec(&volume, 1024, 1024).unwrap();
+        let Ok(superblock) = Superblock::parse(Fields::new("superblock", 1024, &block)) else {
+            continue;
+        };
+        let Ok(geometry) = Geometry::read(&volume, superblock, &cx) else {
+            continue;
+        };
+        // What it can't do is counted; only its memory may end it.
+        let _ = apply(&changes, &geometry, volume, 1 << 20).map_err(|e| assert!(e.ends_scan()));
+    }
+}
