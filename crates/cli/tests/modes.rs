@@ -1,0 +1,209 @@
+//! The original modes of `hexz diff`, to the letter, and how the command ends.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn hexz(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hexz"))
+        .args(args)
+        .current_dir(dir)
+        .env_remove("HEXZ_BASE")
+        .output()
+        .expect("hexz runs")
+}
+
+fn overlay(blocks: impl IntoIterator<Item = u64>, tail: &[u8]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut meta: Vec<u8> = blocks.into_iter().flat_map(u64::to_le_bytes).collect();
+    meta.extend(tail);
+    fs::write(dir.path().join("vm-state.overlay"), b"").expect("written");
+    fs::write(dir.path().join("vm-state.meta"), meta).expect("written");
+    dir
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo")
+}
+
+#[test]
+fn summary() {
+    // Unsorted, and each block twice.
+    let dir = overlay((0..5120).rev().chain(0..5120), &[]);
+    let output = hexz(dir.path(), &["diff", "vm-state.overlay"]);
+    let expected =
+        "Overlay: \"vm-state.overlay\"\nModified Blocks: 5120\nEstimated Size: 20.0 MB\n";
+    assert_eq!(stdout(&output), expected);
+    assert!(output.status.success());
+}
+
+#[test]
+fn blocks() {
+    let dir = overlay(0..5120, &[]);
+    let output = hexz(dir.path(), &["diff", "vm-state.overlay", "--blocks"]);
+    let expected =
+        "--- Overlay Statistics ---\nModified Blocks: 5120\nTotal Changed Data: 20.0 MB\n";
+    assert_eq!(stdout(&output), expected);
+}
+
+#[test]
+fn files_without_a_base() {
+    let dir = overlay([256, 128, 129], &[]);
+    let output = hexz(dir.path(), &["diff", "vm-state.overlay", "--files"]);
+    let expected = "--- Modified Files (Heuristic) ---\n\
+                    No base image: give --base IMAGE to resolve files.\n\
+                    Modified Block Indices:\n  Block 128\n  Block 129\n  Block 256\n";
+    assert_eq!(stdout(&output), expected);
+}
+
+#[test]
+fn both_flags_give_both_sections() {
+    let dir = overlay([7], &[]);
+    let both = stdout(&hexz(
+        dir.path(),
+        &["diff", "vm-state.overlay", "--blocks", "--files"],
+    ));
+    let blocks = stdout(&hexz(dir.path(), &["diff", "vm-state.overlay", "--blocks"]));
+    let files = stdout(&hexz(dir.path(), &["diff", "vm-state.overlay", "--files"]));
+    assert_eq!(both, blocks + &files);
+}
+
+#[test]
+fn an_overlay_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let output = hexz(dir.path(), &["diff", "nowhere.overlay"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("nowhere.overlay"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn no_index_means_no_changes() {
+    let dir = overlay([], &[]);
+    fs::remove_file(dir.path().join("vm-state.meta")).expect("removed");
+    let output = hexz(dir.path(), &["diff", "vm-state.overlay", "--exit-code"]);
+    let expected = "No metadata file found for overlay: \"vm-state.overlay\"\n";
+    assert_eq!(stdout(&output), expected);
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_torn_index_is_told_of() {
+    let dir = overlay([1, 2], &[3, 0, 0]);
+    let output = hexz(dir.path(), &["diff", "vm-state.overlay", "--blocks"]);
+    assert!(
+        stdout(&output).contains("Modified Blocks: 2\n"),
+        "{}",
+        stdout(&output)
+    );
+    assert!(stderr(&output).contains("warning"), "{}", stderr(&output));
+    assert!(output.status.success());
+}
+
+#[test]
+fn the_last_number_there_is_is_a_block_too() {
+    let dir = overlay([u64::MAX, 1], &[]);
+    let output = hexz(dir.path(), &["diff", "vm-state.overlay", "--files"]);
+    let expected = "  Block 1\n  Block 18446744073709551615\n";
+    assert!(stdout(&output).ends_with(expected), "{}", stdout(&output));
+}
+
+#[test]
+fn exit_code_says_whether_there_are_changes() {
+    let dir = overlay([1], &[]);
+    let code = |args: &[&str]| hexz(dir.path(), args).status.code();
+    assert_eq!(code(&["diff", "vm-state.overlay", "--exit-code"]), Some(1));
+    assert_eq!(code(&["diff", "vm-state.overlay"]), Some(0));
+    assert_eq!(code(&["diff", "--nonsense"]), Some(2));
+    assert_eq!(code(&["--help"]), Some(0));
+}
+
+#[test]
+fn machine_output_without_a_base_says_what_is_missing() {
+    let dir = overlay([1], &[]);
+    let output = hexz(dir.path(), &["diff", "vm-state.overlay", "--json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--base"), "{}", stderr(&output));
+}
+
+#[test]
+fn names_for_pipes() {
+    let args = [
+        "diff",
+        "vm-state.overlay",
+        "--base",
+        "base.hxz",
+        "--name-status",
+    ];
+    let lines = stdout(&hexz(&demo(), &args));
+    assert!(lines.contains("R\t/etc/fstab\t/etc/fstab.bak\n"), "{lines}");
+    let args = [
+        "diff",
+        "vm-state.overlay",
+        "--base",
+        "base.hxz",
+        "--name-only",
+        "-z",
+        "--",
+        "/etc",
+    ];
+    assert_eq!(
+        stdout(&hexz(&demo(), &args)),
+        "/etc/fstab.bak\0/etc/hosts\0"
+    );
+}
+
+#[test]
+fn the_base_may_come_from_the_environment() {
+    let output = Command::new(env!("CARGO_BIN_EXE_hexz"))
+        .args(["diff", "--files", "vm-state.overlay"])
+        .current_dir(demo())
+        .env("HEXZ_BASE", "base.hxz")
+        .output()
+        .expect("hexz runs");
+    assert!(
+        stdout(&output).contains("/etc/fstab -> /etc/fstab.bak"),
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let dir = overlay(0..200_000, &[]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hexz"))
+        .args(["diff", "vm-state.overlay", "--files"])
+        .current_dir(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("hexz runs");
+    let mut head = [0; 10];
+    let mut pipe = child.stdout.take().expect("a pipe");
+    pipe.read_exact(&mut head).expect("a line");
+    drop(pipe);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success());
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn no_colours_but_on_a_terminal() {
+    let output = hexz(
+        &demo(),
+        &["diff", "--files", "vm-state.overlay", "--base", "base.hxz"],
+    );
+    assert!(!output.stdout.contains(&0x1B));
+}
