@@ -181,7 +181,8 @@ pub struct Claim {
     /// What they are to the owner.
     pub role: Role,
     /// For [`Role::Data`], [`Role::Unwritten`] and [`Role::Directory`]: offset in the file (or in
-    /// the named stream) of the first byte of `range`.
+    /// the named stream) of the first byte of `range`. `None` for space that is the file's and
+    /// stands at no place in it, such as the rest of a cluster.
     pub file_offset: Option<u64>,
     /// The named stream the bytes belong to; `None` for the unnamed content.
     pub stream: Option<RawName>,

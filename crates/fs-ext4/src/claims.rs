@@ -14,6 +14,7 @@ use crate::fs::{Ext4, file_id, telling};
 use crate::geometry::Geometry;
 use crate::map::{Mapped, Mapper, Piece};
 use crate::ondisk::{RawInode, i_flags, ro_compat};
+use crate::slack::Slack;
 use crate::xattr;
 
 /// A slice of the inode table of one group. Holds all that its result depends on beside the bytes
@@ -45,10 +46,16 @@ impl Ext4 {
         out: &mut dyn Sink<Claim>,
     ) -> Result<()> {
         let structures = self.geometry.structures(wanted);
+        let slack = Slack::of_structures(&self.geometry, wanted);
         let free = self.free_space(wanted, cx)?;
         let known = self.known.claims.iter();
         let known = known.filter(|c| wanted.overlaps(c.range)).cloned();
-        let fixed: Vec<Claim> = structures.into_iter().chain(free).chain(known).collect();
+        let fixed: Vec<Claim> = structures
+            .into_iter()
+            .chain(slack)
+            .chain(free)
+            .chain(known)
+            .collect();
         // A sweep over all inodes is only worth it when something wanted is not explained yet.
         // With an unreplayed journal the bitmaps may lag, and explain nothing.
         let explained: RangeSet = fixed.iter().map(|c| c.range).collect();
@@ -182,13 +189,19 @@ impl Ext4 {
                 .claims
                 .push(Claim::file(record, id, Role::InodeRecord));
         }
+        let mut slack = Slack::new(&self.geometry, wanted);
         let acl = inode.i_file_acl()?;
         if acl != 0
-            && let Some(range) = self.geometry.blocks(acl, 1).filter(|r| wants(*r))
+            && let Some(range) = self.geometry.blocks(acl, 1)
         {
-            found
-                .claims
-                .push(Claim::file(range, id, Role::Xattr).detail("xattr-block"));
+            if let Some(slack) = &mut slack {
+                slack.used(range);
+            }
+            if wants(range) {
+                found
+                    .claims
+                    .push(Claim::file(range, id, Role::Xattr).detail("xattr-block"));
+            }
         }
         let is_directory = content == Content::Mapped(Role::Directory);
         if content == Content::InlineDirectory {
@@ -197,6 +210,9 @@ impl Ext4 {
                 .push(Directory::inline(number, id.generation, inode.i_size()?));
         }
         let Content::Mapped(role) = content else {
+            found
+                .claims
+                .extend(slack.iter().flat_map(|slack| slack.of_file(id)));
             return Ok(());
         };
         let known = self.known.numbers.contains(&number);
@@ -208,6 +224,9 @@ impl Ext4 {
             let Some(range) = self.geometry.blocks(piece.physical, piece.length) else {
                 return Ok(());
             };
+            if let Some(slack) = &mut slack {
+                slack.used(range);
+            }
             if wants(range) {
                 found.claims.extend(self.geometry.claim(id, role, piece));
             }
@@ -216,6 +235,9 @@ impl Ext4 {
             }
             Ok(())
         })?;
+        found
+            .claims
+            .extend(slack.iter().flat_map(|slack| slack.of_file(id)));
         if is_directory {
             found.directories.push(Directory {
                 number,

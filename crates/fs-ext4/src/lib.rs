@@ -29,6 +29,7 @@ mod ondisk;
 mod open;
 mod orphans;
 mod probe;
+mod slack;
 mod xattr;
 
 use std::sync::Arc;

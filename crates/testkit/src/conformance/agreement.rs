@@ -100,7 +100,9 @@ fn contents(sound: &Passes, attributes: &BTreeMap<FileKey, &Attributes>, out: &m
     let plain = |claim: &&Claim| {
         let file = owner(claim).and_then(|f| attributes.get(&f.key()));
         let plain = file.is_some_and(|a| a.reserved.is_none() && a.kind == FileKind::File);
-        plain && matches!(claim.role, Role::Data | Role::Unwritten)
+        // What is a file's and stands at no place in it (the rest of a cluster) is no content.
+        let content = matches!(claim.role, Role::Data | Role::Unwritten);
+        plain && content && claim.file_offset.is_some()
     };
     // The detail word is for reports of regions.
     let bare = |claim: &Claim| claim.clone().detail("");

@@ -80,11 +80,7 @@ fn original(overlay: &Path, blocks: bool, files: bool) -> Result<Option<Index>> 
     let index =
         read_index(&meta, None).with_context(|| format!("cannot read {}", meta.display()))?;
     if !index.found {
-        writeln!(
-            out,
-            "No metadata file found for overlay: {:?}",
-            overlay.as_os_str()
-        )?;
+        writeln!(out, "{}", no_index(overlay))?;
         out.flush()?;
         return Ok(None);
     }
@@ -123,8 +119,27 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
             let index = original(overlay, args.blocks, args.files)?;
             Ok(exit(args, index.is_some_and(|index| index.count() > 0)))
         }
+        Some(overlay) if !self_contained && !has_index(args, overlay)? => Ok(ExitCode::SUCCESS),
         _ => resolved(registry, args, resolve),
     }
+}
+
+/// Says that there is no index, where a person reads it. Gives whether there is one.
+fn has_index(args: &DiffArgs, overlay: &Path) -> Result<bool> {
+    let found = meta_path(overlay).exists();
+    if !found && !args.format.any() {
+        let mut out = output::plain();
+        writeln!(out, "{}", no_index(overlay))?;
+        out.flush()?;
+    }
+    Ok(found || args.format.any())
+}
+
+fn no_index(overlay: &Path) -> String {
+    format!(
+        "No metadata file found for overlay: {:?}",
+        overlay.as_os_str()
+    )
 }
 
 fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitCode> {
