@@ -1,0 +1,224 @@
+//! Directory indexes: the names in a directory, from its root and from its index blocks.
+
+use hexz_resolve::{FileKey, FileSet, Link, RawName, ReadAt, Result, Scan, Sink};
+
+use crate::file::{File, Tolerate};
+use crate::fs::Ntfs;
+use crate::links::FileName;
+use crate::mft::Mft;
+use crate::ondisk::{
+    I30, Reference, STRIDE, apply_fixups, corrupt, kind, le16, le32, number, size,
+};
+
+/// Bytes of an index that are read at a time.
+const CHUNK: u64 = 1 << 20;
+/// Flag of an index entry: the last one of its node, without a name.
+const LAST: u16 = 2;
+
+impl Ntfs {
+    pub(crate) fn entries_of(
+        &self,
+        directories: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+    ) -> Result<()> {
+        self.each_file(
+            "ntfs-entries",
+            directories,
+            cx,
+            |file, reader, found: &mut Vec<Link>| {
+                let tolerate = |error| reader.tolerate(error);
+                self.mft
+                    .names_in(file, reader, &tolerate, &mut |child, name| {
+                        found.push(Link {
+                            parent: file.key(),
+                            name: RawName::from(&name.name),
+                            child: FileKey::new(child.number),
+                        });
+                    })
+            },
+            |link| out.put(link.clone()),
+        )
+    }
+}
+
+impl Mft {
+    /// Hands out all names in a directory; none for what is no directory.
+    pub(crate) fn names_in(
+        &self,
+        file: &File,
+        reader: &dyn ReadAt,
+        tolerate: Tolerate<'_>,
+        put: &mut dyn FnMut(Reference, FileName),
+    ) -> Result<()> {
+        if !file.is_directory {
+            return Ok(());
+        }
+        let place = self.place(file.id.number);
+        let told = |error: hexz_resolve::Error| {
+            let error = error.message(format!("directory {}", file.id));
+            tolerate(error.layer("ntfs"))
+        };
+        let root = file
+            .attributes
+            .iter()
+            .find(|a| a.kind == kind::INDEX_ROOT && a.name == I30);
+        let root = root.and_then(|a| match &a.body {
+            crate::file::Body::Resident { value, .. } => Some(value.as_slice()),
+            crate::file::Body::Extent(_) => None,
+        });
+        let Some(root) = root else {
+            return told(corrupt("directory", place, "no index root"));
+        };
+        if let Err(what) = node(root, 16, put) {
+            told(corrupt("index root", place, what))?;
+        }
+        let Some(blocks) = file.content(kind::INDEX_ALLOCATION, I30, &self.geometry) else {
+            return Ok(());
+        };
+        let block = u64::from(le32(root, 8).unwrap_or(0));
+        if !block.is_power_of_two() || !(512..=CHUNK).contains(&block) {
+            return told(corrupt("index root", place, "index blocks of an odd size"));
+        }
+        let bitmap = file.content(kind::BITMAP, I30, &self.geometry);
+        let Some(bitmap) = bitmap else {
+            return told(corrupt("directory", place, "index blocks without a bitmap"));
+        };
+        let end = blocks.size.min(blocks.initialized);
+        let mut at = 0u64;
+        while at < end {
+            let length = CHUNK.min(end.saturating_sub(at));
+            let first = at.checked_div(block).unwrap_or(0);
+            let bits = bitmap.read(
+                reader,
+                first >> 3,
+                size((length / 512 / 8).saturating_add(2)),
+            );
+            let done = bits.and_then(|bits| {
+                let mut bytes = blocks.read(reader, at, size(length))?;
+                for (n, bytes) in (0u64..).zip(bytes.chunks_exact_mut(size(block))) {
+                    let index = (first & 7).saturating_add(n);
+                    let byte = bits.get(size(index >> 3)).copied().unwrap_or(0);
+                    if byte >> (index & 7) & 1 == 0 {
+                        continue;
+                    }
+                    let offset = at.saturating_add(n.saturating_mul(block));
+                    let place = blocks
+                        .places(hexz_resolve::ByteRange::new(
+                            offset,
+                            offset.saturating_add(1),
+                        ))
+                        .next()
+                        .map_or(0, |(_, range)| range.start());
+                    if let Err(what) = index_block(bytes, put) {
+                        told(corrupt("index block", place, what))?;
+                    }
+                }
+                Ok(())
+            });
+            if let Err(error) = done {
+                told(error)?;
+            }
+            at = at.saturating_add(length);
+        }
+        Ok(())
+    }
+}
+
+fn index_block(
+    bytes: &mut [u8],
+    put: &mut dyn FnMut(Reference, FileName),
+) -> Result<(), &'static str> {
+    if !bytes.starts_with(b"INDX") {
+        return Err("no INDX signature");
+    }
+    if bytes.len() >= STRIDE {
+        apply_fixups(bytes)?;
+    }
+    node(bytes, 24, put)
+}
+
+/// The entries of a node whose index header stands at byte `header`.
+fn node(
+    bytes: &[u8],
+    header: usize,
+    put: &mut dyn FnMut(Reference, FileName),
+) -> Result<(), &'static str> {
+    let read = || -> Option<&[u8]> {
+        let first = size(le32(bytes, header)?);
+        let end = size(le32(bytes, header.checked_add(4)?)?);
+        bytes.get(header.checked_add(first)?..header.checked_add(end)?)
+    };
+    let mut rest = read().ok_or("entries out of bounds")?;
+    loop {
+        let entry = || {
+            let flags = le16(rest, 12)?;
+            Some((
+                Reference::read(rest, 0)?,
+                size(le16(rest, 8)?),
+                size(le16(rest, 10)?),
+                flags,
+            ))
+        };
+        let (child, length, key, flags) = entry().ok_or("entries without an end")?;
+        if flags & LAST != 0 {
+            return Ok(());
+        }
+        let after = rest.get(length..).filter(|_| length >= 16);
+        let after = after.ok_or("an entry out of bounds")?;
+        let key = rest
+            .get(16..16usize.saturating_add(key))
+            .ok_or("a name out of bounds")?;
+        match FileName::parse(key)? {
+            // The root names itself.
+            Some(name) if child.number == number::ROOT && name.name == b"." => {}
+            Some(name) if !name.is_name() => return Err("a name that is none"),
+            Some(name) => put(child, name),
+            None => {}
+        }
+        rest = after;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(child: u8, name: &str, flags: u8) -> Vec<u8> {
+        let name: Vec<u8> = name.bytes().flat_map(|b| [b, 0]).collect();
+        let key = 66 + name.len();
+        let length = (16 + key).next_multiple_of(8);
+        let mut bytes = vec![0; length];
+        bytes[0] = child;
+        bytes[8] = length as u8;
+        bytes[10] = key as u8;
+        bytes[12] = flags;
+        bytes[16 + 64] = (name.len() / 2) as u8;
+        bytes[16 + 66..16 + key].copy_from_slice(&name);
+        bytes
+    }
+
+    fn names(entries: &[Vec<u8>]) -> Result<Vec<(u64, Vec<u8>)>, &'static str> {
+        let entries = entries.concat();
+        let mut bytes = vec![0; 16];
+        bytes[0] = 16;
+        bytes[4..8].copy_from_slice(&(16 + entries.len() as u32).to_le_bytes());
+        bytes.extend(entries);
+        let mut found = Vec::new();
+        node(&bytes, 0, &mut |child, name| {
+            found.push((child.number, name.name));
+        })?;
+        Ok(found)
+    }
+
+    #[test]
+    fn entries_end_with_the_one_that_is_marked() {
+        let found = names(&[entry(40, "a", 0), entry(41, "bc", 1), entry(0, "", 2)]);
+        assert_eq!(found, Ok(vec![(40, b"a".to_vec()), (41, b"bc".to_vec())]));
+        assert!(names(&[entry(40, "a", 0)]).is_err());
+        let mut endless = entry(40, "a", 0);
+        endless[8] = 0;
+        assert!(names(&[endless, entry(0, "", 2)]).is_err());
+        assert!(names(&[entry(40, "a/b", 0), entry(0, "", 2)]).is_err());
+    }
+}

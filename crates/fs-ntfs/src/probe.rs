@@ -1,0 +1,56 @@
+//! Whether a device holds NTFS, or BitLocker around one.
+
+use hexz_ondisk::Fields;
+use hexz_resolve::{Probe, Window};
+
+use crate::ondisk::{Geometry, OEM_BITLOCKER, OEM_NTFS, TO_GO_GUID, TO_GO_OFFSET};
+
+pub(crate) fn probe(window: &Window) -> Probe {
+    if is_bitlocker(|at, length| window.bytes(at, length)) {
+        // What it is is said when it is opened.
+        return Probe::Match {
+            confidence: 60,
+            declared_size: None,
+        };
+    }
+    let first = window.bytes(0, Geometry::LENGTH);
+    let first = first.map(|bytes| Geometry::parse(&Fields::new("boot sector", 0, bytes)));
+    let error = match first {
+        Some(Ok(geometry)) => {
+            return Probe::Match {
+                confidence: 80,
+                declared_size: Some(geometry.end().saturating_add(geometry.sector)),
+            };
+        }
+        Some(Err(error)) => error,
+        None => return Probe::No,
+    };
+    if let Some(geometry) = last(window) {
+        return Probe::Match {
+            confidence: 60,
+            declared_size: Some(geometry.end().saturating_add(geometry.sector)),
+        };
+    }
+    match window.bytes(3, 8) {
+        Some(oem) if oem == OEM_NTFS => Probe::Damaged {
+            reason: error.to_string(),
+        },
+        _ => Probe::No,
+    }
+}
+
+/// The copy of the boot sector at the very end, if it is of a volume that ends there.
+fn last(window: &Window) -> Option<Geometry> {
+    [512u64, 4096, 1024, 2048].into_iter().find_map(|sector| {
+        let at = window.size().checked_sub(sector)?;
+        let bytes = window.bytes(at, Geometry::LENGTH)?;
+        let geometry = Geometry::parse(&Fields::new("boot sector", at, bytes)).ok()?;
+        (geometry.sector == sector && geometry.end() == at).then_some(geometry)
+    })
+}
+
+/// Whether the first sector is that of an encrypted volume.
+pub(crate) fn is_bitlocker<'a>(bytes: impl Fn(u64, usize) -> Option<&'a [u8]>) -> bool {
+    bytes(3, 8).is_some_and(|oem| oem == OEM_BITLOCKER)
+        || bytes(TO_GO_OFFSET, 16).is_some_and(|guid| guid == TO_GO_GUID)
+}
