@@ -43,7 +43,7 @@ fn hold(name: &str) {
     let found: Vec<Value> = report.changes.iter().map(record).collect();
     assert_same(name, &case.records("expected.jsonl"), &found);
     assert!(
-        report.unresolved.is_empty() || name == "bigalloc",
+        report.unresolved.is_empty(),
         "{name}: {:?}",
         report.unresolved
     );
@@ -54,7 +54,10 @@ fn hold(name: &str) {
         report.diagnostics
     );
     check_ranges(name, &case, &report);
-    check_all_told(name, &case, &report);
+    // With a journal, the bytes on the disk are not yet those of the files.
+    if !name.starts_with("journal") {
+        check_all_told(name, &case, &report);
+    }
 }
 
 fn assert_same(name: &str, expected: &[Value], found: &[Value]) {

@@ -239,3 +239,20 @@ fn one_volume_can_be_asked_for() {
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(errors.contains("p9") && errors.contains("p5"), "{errors}");
 }
+
+#[test]
+fn journals_are_replayed_and_counted() {
+    for (name, transactions) in [("journal", 1), ("journal-csum", 2), ("journal-revoked", 3)] {
+        let case = case(name);
+        let replayed = case.diff("");
+        let volume = replayed.volume("disk");
+        assert_eq!(volume.transactions_replayed, transactions, "{name}");
+        assert_eq!(volume.state.as_deref(), Some("clean"), "{name}");
+        let ignored = case.diff("--journal ignore");
+        ignored.check_sums();
+        assert_eq!(ignored.volume("disk").state.as_deref(), Some("needs-recovery"), "{name}");
+        assert!(ignored.changes.is_empty(), "{name}: {:?}", paths(&ignored));
+        // What lies on the disk is accounted the same, replayed or not.
+        assert_eq!(ignored.summary.bytes, replayed.summary.bytes, "{name}");
+    }
+}
