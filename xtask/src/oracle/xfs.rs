@@ -151,17 +151,17 @@ const MIXES: [Mix; 10] = [
             "reflink=1,rmapbt=1",
         ],
     ),
+    // The bits of parent pointers and exchange-range, which older tools can't set.
     mix(
-        "xfs-16k",
-        160,
+        "xfs-parent",
+        96,
         &[
-            "mkfs.xfs",
-            "-q",
-            "--unsupported",
-            "-b",
-            "size=16384",
-            "-m",
-            "reflink=0,rmapbt=1",
+            "sh",
+            "-c",
+            "mkfs.xfs -q --unsupported -m reflink=1,rmapbt=1 -i nrext64=1 \"$0\" && \
+             bits=$(xfs_db -r -c 'sb 0' -c 'print features_incompat' \"$0\" | sed 's/.*= //') && \
+             xfs_db -x -c 'sb 0' -c \"write -d features_incompat $(printf '0x%x' $((bits | 0xC0)))\" \
+             \"$0\"",
         ],
     ),
     Mix {
