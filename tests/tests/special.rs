@@ -250,7 +250,11 @@ fn journals_are_replayed_and_counted() {
         assert_eq!(volume.state.as_deref(), Some("clean"), "{name}");
         let ignored = case.diff("--journal ignore");
         ignored.check_sums();
-        assert_eq!(ignored.volume("disk").state.as_deref(), Some("needs-recovery"), "{name}");
+        assert_eq!(
+            ignored.volume("disk").state.as_deref(),
+            Some("needs-recovery"),
+            "{name}"
+        );
         assert!(ignored.changes.is_empty(), "{name}: {:?}", paths(&ignored));
         // What lies on the disk is accounted the same, replayed or not.
         assert_eq!(ignored.summary.bytes, replayed.summary.bytes, "{name}");
