@@ -1,0 +1,11 @@
+//! What the fuzz targets share: taking inputs apart, damaging fixtures, running filesystems.
+
+mod damage;
+mod filesystem;
+mod input;
+mod source;
+
+pub use damage::{Damaged, apply};
+pub use filesystem::{Images, run};
+pub use input::Input;
+pub use source::{Closed, read_some};
