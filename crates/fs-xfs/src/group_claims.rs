@@ -115,8 +115,13 @@ impl Group<'_, '_> {
         let geometry = self.disk.geometry;
         let sector = geometry.sect_size();
         let mut at = geometry.ag_start(self.agno);
+        let superblock = if self.agno == 0 {
+            "superblock"
+        } else {
+            "backup-superblock"
+        };
         let names = [
-            (Role::Superblock, "sb"),
+            (Role::Superblock, superblock),
             (Role::GroupDescriptors, "agf"),
             (Role::GroupDescriptors, "agi"),
             (Role::GroupDescriptors, "agfl"),

@@ -120,9 +120,14 @@ fn superblock(volume: &Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Superblo
         Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
         Err(error) => error,
     };
-    let Some((at, found)) = secondary(&**volume, cx) else {
+    let Some((at, mut found)) = secondary(&**volume, cx) else {
         return Err(error);
     };
+    // Copies are written before these inodes are made, which come right behind the root.
+    if found.geometry.rt_inodes == [0; 2] && !found.geometry.metadir {
+        let root = found.geometry.rootino;
+        found.geometry.rt_inodes = [root.saturating_add(1), root.saturating_add(2)];
+    }
     let text = format!("{}: the copy at byte {at} is used", error.chain());
     cx.diagnose(Diagnostic::warning("secondary-superblock", text).at(0));
     Ok(found)

@@ -31,13 +31,6 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// An item of these regions.
-    #[cfg(test)]
-    pub(super) fn of(regions: Vec<Vec<u8>>) -> Self {
-        let total = regions.len();
-        Self { regions, total }
-    }
-
     /// `XFS_LI_*`.
     pub(super) fn kind(&self) -> u16 {
         self.first().u16(0).unwrap_or(0)
