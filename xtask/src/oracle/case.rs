@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 
 use super::disk::{self, Mount, output};
 use super::extents::Disks;
+use super::fsmap;
 use super::report::{self, Report};
 use super::tree::{self, Record, Tree};
 use super::workload::Workload;
@@ -103,7 +104,12 @@ impl Case<'_> {
             differing: &differing,
             trees: [before, after],
         };
-        let checked = disks.check(&expected, &found.ranges)?;
+        let mut checked = disks.check(&expected, &found.ranges)?;
+        if !self.live && fsmap::applies(self.mix) {
+            let all = fsmap::check(hexz, self.subject, self.mix, &merged, &self.dir)?;
+            checked.extents += all.extents;
+            checked.complaints.extend(all.complaints);
+        }
         row.extents = checked.extents;
         row.misplaced = checked.complaints.len();
         row.complaints.extend(checked.complaints);

@@ -11,6 +11,7 @@ mod case;
 mod disk;
 mod ext4;
 mod extents;
+mod fsmap;
 mod report;
 mod table;
 mod tree;
