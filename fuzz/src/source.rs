@@ -16,7 +16,7 @@ impl OpenGate for Closed {
 
 /// Reads pieces of a disk: both ends, and some between.
 pub fn read_some(disk: &dyn ReadAt) {
-    let mut buf = vec![0; 64 << 10];
+    let mut buf = vec![0; 4096];
     let size = disk.len();
     let spread = (0..8).map(|n| size / 8 * n);
     for at in spread.chain([size.saturating_sub(buf.len() as u64)]) {

@@ -34,7 +34,8 @@ pub(crate) fn probe(window: &Window) -> Probe {
         (Judged::Sound, true) => 45,
         (Judged::Plausible, false) if !shows_filesystem(window) => 60,
         (Judged::Plausible, false) => 40,
-        (Judged::Odd, false) => 30,
+        (Judged::SoundButStatus, false) => 45,
+        (Judged::StartsWithDisk, false) => 30,
         // Where there is boot code, the table may be that of a filesystem's boot sector.
         (Judged::Empty, false) if sector.iter().take(440).all(|b| *b == 0) => 10,
         _ => return Probe::No,
@@ -50,8 +51,11 @@ enum Judged {
     Sound,
     /// One starts on the disk, and none says what can't be.
     Plausible,
-    /// It may be something else.
-    Odd,
+    /// Every entry is in order, but for one that is neither active nor inactive: what no other
+    /// reader takes.
+    SoundButStatus,
+    /// All entries start with the disk itself.
+    StartsWithDisk,
     /// No entry is in use.
     Empty,
     /// It is something else.
@@ -71,9 +75,6 @@ fn judge(table: &Table, sectors: u64) -> Judged {
         return Judged::No;
     }
     let starts = entries.iter().any(|e| e.starting_lba > 0 && on_disk(e));
-    if !table.status_known || !starts {
-        return Judged::Odd;
-    }
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_by_key(|e| e.starting_lba);
     let apart = sorted.windows(2).all(|two| match two {
@@ -83,10 +84,13 @@ fn judge(table: &Table, sectors: u64) -> Judged {
     let within = entries
         .iter()
         .all(|e| e.starting_lba > 0 && e.end() <= sectors);
-    if apart && within && table.unused_clean {
-        Judged::Sound
-    } else {
-        Judged::Plausible
+    match (apart && within && table.unused_clean, table.status_known) {
+        (true, true) => Judged::Sound,
+        (true, false) => Judged::SoundButStatus,
+        (false, true) if starts => Judged::Plausible,
+        (false, true) => Judged::StartsWithDisk,
+        // Code, and no table.
+        (false, false) => Judged::No,
     }
 }
 

@@ -62,7 +62,19 @@ fn a_boot_loader_in_front_of_a_filesystem_stays_below_it() {
     assert_eq!(confidence("mbr", &disk), Some(40));
     sector[446] = 0x12;
     disk.write(0, &sector);
-    assert_eq!(confidence("mbr", &disk), Some(30));
+    assert_eq!(confidence("mbr", &disk), None);
+}
+
+#[test]
+fn a_table_with_an_odd_status_must_be_in_order_otherwise() {
+    let mut sector = mbr(&[(0x83, 2048, 4096), (0x07, 8192, 100)]);
+    sector[462] = 0x81;
+    assert_eq!(confidence("mbr", &with(&sector)), Some(45));
+    let opened = open("mbr", &with(&sector));
+    assert_eq!(opened.usable().len(), 2);
+    assert_eq!(opened.codes, ["mbr-status"]);
+    sector[473] = 0xFF;
+    assert_eq!(confidence("mbr", &with(&sector)), None);
 }
 
 #[test]
