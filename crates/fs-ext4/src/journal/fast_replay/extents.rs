@@ -85,7 +85,7 @@ impl Extent {
 }
 
 /// Four bytes, four bytes, the low half of a block number: the order that an extent has. An index
-/// has the block number in the middle, and is made in [`Tree::index`].
+/// has the block number in the middle, and is made where an index is.
 fn entry(first: u32, middle: &[u8], block: u64) -> [u8; ENTRY] {
     let [a, b, c, d] = first.to_le_bytes();
     let [i, j, k, l, ..] = block.to_le_bytes();
