@@ -1,6 +1,6 @@
 //! An open filesystem.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hexz_resolve::{
     Attributes, Claim, FileKey, FileSet, Filesystem, FsInfo, Link, LinkCoverage, RangeSet, ReadAt,
@@ -18,6 +18,8 @@ pub(crate) struct Xfs {
     pub(crate) replayed: RangeSet,
     /// What a mount would free, from the log: extents that no btree tells of.
     pub(crate) to_be_freed: RangeSet,
+    /// The numbers of all directories, rising, once all inodes have been read.
+    pub(crate) directories: OnceLock<Vec<u64>>,
 }
 
 impl Xfs {

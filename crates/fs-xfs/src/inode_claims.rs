@@ -134,6 +134,7 @@ impl Xfs {
         out: &mut dyn Sink<Claim>,
     ) -> Result<()> {
         let units = self.all_inodes(cx)?;
+        let mut directories: Vec<u64> = Vec::new();
         cx.units(
             "xfs-inodes",
             &self.reader,
@@ -141,8 +142,12 @@ impl Xfs {
             |unit, reader| {
                 let disk = self.disk(reader);
                 let mut found = Filter::new(wanted);
+                let mut directories = Vec::new();
                 unit.for_each(&disk, cx.limits().unit_bytes, |inode| {
                     let holder = Holder::of(&unit.geometry, inode);
+                    if self.is_directory(inode) {
+                        directories.push(inode.number);
+                    }
                     if let Some(record) = holder.record(record_range(inode)) {
                         found.put(record);
                     }
@@ -160,10 +165,18 @@ impl Xfs {
                     }
                     Ok(())
                 })?;
-                Ok(found.claims)
+                Ok((found.claims, directories))
             },
-            |_, claims| claims.iter().try_for_each(|claim| out.put(claim.clone())),
-        )
+            |_, (claims, found)| {
+                directories.extend(found);
+                claims.iter().try_for_each(|claim| out.put(claim.clone()))
+            },
+        )?;
+        if !cx.is_partial() {
+            // They are what names are looked for in: this saves a second sweep.
+            self.directories.get_or_init(|| directories);
+        }
+        Ok(())
     }
 
     /// The content of `files`.

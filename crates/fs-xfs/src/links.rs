@@ -1,7 +1,5 @@
 //! Pass 2: what files are called.
 
-use std::collections::BTreeSet;
-
 use hexz_resolve::{FileKey, FileKind, FileSet, Link, RawName, Result, Scan, Sink};
 
 use crate::directory::entries;
@@ -11,7 +9,7 @@ use crate::xattr::{Item, items};
 
 impl Xfs {
     /// Whether `inode` is a directory of a user, and would be after a mount.
-    fn is_directory(&self, inode: &Inode<'_>) -> bool {
+    pub(crate) fn is_directory(&self, inode: &Inode<'_>) -> bool {
         inode.kind() == Some(FileKind::Directory)
             && inode.is_linked()
             && inode.internal(&self.geometry).is_none()
@@ -24,11 +22,19 @@ impl Xfs {
         cx: &Scan<'_>,
         out: &mut dyn Sink<Link>,
     ) -> Result<()> {
-        let units = self.all_inodes(cx)?;
-        let directories = if self.geometry.ftype {
-            BTreeSet::new()
-        } else {
-            self.directories(cx, &units)?
+        let known = self.directories.get();
+        let units = match known {
+            Some(known) => self.inodes_of(cx, known, None)?,
+            None => self.all_inodes(cx)?,
+        };
+        let found;
+        let directories = match known {
+            Some(known) => known,
+            None if self.geometry.ftype => &Vec::new(),
+            None => {
+                found = self.all_directories(cx, &units)?;
+                &found
+            }
         };
         cx.units(
             "xfs-links",
@@ -49,7 +55,7 @@ impl Xfs {
                         let child = FileKey::new(entry.inode);
                         let directory = entry
                             .is_directory
-                            .unwrap_or_else(|| directories.contains(&entry.inode));
+                            .unwrap_or_else(|| directories.binary_search(&entry.inode).is_ok());
                         if directory || wanted.contains(child) {
                             links.push(link(inode, entry.name, child));
                         }
@@ -62,13 +68,13 @@ impl Xfs {
         )
     }
 
-    /// The numbers of all directories, for filesystems whose entries do not tell the kind.
-    fn directories(
+    /// The numbers of all directories, rising, for filesystems whose entries do not tell the kind.
+    fn all_directories(
         &self,
         cx: &Scan<'_>,
         units: &[crate::chunks::InodeUnit],
-    ) -> Result<BTreeSet<u64>> {
-        let mut all = BTreeSet::new();
+    ) -> Result<Vec<u64>> {
+        let mut all = Vec::new();
         cx.units(
             "xfs-directories",
             &self.reader,

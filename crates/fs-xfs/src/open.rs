@@ -1,6 +1,6 @@
 //! Opening a volume: superblock, features, log.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hexz_ondisk::{Fields, Guid, read, to_usize};
 use hexz_resolve::{
@@ -42,6 +42,7 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Xfs>
         reader: volume,
         replayed: RangeSet::new(),
         to_be_freed: RangeSet::new(),
+        directories: OnceLock::new(),
     };
     replay(&mut fs, &superblock, cx)?;
     Ok(fs)

@@ -11,6 +11,9 @@ mod replay;
 mod transactions;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use hexz_resolve::{Diagnostic, Error, Limits, RangeSet, ReadAt, Result};

@@ -189,6 +189,9 @@ impl<'a> Log<'a> {
 
     /// The first unit in `from..to` of `cycle`.
     fn find(&self, cycle: u32, from: u64, to: u64) -> Result<Option<u64>> {
+        if from >= to {
+            return Ok(None);
+        }
         let bytes = self.units(from, to.saturating_sub(from))?;
         let at = bytes
             .chunks(UNIT_BYTES)
