@@ -53,6 +53,10 @@ fn hold(name: &str) {
         "{name}: {:?}",
         report.diagnostics
     );
+    // Their recipes know what they changed; where NTFS has it is for the tests of its crate.
+    if name.starts_with("ntfs-") {
+        return;
+    }
     check_ranges(name, &case, &report);
     // With a journal, the bytes on the disk are not yet those of the files.
     if !name.starts_with("journal") {

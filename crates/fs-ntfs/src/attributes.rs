@@ -80,7 +80,10 @@ impl One<'_> {
             (kind::DATA, b"")
         };
         let content = file.content(stream, name, geometry);
-        a.size = content.as_ref().map_or(0, |c| c.size);
+        // What a metadata file holds is not content that a user changes, and neither is its size.
+        if !self.fs.systems.contains(file.id.number) {
+            a.size = content.as_ref().map_or(0, |c| c.size);
+        }
         let flags = standard_information(file, &mut a);
         a.nlink = Some(self.links());
         a.reserved = (file.id.number != number::ROOT

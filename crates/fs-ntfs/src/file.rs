@@ -315,6 +315,18 @@ impl Content {
         Ok(out)
     }
 
+    /// What is needed to read some of its bytes.
+    pub(crate) fn part(&self, want: ByteRange) -> Self {
+        let pieces = self.pieces.iter().filter(|p| {
+            p.offset < want.end() && p.offset.saturating_add(p.range.len()) > want.start()
+        });
+        Self {
+            size: self.size.min(want.end()),
+            initialized: self.initialized,
+            pieces: pieces.copied().collect(),
+        }
+    }
+
     /// Where a part of it lies, each piece with its offset.
     pub(crate) fn places(&self, want: ByteRange) -> impl Iterator<Item = (u64, ByteRange)> + '_ {
         let from = self

@@ -37,18 +37,10 @@ impl Ntfs {
         while from < bytes {
             let to = from.saturating_add(UNIT).min(bytes);
             if wanted.overlaps(clusters(&geometry, from, to)) {
-                let pieces = bitmap
-                    .pieces
-                    .iter()
-                    .filter(|p| p.offset < to && p.offset.saturating_add(p.range.len()) > from);
                 parts.push(Part {
                     geometry,
                     from,
-                    content: Content {
-                        size: to,
-                        initialized: bitmap.initialized,
-                        pieces: pieces.copied().collect(),
-                    },
+                    content: bitmap.part(ByteRange::new(from, to)),
                 });
             }
             from = to;

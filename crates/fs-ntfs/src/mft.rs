@@ -3,6 +3,7 @@
 use hexz_ondisk::read_into;
 use hexz_resolve::{ByteRange, Error, FileSet, ReadAt, Result, UnitReader};
 
+use crate::file::Content;
 use crate::ondisk::{Geometry, corrupt, size, wide};
 use crate::record::{Record, Slot};
 
@@ -19,6 +20,8 @@ pub(crate) struct Mft {
     pub(crate) pieces: Vec<(u64, ByteRange)>,
     /// Number of records that were ever written.
     pub(crate) records: u64,
+    /// Its bitmap of records in use, when it can be read.
+    pub(crate) bitmap: Option<Content>,
 }
 
 impl Mft {
@@ -60,6 +63,7 @@ impl Mft {
         match Slot::open(buf) {
             Slot::Unused => Ok(None),
             Slot::Used => Ok(Some(Record { bytes: buf, number })),
+            Slot::Bad(_) if !in_use(self.bitmap.as_ref(), number, reader) => Ok(None),
             Slot::Bad(what) => Err(corrupt("file record", self.place(number), what)
                 .message(format!("record {number}"))),
         }
@@ -82,11 +86,13 @@ impl Mft {
                 .places(offset, count.saturating_mul(record))
                 .map(|(at, range)| (at.saturating_sub(offset), range))
                 .collect();
+            let bits = ByteRange::new(first >> 3, first.saturating_add(count).div_ceil(8));
             out.push(Slice {
                 geometry: self.geometry,
                 first,
                 count,
                 pieces,
+                bitmap: self.bitmap.as_ref().map(|bitmap| bitmap.part(bits)),
             });
             first = first.saturating_add(count);
         }
@@ -111,6 +117,15 @@ impl Mft {
             }
         }
         out
+    }
+}
+
+/// Whether the bitmap has record `number` in use; where it can't be read it is taken to be.
+fn in_use(bitmap: Option<&Content>, number: u64, reader: &dyn ReadAt) -> bool {
+    let bits = bitmap.map(|b| b.read(reader, number >> 3, 1));
+    match bits.and_then(Result::ok).as_deref() {
+        Some([byte]) => byte >> (number & 7) & 1 != 0,
+        _ => true,
     }
 }
 
@@ -166,6 +181,8 @@ pub(crate) struct Slice {
     count: u64,
     /// Offset in the slice and place on the volume, rising.
     pieces: Vec<(u64, ByteRange)>,
+    /// The bitmap of records in use, as far as it tells of these.
+    bitmap: Option<Content>,
 }
 
 impl Slice {
@@ -210,6 +227,7 @@ impl Slice {
             match Slot::open(bytes) {
                 Slot::Unused => {}
                 Slot::Used => each(Record { bytes, number })?,
+                Slot::Bad(_) if !in_use(self.bitmap.as_ref(), number, reader) => {}
                 Slot::Bad(what) => reader.tolerate(
                     corrupt("file record", self.place(number), what)
                         .message(format!("record {number}"))
@@ -260,6 +278,7 @@ mod tests {
                 (1536, ByteRange::new(8192, 9216)),
             ],
             records: 2,
+            bitmap: None,
         };
         let places: Vec<_> = mft.places(1024, 1024).collect();
         let expected = [

@@ -28,7 +28,9 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ntfs
         cx.diagnose(Diagnostic::from(&error));
         Ok(())
     };
-    let (mft, created) = mft(&*volume, geometry, cx, &tolerate)?;
+    let (mut mft, created) = mft(&*volume, geometry, cx, &tolerate)?;
+    mft.bitmap = system_file(&mft, &*volume, number::MFT, &tolerate)?
+        .and_then(|file| file.content(kind::BITMAP, b"", &geometry));
     let mft = Arc::new(mft);
     let reader: &dyn ReadAt = &*volume;
     let end = geometry.end();
@@ -115,6 +117,10 @@ fn boot(volume: &dyn ReadAt, cx: &OpenContext<'_>) -> Result<(Geometry, Option<B
         .filter(|at| *at >= end)
         .find(|at| copy_at(*at) == Some(geometry));
     let copy = copy.and_then(|at| ByteRange::at(at, geometry.sector));
+    if copy.is_none() {
+        let text = "no copy of the boot sector was found behind the filesystem";
+        cx.diagnose(Diagnostic::info("no-boot-copy", text).at(end));
+    }
     Ok((geometry, copy))
 }
 
@@ -154,6 +160,7 @@ fn mft(
         geometry,
         pieces: vec![(0, place)],
         records: 1,
+        bitmap: None,
     };
     let mut file = File {
         id: record.file(),
