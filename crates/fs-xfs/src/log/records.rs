@@ -188,7 +188,7 @@ impl<'a> Log<'a> {
     }
 
     /// The first unit in `from..to` of `cycle`.
-    fn find(&self, cycle: u32, from: u64, to: u64) -> Result<Option<u64>> {
+    pub(super) fn find(&self, cycle: u32, from: u64, to: u64) -> Result<Option<u64>> {
         if from >= to {
             return Ok(None);
         }
