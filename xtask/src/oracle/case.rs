@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 use super::disk::{self, Mount, output};
 use super::extents::Disks;
 use super::fsmap;
+use super::ntfs;
 use super::report::{self, Report};
 use super::tree::{self, Record, Tree};
 use super::workload::Workload;
@@ -110,6 +111,11 @@ impl Case<'_> {
             checked.extents += all.extents;
             checked.complaints.extend(all.complaints);
         }
+        if ntfs::applies(self.mix) {
+            let all = ntfs::check(hexz, self.mix, &merged)?;
+            checked.extents += all.extents;
+            checked.complaints.extend(all.complaints);
+        }
         row.extents = checked.extents;
         row.misplaced = checked.complaints.len();
         row.complaints.extend(checked.complaints);
@@ -183,8 +189,11 @@ impl Case<'_> {
         disk::copy(image, &copy)?;
         let root = self.dir.join("look");
         let mount = Mount::new(&copy, self.mix, self.subject.look(), &root)?;
-        let tree = tree::walk(mount.root())?;
+        let mut tree = tree::walk(mount.root())?;
         mount.unmount()?;
+        if ntfs::applies(self.mix) {
+            ntfs::locate(&copy, self.mix, &mut tree)?;
+        }
         fs::remove_file(copy)?;
         Ok(tree)
     }

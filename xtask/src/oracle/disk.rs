@@ -42,6 +42,11 @@ impl Loop {
         let device = String::from_utf8(out)?.trim().to_owned();
         Ok(Self { device })
     }
+
+    /// Its path.
+    pub(crate) fn name(&self) -> &str {
+        &self.device
+    }
 }
 
 impl Drop for Loop {

@@ -12,6 +12,7 @@ mod disk;
 mod ext4;
 mod extents;
 mod fsmap;
+mod ntfs;
 mod report;
 mod table;
 mod tree;
@@ -27,7 +28,7 @@ const HELP: &str = "\
 cargo xtask oracle FILESYSTEM [--seeds N] [--first N] [--mix NAME]… [--steps N] [--dir DIR] [--keep]
 
 Makes random changes and compares the report with the kernel's trees and extents. FILESYSTEM is
-ext4 (which has mixes of ext2 and ext3 too) or xfs. Needs root, python3 and the filesystem's tools. The
+ext4 (which has mixes of ext2 and ext3 too), ntfs or xfs. Needs root, python3 and the filesystem's tools. The
 table goes to docs/oracle-FILESYSTEM.md, unless --mix chose a part.";
 
 /// A filesystem with its features, as it is made and mounted.
@@ -57,6 +58,14 @@ pub(crate) trait Subject {
     fn look(&self) -> &'static str;
     /// What no one changed and no one looks for: paths that differ for another reason.
     fn ignores(&self, path: &[u8]) -> bool;
+    /// Whether a copy of a disk in use is one that can be recovered.
+    fn can_be_live(&self) -> bool {
+        true
+    }
+    /// What is different for it, for the page of the documentation.
+    fn note(&self) -> &'static str {
+        ""
+    }
 }
 
 struct Options {
@@ -94,6 +103,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             "--dir" => options.dir = value("a folder")?.into(),
             "--keep" => options.keep = true,
             "ext4" => subject = Some(&ext4::Ext4),
+            "ntfs" => subject = Some(&ntfs::Ntfs),
             "xfs" => subject = Some(&xfs::Xfs),
             other => bail!("{other} is unknown\n\n{HELP}"),
         }
@@ -112,6 +122,9 @@ fn compare(root: &Path, subject: &dyn Subject, options: &Options) -> Result<()> 
         }
         for seed in options.first..options.first + options.seeds {
             for live in [false, true] {
+                if live && !subject.can_be_live() {
+                    continue;
+                }
                 let case = case::Case {
                     subject,
                     mix,

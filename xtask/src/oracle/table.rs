@@ -20,6 +20,9 @@ pub(crate) fn markdown(subject: &dyn Subject, rows: &[Row]) -> String {
          extents | misplaced | unresolved | sums |\n\
          |---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n"
     );
+    if !subject.note().is_empty() {
+        page = page.replacen("| mix |", &format!("{}\n\n| mix |", subject.note()), 1);
+    }
     for row in rows {
         let state = if row.live { "live" } else { "clean" };
         let sums = if row.sums_exact { "exact" } else { "wrong" };

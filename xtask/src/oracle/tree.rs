@@ -27,6 +27,18 @@ pub(crate) struct Node {
     pub(crate) extents: Option<Vec<Extent>>,
 }
 
+impl Node {
+    /// Whether it has extended attributes, which on NTFS are named streams.
+    pub(crate) fn has_streams(&self) -> bool {
+        ATTRIBUTES
+            .iter()
+            .zip(&self.attributes)
+            .any(|(name, value)| {
+                *name == "xattr" && value.as_object().is_some_and(|m| !m.is_empty())
+            })
+    }
+}
+
 /// What FIEMAP says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {

@@ -43,6 +43,14 @@ def handle(path):
     return buffer.raw[8 : 8 + length].hex()
 
 
+def identity(path):
+    """FUSE makes handles up; ntfs-3g tells the time of creation instead."""
+    try:
+        return os.getxattr(path, "system.ntfs_crtime").hex()
+    except OSError:
+        return handle(path)
+
+
 def fiemap(path):
     room = 256
     extents, start = [], 0
@@ -94,7 +102,7 @@ def show(path, name):
         "p": name.hex(),
         "t": kind,
         "ino": info.st_ino,
-        "id": handle(path) if kind in ("file", "directory") else None,
+        "id": identity(path) if kind in ("file", "directory") else None,
         "size": info.st_size,
         "mode": info.st_mode & 0o7777,
         "uid": info.st_uid,
