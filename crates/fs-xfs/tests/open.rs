@@ -1,0 +1,117 @@
+//! Opening: damaged and unknown superblocks, and the log.
+
+use std::sync::Arc;
+
+use hexz_fs_xfs::XfsPlugin;
+use hexz_resolve::{
+    ByteRange, Claim, Diagnostics, ErrorKind, Filesystem, FilesystemPlugin, FsState, JournalMode,
+    Limits, OpenContext, Probe, RangeSet, ReadAt, Result, Scan, Silent, View, Window,
+};
+use hexz_testkit::{Fixture, Patched};
+
+struct Opened {
+    fs: Result<Box<dyn Filesystem>>,
+    codes: Vec<String>,
+}
+
+fn open(image: &Arc<dyn ReadAt>, journal: JournalMode) -> Opened {
+    let findings = Diagnostics::new();
+    let cx = OpenContext {
+        limits: &Limits::default(),
+        journal,
+        view: View::Base,
+        diagnostics: &findings,
+    };
+    let fs = XfsPlugin.open(Arc::clone(image), &cx);
+    let codes = findings
+        .take()
+        .into_iter()
+        .map(|d| d.code.into_owned())
+        .collect();
+    Opened { fs, codes }
+}
+
+fn claims(fs: &dyn Filesystem) -> Vec<Claim> {
+    let (limits, findings) = (Limits::default(), Diagnostics::new());
+    let scan = Scan::new(&limits, View::Base, &findings, &Silent);
+    let mut claims = Vec::new();
+    let all = RangeSet::from(ByteRange::new(0, u64::MAX));
+    fs.claims(&all, &scan, &mut claims).unwrap();
+    claims
+}
+
+fn patched(case: &str, at: u64, bytes: &[u8]) -> Arc<dyn ReadAt> {
+    Arc::new(Patched::new(Fixture::load(case).base()).patch(at, bytes.to_vec()))
+}
+
+#[test]
+fn a_damaged_superblock_is_made_good_by_a_copy() {
+    for case in ["xfs-v4", "xfs-1k"] {
+        let sound = open(&Fixture::load(case).base(), JournalMode::Replay);
+        // `sb_blocksize`, `sb_agblocks`, `sb_versionnum`.
+        for at in [4, 84, 100] {
+            let image = patched(case, at, &[0xFF; 2]);
+            let probe = XfsPlugin.probe(&Window::read(&*image).unwrap());
+            assert!(matches!(probe, Probe::Match { .. }), "{probe:?}");
+            let damaged = open(&image, JournalMode::Replay);
+            if at == 100 {
+                assert_eq!(damaged.fs.err().unwrap().kind(), ErrorKind::Unsupported);
+                continue;
+            }
+            assert!(damaged.codes.contains(&"secondary-superblock".to_owned()));
+            let (a, b) = (sound.fs.as_ref().unwrap(), damaged.fs.unwrap());
+            assert!(claims(&**a) == claims(&*b), "{case} {at}");
+        }
+    }
+}
+
+#[test]
+fn a_feature_that_is_not_known_is_named() {
+    // `sb_features_incompat`, whose highest byte comes first.
+    for (bytes, name) in [([0x80, 0], "0x80000000"), ([0, 0], "zoned")] {
+        let mut image = Patched::new(Fixture::load("xfs-1k").base());
+        image = image.patch(216, bytes.to_vec());
+        if name == "zoned" {
+            image = image.patch(218, vec![0x02]);
+        }
+        let image: Arc<dyn ReadAt> = Arc::new(image);
+        let error = open(&image, JournalMode::Replay).fs.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn what_a_live_disk_has_in_its_log_is_there_once_it_is_replayed() {
+    let image = Fixture::load("xfs-rmap").merged();
+    let raw = open(&image, JournalMode::Ignore).fs.unwrap();
+    assert_eq!(raw.info().state, FsState::NeedsRecovery);
+    assert!(raw.replayed().is_empty());
+    let fs = open(&image, JournalMode::Replay).fs.unwrap();
+    assert_eq!(fs.info().state, FsState::Clean);
+    assert!(fs.info().transactions_replayed > 0 && !fs.replayed().is_empty());
+    let covered: RangeSet = claims(&*fs).iter().map(|c| c.range).collect();
+    assert_eq!(covered, ByteRange::new(0, image.len()).into());
+}
+
+#[test]
+fn a_wrong_checksum_is_said_and_nothing_is_left_out() {
+    let sound = open(&Fixture::load("xfs-1k").base(), JournalMode::Replay)
+        .fs
+        .unwrap();
+    // The last byte of the sector of the first `agf`: spare.
+    let image = patched("xfs-1k", 1023, &[1]);
+    let fs = open(&image, JournalMode::Replay).fs.unwrap();
+    let (limits, findings) = (Limits::default(), Diagnostics::new());
+    let scan = Scan::new(&limits, View::Base, &findings, &Silent);
+    let mut found: Vec<Claim> = Vec::new();
+    let all = RangeSet::from(ByteRange::new(0, u64::MAX));
+    fs.claims(&all, &scan, &mut found).unwrap();
+    assert!(found == claims(&*sound) && !scan.is_partial());
+    let codes: Vec<_> = findings
+        .take()
+        .into_iter()
+        .map(|d| (d.code.into_owned(), d.offset))
+        .collect();
+    assert_eq!(codes, [("bad-checksum".to_owned(), Some(512))]);
+}
