@@ -9,7 +9,7 @@ use super::host::Host;
 use super::transactions::Item;
 use super::view::View;
 use crate::geometry::Geometry;
-use crate::ondisk::DINODE_MAGIC;
+use crate::ondisk::{DINODE_MAGIC, INODES_PER_CHUNK};
 
 /// `XFS_LI_*`.
 const EFI: u16 = 0x1236;
@@ -283,7 +283,8 @@ impl<'a> Replay<'a> {
         let geometry = self.geometry;
         let range = geometry.ag_extent(agno, agbno, blocks);
         let bytes = u64::from(count).saturating_mul(geometry.inode_size());
-        let sound = u64::from(isize) == geometry.inode_size() && count <= 4096;
+        let most = INODES_PER_CHUNK.max(1u32.checked_shl(geometry.inopb_log).unwrap_or(0));
+        let sound = u64::from(isize) == geometry.inode_size() && count <= most;
         let range = range
             .filter(|range| sound && bytes <= range.len())
             .ok_or_else(|| {
