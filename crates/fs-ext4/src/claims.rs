@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hexz_ondisk::{Fields, read, to_usize};
 use hexz_resolve::{
-    ByteRange, Claim, Diagnostic, FileId, FileKind, FileSet, RangeSet, ReadAt, Result, Role, Scan,
-    Sink, UnitReader,
+    ByteRange, Claim, Diagnostic, Error, FileId, FileKind, FileSet, RangeSet, ReadAt, Result, Role,
+    Scan, Sink, UnitReader,
 };
 
 use crate::checksum::{crc, inode_seed};
@@ -114,10 +114,19 @@ impl Ext4 {
         let unit = u64::try_from(cx.limits().unit_bytes).unwrap_or(u64::MAX);
         let most = unit.checked_div(size).unwrap_or(0).max(1);
         let mut slices = Vec::new();
+        // Tables don't overlap, so together they are no longer than the volume. Where descriptors
+        // say otherwise, the same bytes must not be swept over and over.
+        let mut left = self.geometry.volume;
         for group in 0..self.geometry.groups.len() {
             let Some((start, first, count)) = self.geometry.inode_table(group) else {
                 continue;
             };
+            let Some(rest) = left.checked_sub(count.saturating_mul(size)) else {
+                let text = "inode tables are longer than the volume; the rest is left out";
+                let _ = cx.tolerate(Error::corrupt("group descriptors").message(text));
+                break;
+            };
+            left = rest;
             let mut done = 0;
             while done < count {
                 let now = count.saturating_sub(done).min(most);
