@@ -1,0 +1,5 @@
+//! The fixtures' images: by how they were made, and by what other crates read of them.
+
+mod common;
+mod second_opinion;
+mod volumes;
