@@ -112,8 +112,8 @@ struct GroupUnit {
 pub(crate) type Numbers = Vec<(u32, Vec<(u32, u32)>)>;
 
 /// Bytes of a group whose chunks make a unit: fixed, so that a chunk that came or went moves no
-/// other into another unit.
-const WINDOW: u64 = 8 << 20;
+/// other into another unit; and small, since a unit with a changed byte is read in both views.
+const WINDOW: u64 = 128 << 10;
 
 impl Xfs {
     /// Hands out the chunks of each group, by number: those that share a number with `only`, or
@@ -268,6 +268,16 @@ fn joined(mut ranges: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
 }
 
 impl InodeUnit {
+    /// The bytes from its first to its last inode.
+    pub(crate) fn span(&self) -> ByteRange {
+        let place = |chunk: Option<&Chunk>, count| {
+            chunk.and_then(|c| self.geometry.inode_range(self.agno, c.start, count))
+        };
+        let start = place(self.chunks.first(), 1).map_or(0, |range| range.start());
+        let end = place(self.chunks.last(), INODES_PER_CHUNK).map_or(u64::MAX, |range| range.end());
+        ByteRange::new(start, end)
+    }
+
     /// Reads the inodes of the unit that are in use, by number. One that can't be read is told
     /// and left out.
     pub(crate) fn for_each(

@@ -143,12 +143,14 @@ impl Xfs {
                 let disk = self.disk(reader);
                 let mut found = Filter::new(wanted);
                 let mut directories = Vec::new();
+                let records = wanted.overlaps(unit.span());
                 unit.for_each(&disk, cx.limits().unit_bytes, |inode| {
                     let holder = Holder::of(&unit.geometry, inode);
                     if self.is_directory(inode) {
                         directories.push(inode.number);
                     }
-                    if let Some(record) = holder.record(record_range(inode)) {
+                    let record = holder.record(record_range(inode));
+                    if let Some(record) = record.filter(|_| records) {
                         found.put(record);
                     }
                     for which in [Which::Data, Which::Attr] {
