@@ -33,6 +33,7 @@ fn a_cycle_of_extents_ends_and_is_told() {
     let told = told.find(|d| d.code.contains("extent")).expect("a finding");
     assert_eq!(told.severity, "error");
     assert!(told.offset.is_some());
+    assert!(!report.summary.complete);
     // The other file is not touched by it.
     let mut changes = report.changes.iter();
     let plain = changes.find(|c| c.path == "/plain").expect("/plain");

@@ -1,6 +1,6 @@
 //! Who owns a range, and in what role.
 
-use crate::{ByteRange, Error, FileId, RawName, Result};
+use crate::{ByteRange, Error, FileId, FileKind, RawName, Result};
 
 /// What a claimed range is to its owner. Ordered: where several claims of the same kind of owner
 /// cover a byte, the first role in this order decides its [`Class`].
@@ -192,6 +192,9 @@ pub struct Claim {
     /// Whether the bytes are the content only after decoding (compressed or encrypted), so that
     /// offsets within them mean nothing.
     pub encoded: bool,
+    /// What kind of file owns them, where the plugin knew it anyway: no one has to ask for the
+    /// file's attributes then.
+    pub kind: Option<FileKind>,
 }
 
 impl Claim {
@@ -224,6 +227,7 @@ impl Claim {
             stream: None,
             detail: "",
             encoded: false,
+            kind: None,
         }
     }
 
@@ -238,6 +242,13 @@ impl Claim {
     #[must_use]
     pub const fn detail(mut self, detail: &'static str) -> Self {
         self.detail = detail;
+        self
+    }
+
+    /// Sets the kind of the file.
+    #[must_use]
+    pub const fn kind(mut self, kind: Option<FileKind>) -> Self {
+        self.kind = kind;
         self
     }
 

@@ -70,19 +70,30 @@ impl fmt::Display for FileId {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileSet {
     keys: Vec<FileKey>,
+    /// A bit for each number up to the highest, where that takes about as little room as the keys:
+    /// a naming pass asks for every name of the filesystem.
+    bits: Vec<u64>,
 }
 
 impl FileSet {
     /// The empty set.
     #[must_use]
     pub const fn new() -> Self {
-        Self { keys: Vec::new() }
+        Self {
+            keys: Vec::new(),
+            bits: Vec::new(),
+        }
     }
 
     /// Whether `key` is in it.
     #[must_use]
     pub fn contains(&self, key: FileKey) -> bool {
-        self.keys.binary_search(&key).is_ok()
+        if self.bits.is_empty() {
+            return self.keys.binary_search(&key).is_ok();
+        }
+        let word = usize::try_from(key.number / 64).ok();
+        let word = word.and_then(|at| self.bits.get(at)).unwrap_or(&0);
+        key.subvolume == 0 && word >> (key.number % 64) & 1 == 1
     }
 
     /// The files, rising.
@@ -115,8 +126,24 @@ impl FromIterator<FileKey> for FileSet {
         let mut keys: Vec<FileKey> = iter.into_iter().collect();
         keys.sort_unstable();
         keys.dedup();
-        Self { keys }
+        let bits = bits(&keys).unwrap_or_default();
+        Self { keys, bits }
     }
+}
+
+/// The numbers of sorted `keys` as bits; `None` when they lie far apart.
+fn bits(keys: &[FileKey]) -> Option<Vec<u64>> {
+    let last = keys.last().filter(|last| last.subvolume == 0)?;
+    let words = usize::try_from(last.number / 64).ok()?.checked_add(1)?;
+    if words > keys.len().saturating_mul(4) {
+        return None;
+    }
+    let mut bits = vec![0; words];
+    for key in keys {
+        let at = usize::try_from(key.number / 64).ok()?;
+        *bits.get_mut(at)? |= 1 << (key.number % 64);
+    }
+    Some(bits)
 }
 
 /// What kind of file.
@@ -290,4 +317,31 @@ pub struct Link {
     pub name: RawName,
     /// What it names.
     pub child: FileKey,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn a_set_of_files_holds_what_it_was_made_of(
+            near in proptest::collection::vec(0..300u64, 0..40),
+            far in proptest::collection::vec((0..3u64, any::<u64>()), 0..3),
+        ) {
+            let near = near.into_iter().map(FileKey::new);
+            let far = far.into_iter().map(|(subvolume, number)| FileKey { subvolume, number });
+            let keys: BTreeSet<FileKey> = near.chain(far).collect();
+            let set: FileSet = keys.iter().copied().collect();
+            prop_assert!(set.iter().eq(keys.iter().copied()));
+            let others = (0..400).flat_map(|number| {
+                [FileKey::new(number), FileKey { subvolume: 1, number }]
+            });
+            for key in keys.iter().copied().chain(others) {
+                prop_assert_eq!(set.contains(key), keys.contains(&key));
+            }
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Sorted, disjoint, coalesced sets of byte ranges.
 
+use std::cell::Cell;
+
 use crate::ByteRange;
 
 /// A set of bytes, kept as sorted ranges that neither overlap nor touch.
@@ -179,6 +181,46 @@ impl RangeSet {
     }
 }
 
+/// Asks a set about many ranges that lie near each other, such as the extents of files in the
+/// order of their numbers: it remembers where the last one was.
+#[derive(Debug)]
+pub struct RangeCursor<'a> {
+    set: &'a RangeSet,
+    at: Cell<usize>,
+}
+
+impl<'a> RangeCursor<'a> {
+    /// Asks `set`.
+    #[must_use]
+    pub const fn new(set: &'a RangeSet) -> Self {
+        Self {
+            set,
+            at: Cell::new(0),
+        }
+    }
+
+    /// The set.
+    #[must_use]
+    pub const fn set(&self) -> &'a RangeSet {
+        self.set
+    }
+
+    /// Whether any byte of `range` is in the set.
+    #[must_use]
+    pub fn overlaps(&self, range: ByteRange) -> bool {
+        let ranges = self.set.as_slice();
+        let end = |at: usize| ranges.get(at).map_or(u64::MAX, ByteRange::end);
+        let mut at = self.at.get();
+        let behind = at == 0 || end(at - 1) <= range.start();
+        if !behind || end(at) <= range.start() {
+            at = ranges.partition_point(|r| r.end() <= range.start());
+            self.at.set(at);
+        }
+        let next = ranges.get(at);
+        next.is_some_and(|r| r.intersection(&range).is_some())
+    }
+}
+
 impl FromIterator<ByteRange> for RangeSet {
     fn from_iter<I: IntoIterator<Item = ByteRange>>(iter: I) -> Self {
         let mut ranges: Vec<ByteRange> = iter.into_iter().filter(|r| !r.is_empty()).collect();
@@ -264,7 +306,9 @@ mod tests {
             for (i, &bit) in bx.iter().enumerate() {
                 prop_assert_eq!(x.contains(i as u64), bit);
             }
+            let cursor = RangeCursor::new(&x);
             for range in clip {
+                prop_assert_eq!(cursor.overlaps(range), x.overlaps(range));
                 let bits = bitmap([range]);
                 let clipped = x.clipped(range);
                 prop_assert!(well_formed(&clipped));

@@ -2,6 +2,7 @@
 //! of each field are those of the report schema, version 1.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::{
     Attributes, Class, Diagnostic, FileId, FileKind, FsState, Precision, RawName, Role, View,
@@ -282,12 +283,12 @@ pub trait OwnerVisitor {
     /// To end the run.
     fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> crate::Result<()>;
 
-    /// The next piece. Pieces come by start, never overlap, and together are all that was asked
+    /// The next pieces. Pieces come by start, never overlap, and together are all that was asked
     /// for.
     ///
     /// # Errors
     /// To end the run.
-    fn owner(&mut self, record: OwnerRecord) -> crate::Result<()>;
+    fn owners(&mut self, records: Vec<OwnerRecord>) -> crate::Result<()>;
 }
 
 /// What is known once all pieces were told.
@@ -342,8 +343,8 @@ pub struct FileOwner {
     pub file: FileId,
     /// Kind, where it is known.
     pub kind: Option<FileKind>,
-    /// All its paths, sorted; empty for a file that no directory names.
-    pub paths: Vec<PathBytes>,
+    /// All its paths, sorted; empty for a file that no directory names. All its pieces share them.
+    pub paths: Arc<[PathBytes]>,
     /// The named stream.
     pub stream: Option<RawName>,
     /// What the bytes are to it.

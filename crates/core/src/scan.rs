@@ -5,10 +5,9 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use rayon::prelude::*;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use crate::{
     ByteRange, Diagnostic, Diagnostics, Error, ErrorKind, Limits, Progress, RangeSet, ReadAt,
@@ -176,26 +175,62 @@ impl<'a> Scan<'a> {
             }
             Ok(Outcome { result, findings })
         };
-        // Small batches keep the results that wait for their turn bounded.
-        let batch = self
-            .pool
-            .map_or(1, |p| p.current_num_threads().saturating_mul(8).max(1));
-        for chunk in units.chunks(batch) {
-            let outcomes: Vec<Result<Outcome<T>>> = match self.pool {
-                Some(pool) => pool.install(|| chunk.par_iter().map(run).collect()),
-                None => chunk.iter().map(run).collect(),
-            };
-            for (unit, outcome) in chunk.iter().zip(outcomes) {
-                let Outcome { result, findings } = outcome?;
-                findings.into_iter().for_each(|f| self.diagnose(f));
-                match result {
-                    Ok(value) => merge(unit, &value)?,
-                    Err(error) => self.tolerate(error)?,
-                }
+        let mut settle = |unit: &U, outcome: Result<Outcome<T>>| -> Result<()> {
+            let Outcome { result, findings } = outcome?;
+            findings.into_iter().for_each(|f| self.diagnose(f));
+            match result {
+                Ok(value) => merge(unit, &value),
+                Err(error) => self.tolerate(error),
             }
+        };
+        // On a thread of the pool this is a part of something that runs in parallel already.
+        let elsewhere = |pool: &&rayon::ThreadPool| pool.current_thread_index().is_none();
+        match self.pool.filter(|_| units.len() > 1).filter(elsewhere) {
+            Some(pool) => in_order(pool, units, &run, settle),
+            None => units.iter().try_for_each(|unit| settle(unit, run(unit))),
+        }
+    }
+}
+
+/// Runs `work` on the threads of `pool`, and `settle` on this one, in the order of `units`.
+fn in_order<U: Sync, O: Send>(
+    pool: &rayon::ThreadPool,
+    units: &[U],
+    work: &(impl Fn(&U) -> O + Sync),
+    mut settle: impl FnMut(&U, O) -> Result<()>,
+) -> Result<()> {
+    // The results that wait for their turn are bounded.
+    let ahead = pool.current_num_threads().saturating_mul(8);
+    let (sender, done) = mpsc::channel();
+    pool.in_place_scope(|scope| {
+        let mut coming = units.iter().enumerate();
+        let mut start = || {
+            if let Some((at, unit)) = coming.next() {
+                let sender = sender.clone();
+                scope.spawn(move |_| {
+                    let outcome = catch_unwind(AssertUnwindSafe(|| work(unit)));
+                    // No one listens any more once an error ended the scan.
+                    let _ = sender.send((at, outcome));
+                });
+            }
+        };
+        (0..ahead).for_each(|_| start());
+        let mut waiting = HashMap::new();
+        for (turn, unit) in units.iter().enumerate() {
+            let outcome = loop {
+                if let Some(outcome) = waiting.remove(&turn) {
+                    break outcome;
+                }
+                let Ok((at, outcome)) = done.recv() else {
+                    return Err(Error::new(ErrorKind::Cancelled, "scan"));
+                };
+                waiting.insert(at, outcome);
+            };
+            start();
+            settle(unit, outcome.unwrap_or_else(|panic| resume_unwind(panic)))?;
         }
         Ok(())
-    }
+    })
 }
 
 impl fmt::Debug for Scan<'_> {

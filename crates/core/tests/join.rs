@@ -529,7 +529,7 @@ fn every_byte_has_one_owner_record() {
         .owners
         .iter()
         .flat_map(|o| &o.owners)
-        .flat_map(|o| &o.paths)
+        .flat_map(|o| o.paths.iter())
         .cloned()
         .collect();
     assert_eq!(named, walk(&tree).into_keys().collect());

@@ -62,11 +62,15 @@ impl Ext4 {
     }
 }
 
+/// What kind of file an inode is. A reserved one may have no mode.
+pub(crate) fn kind(inode: &RawInode<'_>) -> Result<FileKind> {
+    Ok(FileKind::from_mode(inode.i_mode()?).unwrap_or(FileKind::File))
+}
+
 fn basic(number: u64, inode: &RawInode<'_>) -> Result<Attributes> {
     let f = inode.fields();
     let mode = inode.i_mode()?;
-    // A reserved inode may have no mode.
-    let kind = FileKind::from_mode(mode).unwrap_or(FileKind::File);
+    let kind = kind(inode)?;
     let mut a = Attributes::new(file_id(number, inode)?, kind);
     a.size = inode.i_size()?;
     a.mode = Some(u32::from(mode) & 0o7777);

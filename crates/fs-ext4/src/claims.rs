@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use hexz_ondisk::{Fields, read, to_usize};
 use hexz_resolve::{
-    ByteRange, Claim, Diagnostic, Error, FileId, FileKind, FileSet, RangeSet, ReadAt, Result, Role,
-    Scan, Sink, UnitReader,
+    ByteRange, Claim, Diagnostic, Error, FileId, FileKind, FileSet, RangeCursor, RangeSet, ReadAt,
+    Result, Role, Scan, Sink, UnitReader,
 };
 
+use crate::attributes::kind;
 use crate::checksum::{crc, inode_seed};
 use crate::directory::Directory;
 use crate::fs::{Ext4, file_id, telling};
@@ -163,6 +164,9 @@ impl Ext4 {
         let bytes = read(reader, "inode table", slice.start, length)?;
         let diagnose = |finding: Diagnostic| reader.diagnose(finding);
         let mut mapper = Mapper::new(&self.geometry, reader, &diagnose);
+        // One for the records, which lie here, and one for what they map, which lies elsewhere.
+        let records = wanted.map(RangeCursor::new);
+        let wanted = wanted.map(RangeCursor::new);
         let mut found = Found::default();
         let size64 = u64::from(self.geometry.sb.s_inode_size);
         for (n, raw) in (0u64..).zip(bytes.chunks_exact(size)) {
@@ -174,7 +178,22 @@ impl Ext4 {
             let offset = slice.start.saturating_add(n.saturating_mul(size64));
             let inode = RawInode::new(Fields::new("inode", offset, raw));
             if self.in_use(number, &inode)? {
-                self.inode(&mut mapper, number, inode, wanted, &mut found)?;
+                let before = found.claims.len();
+                let record = ByteRange::at(offset, size64);
+                let record = record.filter(|r| records.as_ref().is_some_and(|w| w.overlaps(*r)));
+                if let Some(record) = record {
+                    let id = file_id(number, &inode)?;
+                    found
+                        .claims
+                        .push(Claim::file(record, id, Role::InodeRecord));
+                }
+                self.inode(&mut mapper, number, inode, wanted.as_ref(), &mut found)?;
+                if found.claims.len() > before {
+                    let kind = kind(&inode)?;
+                    for claim in found.claims.iter_mut().skip(before) {
+                        claim.kind = Some(kind);
+                    }
+                }
             }
         }
         Ok(found)
@@ -185,20 +204,13 @@ impl Ext4 {
         mapper: &mut Mapper<'_>,
         number: u64,
         inode: RawInode<'_>,
-        wanted: Option<&RangeSet>,
+        wanted: Option<&RangeCursor<'_>>,
         found: &mut Found,
     ) -> Result<()> {
         let id = file_id(number, &inode)?;
         let content = self.content(number, &inode)?;
         let wants = |range: ByteRange| wanted.is_some_and(|w| w.overlaps(range));
-        let f = inode.fields();
-        let record = ByteRange::at(f.offset(), u64::try_from(f.len()).unwrap_or(0));
-        if let Some(record) = record.filter(|r| wants(*r)) {
-            found
-                .claims
-                .push(Claim::file(record, id, Role::InodeRecord));
-        }
-        let mut slack = Slack::new(&self.geometry, wanted);
+        let mut slack = Slack::new(&self.geometry, wanted.map(RangeCursor::set));
         let acl = inode.i_file_acl()?;
         if acl != 0
             && let Some(range) = self.geometry.blocks(acl, 1)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hexz_ondisk::{Fields, read, to_usize};
-use hexz_resolve::{FileSet, Link, ReadAt, Result, Scan, Sink, UnitReader};
+use hexz_resolve::{FileKey, FileSet, Link, ReadAt, Result, Scan, Sink, UnitReader};
 
 use crate::checksum::inode_seed;
 use crate::claims::Content;
@@ -49,9 +49,8 @@ impl Ext4 {
                         true => entry.file_type == FT_DIR,
                         false => numbers.binary_search(&entry.child).is_ok(),
                     };
-                    let link = entry.link(directory.number);
-                    if is_directory || wanted.contains(link.child) {
-                        links.push(link);
+                    if is_directory || wanted.contains(FileKey::new(entry.child)) {
+                        links.push(entry.link(directory.number));
                     }
                     Ok(())
                 })?;

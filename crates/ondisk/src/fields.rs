@@ -17,6 +17,7 @@ macro_rules! integers {
         ///
         /// # Errors
         /// `Corrupt`, when it lies past the end.
+        #[inline]
         pub fn $name(&self, at: usize) -> Result<$type> {
             self.array(at).map(<$type>::$from)
         }
@@ -48,6 +49,7 @@ impl<'a> Fields<'a> {
 
     /// Where on the image byte `at` of it lies.
     #[must_use]
+    #[inline]
     pub fn offset_of(&self, at: usize) -> u64 {
         self.offset
             .saturating_add(u64::try_from(at).unwrap_or(u64::MAX))
@@ -75,15 +77,19 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `Corrupt`, when they reach past the end.
+    #[inline]
     pub fn bytes(&self, at: usize, length: usize) -> Result<&'a [u8]> {
         at.checked_add(length)
             .and_then(|end| self.bytes.get(at..end))
-            .ok_or_else(|| {
-                Error::corrupt(self.structure)
-                    .at(self.offset_of(at))
-                    .expected(format_args!("{length} bytes"))
-                    .found(format_args!("{}", self.bytes.len().saturating_sub(at)))
-            })
+            .ok_or_else(|| self.past_end(at, length))
+    }
+
+    #[cold]
+    fn past_end(&self, at: usize, length: usize) -> Error {
+        Error::corrupt(self.structure)
+            .at(self.offset_of(at))
+            .expected(format_args!("{length} bytes"))
+            .found(format_args!("{}", self.bytes.len().saturating_sub(at)))
     }
 
     /// The bytes from byte `at` to the end.
@@ -98,6 +104,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `Corrupt`, when they reach past the end.
+    #[inline]
     pub fn array<const N: usize>(&self, at: usize) -> Result<[u8; N]> {
         let mut array = [0; N];
         array.copy_from_slice(self.bytes(at, N)?);
@@ -108,6 +115,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `Corrupt`, when it reaches past the end.
+    #[inline]
     pub fn sub(&self, structure: &'static str, at: usize, length: usize) -> Result<Self> {
         Ok(Self {
             structure,

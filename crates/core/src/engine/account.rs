@@ -55,7 +55,9 @@ impl Ledger {
                 given.push(part);
             }
         }
-        self.left = self.left.difference(&given.into_iter().collect());
+        if !given.is_empty() {
+            self.left = self.left.difference(&given.into_iter().collect());
+        }
     }
 
     /// Gives away what belongs to partition tables and volume managers.

@@ -29,7 +29,7 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     };
     let run = Run::new(options);
     for diagnostic in &loaded.changes.diagnostics {
-        run.diagnostics.push(diagnostic.clone());
+        run.report(None, diagnostic.clone());
     }
     let block = u64::from(loaded.changes.block_size.max(1));
     let disk = ByteRange::new(0, base.len().max(merged.len()));

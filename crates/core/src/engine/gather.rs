@@ -1,17 +1,21 @@
 //! Pass 1: the claims of one view of one volume, and who has what once they are laid over each
 //! other.
 
+use rayon::slice::ParallelSliceMut as _;
+
 use super::layout::OpenVolume;
 use super::run::Run;
 use crate::{
-    Bounded, ByteRange, Claim, Class, Diagnostic, ErrorKind, Filesystem, Owner, RangeSet, Result,
-    Role, Shared, View,
+    Bounded, ByteRange, Claim, Class, ErrorKind, Filesystem, Owner, RangeSet, Result, Role, Shared,
+    View,
 };
 
 /// Claims that share a byte with what was wanted, sorted by start.
 #[derive(Default)]
 pub(super) struct Claims {
     sorted: Vec<Claim>,
+    /// For each, how far it and those before it reach.
+    reach: Vec<u64>,
 }
 
 /// The owner's word for a piece of a volume.
@@ -37,7 +41,7 @@ impl Claims {
         run.pass(view, &volume.name, shared, |scan| {
             fs.claims(wanted, scan, &mut claims)
         })?;
-        Ok(Self::sorted(claims.items, fs, volume, wanted))
+        Ok(Self::sorted(run, claims.items, fs, volume, wanted))
     }
 
     /// The same, unless there are more than `most` claims: then `None`, and nothing was noted.
@@ -62,10 +66,11 @@ impl Claims {
                 other => other,
             }
         })?;
-        Ok((!full).then(|| Self::sorted(claims.items, fs, volume, wanted)))
+        Ok((!full).then(|| Self::sorted(run, claims.items, fs, volume, wanted)))
     }
 
     fn sorted(
+        run: &Run<'_>,
         mut sorted: Vec<Claim>,
         fs: &dyn Filesystem,
         volume: &OpenVolume,
@@ -78,9 +83,18 @@ impl Claims {
             sorted.push(Claim::structure(behind, Role::Gap, "behind-filesystem"));
         }
         sorted.retain(|claim| wanted.overlaps(claim.range));
-        sorted.sort_unstable();
+        match run.pool() {
+            Some(pool) => pool.install(|| sorted.par_sort_unstable()),
+            None => sorted.sort_unstable(),
+        }
         sorted.dedup();
-        Self { sorted }
+        let mut end = 0;
+        let reach = sorted.iter().map(|claim| {
+            end = claim.range.end().max(end);
+            end
+        });
+        let reach = reach.collect();
+        Self { sorted, reach }
     }
 
     /// The claims, by start.
@@ -89,15 +103,20 @@ impl Claims {
     }
 
     /// Hands out the pieces of `wanted` that are claimed, rising, each with all claims that
-    /// cover it. No piece overlaps another, and claims don't change within one.
+    /// cover it. No piece overlaps another, and claims don't change within one. Gives the first
+    /// place that more claims cover than are looked at.
     pub(super) fn for_each_piece(
         &self,
         run: &Run<'_>,
         wanted: &RangeSet,
         mut piece: impl FnMut(ByteRange, &[&Claim]),
-    ) {
+    ) -> Option<u64> {
         let limit = run.options.limits.owners_per_byte;
-        let mut coming = self.sorted.iter().peekable();
+        let mut over = None;
+        let first = wanted.bounds()?.start();
+        let first = self.reach.partition_point(|reach| *reach <= first);
+        let coming = self.sorted.get(first..).unwrap_or_default();
+        let mut coming = coming.iter().peekable();
         let mut active: Vec<&Claim> = Vec::new();
         for range in wanted {
             let mut at = range.start();
@@ -110,9 +129,7 @@ impl Claims {
                     if active.len() < limit {
                         active.push(claim);
                     } else {
-                        run.note_partial();
-                        let text = format!("more than {limit} claims cover one byte");
-                        run.report(None, Diagnostic::warning("owners-limit", text).at(at));
+                        over = over.or(Some(at));
                     }
                 }
                 let ends = active.iter().map(|claim| claim.range.end());
@@ -124,12 +141,13 @@ impl Claims {
                 at = end;
             }
         }
+        over
     }
 
     /// The claimed pieces of `wanted` with the word of the heaviest claim, coalesced.
     pub(super) fn labelled(&self, run: &Run<'_>, wanted: &RangeSet) -> Vec<(ByteRange, Label)> {
         let mut out: Vec<(ByteRange, Label)> = Vec::new();
-        self.for_each_piece(run, wanted, |range, claims| {
+        let crowded = self.for_each_piece(run, wanted, |range, claims| {
             let Some(label) = heaviest(claims) else {
                 return;
             };
@@ -140,6 +158,9 @@ impl Claims {
                 _ => out.push((range, label)),
             }
         });
+        if let Some(at) = crowded {
+            run.note_crowded(at);
+        }
         out
     }
 }

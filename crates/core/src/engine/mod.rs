@@ -11,6 +11,7 @@ mod join;
 mod layout;
 mod names;
 mod owners;
+mod pieces;
 mod refine;
 mod run;
 mod touched;

@@ -69,18 +69,47 @@ impl Names {
                 .filter(|p| *p != names.root && !asked.contains(p))
                 .collect();
         }
+        names.reach(run, wanted);
         Ok(names)
+    }
+
+    /// Finds the paths of the directories that name a file of `wanted`.
+    fn reach(&mut self, run: &Run<'_>, wanted: &FileSet) {
+        let limits = &run.options.limits;
+        let mut parents = Vec::new();
+        for links in self.links.chunk_by(|a, b| a.child == b.child) {
+            let Some(child) = links.first().map(|l| l.child) else {
+                continue;
+            };
+            if !wanted.contains(child) {
+                continue;
+            }
+            if links.len() > limits.links_per_file {
+                run.note_partial();
+                let text = format!("file {} has more names than are looked at", child.number);
+                run.report(None, Diagnostic::warning("links-limit", text));
+            }
+            let links = links.iter().take(limits.links_per_file);
+            parents.extend(links.map(|l| l.parent));
+        }
+        parents.sort_unstable();
+        parents.dedup();
+        for parent in parents {
+            self.directory(parent, limits);
+        }
     }
 
     /// The links whose child is `key`, by parent and name.
     pub(super) fn links_of(&self, key: FileKey) -> &[Link] {
         let from = self.links.partition_point(|l| l.child < key);
-        let to = self.links.partition_point(|l| l.child <= key);
-        self.links.get(from..to).unwrap_or_default()
+        let behind = self.links.get(from..).unwrap_or_default();
+        let count = behind.iter().take_while(|l| l.child == key).count();
+        behind.get(..count).unwrap_or_default()
     }
 
-    /// All paths of `key`, sorted; none for a file that can't be reached from the root.
-    pub(super) fn paths_of(&mut self, run: &Run<'_>, key: FileKey) -> Vec<NamedPath> {
+    /// All paths of `key`, one of those that were asked for, sorted; none for a file that can't be
+    /// reached from the root.
+    pub(super) fn paths_of(&self, run: &Run<'_>, key: FileKey) -> Vec<NamedPath> {
         if key == self.root {
             return vec![NamedPath {
                 path: b"/".to_vec(),
@@ -88,18 +117,14 @@ impl Names {
             }];
         }
         let limits = &run.options.limits;
-        let links = self.links_of(key);
-        if links.len() > limits.links_per_file {
-            run.note_partial();
-            let text = format!("file {} has more names than are looked at", key.number);
-            run.report(None, Diagnostic::warning("links-limit", text));
-        }
-        let links: Vec<Link> = links.iter().take(limits.links_per_file).cloned().collect();
+        let links = self.links_of(key).iter().take(limits.links_per_file);
         let mut paths: Vec<NamedPath> = links
-            .iter()
             .filter_map(|link| {
-                let above = self.directory(link.parent, limits)?;
-                let path = join(&above, link.name.as_bytes(), limits)?;
+                let above: &[u8] = match link.parent {
+                    root if root == self.root => &[],
+                    parent => self.directories.get(&parent)?.as_ref()?,
+                };
+                let path = join(above, link.name.as_bytes(), limits)?;
                 Some(NamedPath {
                     path,
                     parent: link.parent,

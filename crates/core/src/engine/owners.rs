@@ -1,28 +1,21 @@
 //! One view: who owns given ranges, and what is on the disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Options;
-use super::account::{Ledger, Piece, Sums};
-use super::diff::{disk_labels, no_such_volume, within};
-use super::gather::{Claims, heaviest};
+use super::account::{Ledger, Sums};
+use super::diff::{no_such_volume, within};
 use super::layout::{Layout, OpenVolume};
-use super::names::Names;
+use super::pieces::{Answer, continues};
 use super::run::Run;
-use super::touched::attributes;
 use crate::report::{
-    ClassBytes, FileOwner, Header, LayoutReport, OwnerEnd, OwnerRecord, OwnerReport, OwnerVisitor,
-    PathBytes, Region, VolumeRecord,
+    ClassBytes, Header, LayoutReport, OwnerEnd, OwnerRecord, OwnerReport, OwnerVisitor, Region,
+    VolumeRecord,
 };
-use crate::{
-    Attributes, ByteRange, Claim, Class, Error, FileKey, FileKind, FileSet, Owner, RangeSet,
-    ReadAt, Result, View,
-};
+use crate::{ByteRange, Class, RangeSet, ReadAt, Result, View};
 
 const BLOCK: u32 = 4096;
-/// A window that is not cut further.
-const SMALLEST_WINDOW: u64 = 4096;
 
 fn header(disk: &Arc<dyn ReadAt>, asked: &RangeSet) -> Header {
     Header {
@@ -65,8 +58,8 @@ impl OwnerVisitor for Collector {
         Ok(())
     }
 
-    fn owner(&mut self, record: OwnerRecord) -> Result<()> {
-        self.owners.push(record);
+    fn owners(&mut self, mut records: Vec<OwnerRecord>) -> Result<()> {
+        self.owners.append(&mut records);
         Ok(())
     }
 }
@@ -130,13 +123,8 @@ pub(super) fn owners(
     let mut windows = vec![scope];
     while let Some(window) = windows.pop() {
         run.check()?;
-        match answer(&run, &layout, &volumes, &window)? {
-            Some(records) => {
-                options.progress.advance(window.len());
-                records
-                    .into_iter()
-                    .try_for_each(|record| teller.tell(record))?;
-            }
+        match Answer::gather(&run, &layout, &volumes, &window)? {
+            Some(answer) => answer.tell(&window, |records| teller.tell(records))?,
             // Too much for one answer: the two halves, the lower one first.
             None => {
                 let (low, high) = halves(&window);
@@ -165,23 +153,25 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    fn tell(&mut self, record: OwnerRecord) -> Result<()> {
-        self.sums.entry(record.class).or_default().bytes += record.length;
-        match &mut self.last {
-            Some(last) if continues(last, &record) => last.length += record.length,
-            last => {
-                if let Some(done) = last.replace(record) {
-                    self.out.owner(done)?;
-                }
-            }
+    fn tell(&mut self, mut records: Vec<OwnerRecord>) -> Result<()> {
+        for record in &records {
+            self.sums.entry(record.class).or_default().bytes += record.length;
         }
-        Ok(())
+        if let Some(last) = self.last.take() {
+            records.insert(0, last);
+        }
+        if let [last, next, ..] = &mut records[..]
+            && continues(last, next)
+        {
+            records.remove(1);
+        }
+        // What comes next may go on where the last one ends.
+        self.last = records.pop();
+        self.out.owners(records)
     }
 
     fn finish(mut self) -> Result<BTreeMap<Class, ClassBytes>> {
-        if let Some(done) = self.last.take() {
-            self.out.owner(done)?;
-        }
+        self.out.owners(self.last.take().into_iter().collect())?;
         Ok(self.sums)
     }
 }
@@ -204,220 +194,6 @@ fn halves(set: &RangeSet) -> (RangeSet, RangeSet) {
         set.clipped(ByteRange::new(0, at)),
         set.clipped(ByteRange::new(at, end)),
     )
-}
-
-/// The pieces of `window`, by start; `None` when there are too many claims, and it can be cut.
-fn answer(
-    run: &Run<'_>,
-    layout: &Layout,
-    volumes: &[&OpenVolume],
-    window: &RangeSet,
-) -> Result<Option<Vec<OwnerRecord>>> {
-    let most = if window.len() <= SMALLEST_WINDOW {
-        run.options.limits.claims
-    } else {
-        run.options.limits.claims_at_once
-    };
-    let mut ledger = Ledger::new(window.clone());
-    let mut owners = Vec::new();
-    for (index, volume) in volumes.iter().enumerate() {
-        let wanted = volume.wanted(window);
-        let claims = Claims::gather_few(run, volume, View::Merged, &wanted, most)?;
-        let Some(claims) = claims else {
-            if window.len() > SMALLEST_WINDOW {
-                return Ok(None);
-            }
-            let text = "more claims than are looked at";
-            run.tolerate(Some(&volume.name), Error::limit("claims", text))?;
-            continue;
-        };
-        ledger.give(disk_labels(run, &claims, volume, window), Some(index));
-        owners.extend(owned(run, volume, index, &claims, window)?);
-    }
-    ledger.give_structures(&layout.structures);
-    for (index, volume) in volumes.iter().enumerate() {
-        ledger.close(volume, index);
-    }
-    ledger.give_gaps();
-    let (pieces, reasons) = ledger.settle();
-    // Pieces in a volume that are claimed are told with their owners; the rest as they are.
-    let claimed: RangeSet = owners
-        .iter()
-        .filter_map(|o| ByteRange::at(o.start, o.length))
-        .collect();
-    for piece in &pieces {
-        let unclaimed = RangeSet::from(piece.range).difference(&claimed);
-        owners.extend(
-            unclaimed
-                .iter()
-                .map(|range| plain(piece, range, &reasons, volumes)),
-        );
-    }
-    owners.sort_by_key(|o| o.start);
-    Ok(Some(owners))
-}
-
-/// A piece that no claim covers.
-fn plain(
-    piece: &Piece,
-    range: ByteRange,
-    reasons: &[String],
-    volumes: &[&OpenVolume],
-) -> OwnerRecord {
-    let unresolved = piece.class == Class::Unresolved;
-    let known = piece
-        .volume
-        .and_then(|v| volumes.get(v))
-        .is_some_and(|v| v.filesystem().is_some());
-    OwnerRecord {
-        volume: piece.volume,
-        start: range.start(),
-        length: range.len(),
-        class: piece.class,
-        detail: piece.detail,
-        allocated: match piece.class {
-            Class::Unresolved => known.then_some(true),
-            Class::Gap => None,
-            _ => Some(true),
-        },
-        owners: Vec::new(),
-        reason: unresolved
-            .then(|| reasons.get(piece.reason).cloned())
-            .flatten(),
-    }
-}
-
-/// The claimed pieces of `scope` in `volume`, with the names of their owners.
-fn owned(
-    run: &Run<'_>,
-    volume: &OpenVolume,
-    index: usize,
-    claims: &Claims,
-    scope: &RangeSet,
-) -> Result<Vec<OwnerRecord>> {
-    let wanted = volume.wanted(scope);
-    let files: FileSet = claims
-        .iter()
-        .filter_map(|c| match c.owner {
-            Owner::File(id) => Some(id.key()),
-            _ => None,
-        })
-        .collect();
-    let files = Files::find(run, volume, &files)?;
-    let mut out: Vec<OwnerRecord> = Vec::new();
-    claims.for_each_piece(run, &wanted, |range, claims| {
-        let Some(label) = heaviest(claims) else {
-            return;
-        };
-        let owners = files.owners(range, claims);
-        for device in volume.map.to_device(range) {
-            let skipped = volume
-                .map
-                .to_volume(&device.into())
-                .bounds()
-                .map_or(0, |b| b.start().saturating_sub(range.start()));
-            out.push(OwnerRecord {
-                volume: Some(index),
-                start: device.start(),
-                length: device.len(),
-                class: label.class,
-                detail: label.detail,
-                allocated: match label.class {
-                    Class::Free => Some(false),
-                    Class::Gap => None,
-                    _ => Some(true),
-                },
-                owners: moved_on(&owners, skipped),
-                reason: None,
-            });
-        }
-    });
-    Ok(out)
-}
-
-fn moved_on(owners: &[FileOwner], by: u64) -> Vec<FileOwner> {
-    let mut owners = owners.to_vec();
-    for owner in &mut owners {
-        owner.file_offset = owner.file_offset.map(|o| o.saturating_add(by));
-    }
-    owners
-}
-
-/// Whether `next` is the same answer for the bytes right behind `last`.
-fn continues(last: &OwnerRecord, next: &OwnerRecord) -> bool {
-    last.start + last.length == next.start
-        && (last.class, last.detail, last.allocated) == (next.class, next.detail, next.allocated)
-        && (last.volume, &last.reason) == (next.volume, &next.reason)
-        && last.owners.len() == next.owners.len()
-        && last.owners.iter().zip(&next.owners).all(|(a, b)| {
-            let whole = |o: &FileOwner| (o.file, o.role, o.stream.clone());
-            whole(a) == whole(b)
-                && a.file_offset.map(|o| o.saturating_add(last.length)) == b.file_offset
-        })
-}
-
-struct Files {
-    attributes: BTreeMap<FileKey, Attributes>,
-    paths: BTreeMap<FileKey, Vec<PathBytes>>,
-}
-
-impl Files {
-    fn find(run: &Run<'_>, volume: &OpenVolume, files: &FileSet) -> Result<Self> {
-        let mut names = Names::gather(run, volume, View::Merged, files, None)?;
-        let attributes = attributes(run, volume, View::Merged, files)?;
-        let paths = files
-            .iter()
-            .map(|key| {
-                let named = names.paths_of(run, key).into_iter().map(|n| n.path);
-                let mut paths: Vec<PathBytes> = named.collect();
-                if let (true, Some(reserved)) = (
-                    paths.is_empty(),
-                    attributes.get(&key).and_then(|a| a.reserved),
-                ) {
-                    paths.push(reserved.as_bytes().to_vec());
-                }
-                (key, paths)
-            })
-            .collect();
-        Ok(Self { attributes, paths })
-    }
-
-    fn owners(&self, range: ByteRange, claims: &[&Claim]) -> Vec<FileOwner> {
-        let mut seen = BTreeSet::new();
-        let mut owners = Vec::new();
-        for claim in claims {
-            let (Owner::File(file), Some(claim)) = (claim.owner, claim.clipped(range)) else {
-                continue;
-            };
-            let kind: Option<FileKind> = self.attributes.get(&file.key()).map(|a| a.kind);
-            let owner = FileOwner {
-                file,
-                kind,
-                paths: self.paths.get(&file.key()).cloned().unwrap_or_default(),
-                stream: claim.stream,
-                role: claim.role,
-                file_offset: claim.file_offset,
-            };
-            let key = (
-                owner.file,
-                owner.role,
-                owner.stream.clone(),
-                owner.file_offset,
-            );
-            if seen.insert(key) {
-                owners.push(owner);
-            }
-        }
-        owners.sort_by(|a, b| {
-            (a.file, a.role, &a.stream, a.file_offset).cmp(&(
-                b.file,
-                b.role,
-                &b.stream,
-                b.file_offset,
-            ))
-        });
-        owners
-    }
 }
 
 pub(super) fn layout(disk: &Arc<dyn ReadAt>, options: &Options<'_>) -> Result<LayoutReport> {

@@ -4,8 +4,16 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rayon::prelude::*;
+
 use super::Options;
-use crate::{Diagnostic, Diagnostics, Error, ErrorKind, OpenContext, Result, Scan, Shared, View};
+use crate::{
+    Bounded, Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, OpenContext, Result,
+    Scan, Severity, Shared, View,
+};
+
+/// Files that one thread asks about at a time.
+const FILES_AT_ONCE: usize = 1024;
 
 /// Options, threads and findings of one run.
 pub(super) struct Run<'a> {
@@ -13,6 +21,13 @@ pub(super) struct Run<'a> {
     pub(super) diagnostics: Diagnostics,
     pool: Option<rayon::ThreadPool>,
     partial: AtomicBool,
+}
+
+/// What came of a pass beside its results.
+struct Passed {
+    result: Result<()>,
+    partial: bool,
+    findings: Vec<Diagnostic>,
 }
 
 impl<'a> Run<'a> {
@@ -46,6 +61,20 @@ impl<'a> Run<'a> {
         self.partial.store(true, Ordering::Relaxed);
     }
 
+    /// More claims than are looked at cover the byte at `at`.
+    pub(super) fn note_crowded(&self, at: u64) {
+        self.note_partial();
+        let limit = self.options.limits.owners_per_byte;
+        let text = format!("more than {limit} claims cover one byte");
+        self.report(None, Diagnostic::warning("owners-limit", text).at(at));
+    }
+
+    /// Threads that work at the same time.
+    pub(super) fn threads(&self) -> usize {
+        self.pool()
+            .map_or(1, rayon::ThreadPool::current_num_threads)
+    }
+
     /// Ends the run when it was cancelled; else notes the error and goes on.
     pub(super) fn tolerate(&self, volume: Option<&str>, error: Error) -> Result<()> {
         if error.kind() == ErrorKind::Cancelled {
@@ -56,8 +85,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Adds a finding about `volume`, or about the disk.
+    /// Adds a finding about `volume`, or about the disk. After an error something is lacking.
     pub(super) fn report(&self, volume: Option<&str>, diagnostic: Diagnostic) {
+        if diagnostic.severity == Severity::Error {
+            self.note_partial();
+        }
         self.diagnostics.push(match volume {
             Some(name) => diagnostic.volume(name),
             None => diagnostic,
@@ -95,6 +127,56 @@ impl<'a> Run<'a> {
         shared: Option<&Shared>,
         pass: impl FnOnce(&Scan<'_>) -> Result<()>,
     ) -> Result<()> {
+        let passed = self.scan(view, shared, pass);
+        self.settle(view, volume, passed)
+    }
+
+    /// Asks a plugin about many `files`, some at a time on each thread; `limit` bounds the answers
+    /// to one question. They come in the order of the files.
+    pub(super) fn ask<T: Send>(
+        &self,
+        view: View,
+        volume: &str,
+        files: &FileSet,
+        (what, limit): (&'static str, usize),
+        question: impl Fn(&FileSet, &Scan<'_>, &mut Bounded<T>) -> Result<()> + Sync,
+    ) -> Result<Vec<T>> {
+        let ask = |files: &FileSet| {
+            let mut found = Bounded::new(what, limit);
+            let passed = self.scan(view, None, |scan| question(files, scan, &mut found));
+            (found.items, passed)
+        };
+        let keys: Vec<FileKey> = files.iter().collect();
+        let parts: Vec<FileSet> = keys
+            .chunks(FILES_AT_ONCE)
+            .map(|part| part.iter().copied().collect())
+            .collect();
+        let mut all = Vec::new();
+        for (items, passed) in self.each(&parts, ask) {
+            self.settle(view, volume, passed)?;
+            all.extend(items);
+        }
+        Ok(all)
+    }
+
+    /// Does `work` on each of `items`, in their order, on all threads.
+    pub(super) fn each<I: Sync, T: Send>(
+        &self,
+        items: &[I],
+        work: impl Fn(&I) -> T + Send + Sync,
+    ) -> Vec<T> {
+        match self.pool() {
+            Some(pool) => pool.install(|| items.par_iter().map(work).collect()),
+            None => items.iter().map(work).collect(),
+        }
+    }
+
+    fn scan(
+        &self,
+        view: View,
+        shared: Option<&Shared>,
+        pass: impl FnOnce(&Scan<'_>) -> Result<()>,
+    ) -> Passed {
         let diagnostics = Diagnostics::new();
         let scan = Scan::new(
             &self.options.limits,
@@ -106,14 +188,23 @@ impl<'a> Run<'a> {
         .cancel(self.options.cancel)
         .shared(shared);
         let result = guarded(|| pass(&scan));
-        if scan.is_partial() {
+        let partial = scan.is_partial();
+        Passed {
+            result,
+            partial,
+            findings: diagnostics.take(),
+        }
+    }
+
+    fn settle(&self, view: View, volume: &str, passed: Passed) -> Result<()> {
+        if passed.partial {
             self.note_partial();
         }
-        diagnostics
-            .take()
+        passed
+            .findings
             .into_iter()
             .for_each(|d| self.report(Some(volume), d));
-        match result {
+        match passed.result {
             Ok(()) => Ok(()),
             Err(error) => self.tolerate(Some(volume), error.view(view)),
         }

@@ -7,8 +7,7 @@ use super::layout::OpenVolume;
 use super::names::{Entries, NamedPath, Names, entries};
 use super::run::Run;
 use crate::{
-    Attributes, Bounded, Diagnostic, FileKey, FileKind, FileSet, Link, RawName, Result, Shared,
-    View,
+    Attributes, Diagnostic, FileKey, FileKind, FileSet, Link, RawName, Result, Shared, View,
 };
 
 /// Directories whose entries are held in memory at a time.
@@ -204,7 +203,7 @@ impl<'a> Touched<'a> {
         let all: FileSet = self.keys.iter().copied().collect();
         for (view, volume) in self.pair.sides().into_iter().rev() {
             let Some(volume) = volume else { continue };
-            let mut names = Names::gather(self.run, volume, view, &all, shared)?;
+            let names = Names::gather(self.run, volume, view, &all, shared)?;
             let run = self.run;
             let side = self.side_mut(view);
             side.paths.clear();
@@ -282,9 +281,9 @@ pub(super) fn attributes(
     let Some(fs) = volume.filesystem() else {
         return Ok(BTreeMap::new());
     };
-    let mut found = Bounded::new("attributes", run.options.limits.files);
-    run.pass(view, &volume.name, None, |scan| {
-        fs.attributes(files, scan, &mut found)
+    let bound = ("attributes", run.options.limits.files);
+    let found = run.ask(view, &volume.name, files, bound, |files, scan, found| {
+        fs.attributes(files, scan, found)
     })?;
-    Ok(found.items.into_iter().map(|a| (a.id.key(), a)).collect())
+    Ok(found.into_iter().map(|a| (a.id.key(), a)).collect())
 }

@@ -1,5 +1,7 @@
 //! The records, with their keys in the order of the schema.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hexz_resolve::report::{
@@ -303,30 +305,31 @@ pub(super) struct OwnerLine<'a> {
     class: &'static str,
     detail: Option<&'static str>,
     allocated: Option<bool>,
-    owners: Vec<FileLine>,
+    owners: Vec<FileLine<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-struct FileLine {
+struct FileLine<'a> {
     file: String,
     kind: Option<&'static str>,
-    paths: Vec<String>,
+    paths: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paths_raw: Option<Vec<String>>,
-    stream: Option<String>,
+    stream: Option<Cow<'a, str>>,
     role: &'static str,
     file_offset: Option<u64>,
 }
 
 pub(super) fn owner<'a>(record: &'a OwnerRecord, volumes: &'a [VolumeRecord]) -> OwnerLine<'a> {
+    let text = |bytes| String::from_utf8_lossy(bytes);
     let owners = record.owners.iter().map(|owner| FileLine {
         file: owner.file.to_string(),
         kind: owner.kind.map(hexz_resolve::FileKind::as_str),
-        paths: owner.paths.iter().map(|p| lossy(p)).collect(),
+        paths: owner.paths.iter().map(|p| text(p)).collect(),
         paths_raw: all_raw(&owner.paths),
-        stream: owner.stream.as_ref().map(|s| lossy(s.as_bytes())),
+        stream: owner.stream.as_ref().map(|s| text(s.as_bytes())),
         role: owner.role.as_str(),
         file_offset: owner.file_offset,
     });

@@ -3,7 +3,8 @@
 use std::io::{self, BufRead as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use anyhow::{Context as _, Result};
 use hexz_report::{HumanOwners, JsonOwners};
@@ -86,78 +87,81 @@ pub(crate) fn tell(
     progress: &Bar,
     before: &[Diagnostic],
 ) -> Result<()> {
-    let mut out: Box<dyn Write> = if json {
-        Box::new(output::plain())
-    } else {
-        Box::new(output::coloured())
-    };
-    let mut teller = Teller {
-        writer: if json {
-            Writer::Json(JsonOwners::new(&mut *out))
-        } else {
-            Writer::Human(HumanOwners::new(&mut *out))
-        },
-        failed: None,
-    };
-    let result = visit_owners(disk, wanted, options, &mut teller);
+    // Lines are written while the next owners are looked up.
+    let (sender, told) = mpsc::sync_channel(BATCHES_AHEAD);
+    let (found, written) = thread::scope(|scope| {
+        let writer = scope.spawn(move || write(&told, json));
+        let mut visitor = Sender(sender);
+        let found = visit_owners(disk, wanted, options, &mut visitor).and_then(|mut end| {
+            end.diagnostics.splice(0..0, before.iter().cloned());
+            visitor.send(Told::End(end.clone()))?;
+            Ok(end)
+        });
+        drop(visitor);
+        (found, writer.join())
+    });
     progress.finish();
-    if let Some(failed) = teller.failed {
-        return Err(failed.into());
-    }
-    let mut end = result?;
-    end.diagnostics.splice(0..0, before.iter().cloned());
-    teller.writer.end(&end)?;
-    out.flush()?;
-    drop(out);
+    // A run ends early when nothing can be written any more; then that is the reason.
+    written.map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+    let end = found?;
     if !json {
         output::tell(&end.diagnostics);
     }
     Ok(())
 }
 
-enum Writer<'a> {
-    Json(JsonOwners<'a>),
-    Human(HumanOwners<'a>),
+/// Batches of records that may wait to be written.
+const BATCHES_AHEAD: usize = 4;
+
+/// What is written, in its order.
+enum Told {
+    Begin(Header, Vec<VolumeRecord>),
+    Owners(Vec<OwnerRecord>),
+    End(OwnerEnd),
 }
 
-impl Writer<'_> {
-    fn end(&mut self, end: &OwnerEnd) -> io::Result<()> {
-        match self {
-            Self::Json(writer) => writer.end(end),
-            Self::Human(writer) => writer.end(end),
+fn write(told: &mpsc::Receiver<Told>, json: bool) -> io::Result<()> {
+    if json {
+        let mut out = output::plain();
+        let mut writer = JsonOwners::new(&mut out);
+        for told in told {
+            match told {
+                Told::Begin(header, volumes) => writer.begin(&header, &volumes)?,
+                Told::Owners(records) => records.iter().try_for_each(|r| writer.owner(r))?,
+                Told::End(end) => writer.end(&end)?,
+            }
         }
+        out.flush()
+    } else {
+        let mut out = output::coloured();
+        let mut writer = HumanOwners::new(&mut out);
+        for told in told {
+            match told {
+                Told::Begin(header, volumes) => writer.begin(&header, &volumes)?,
+                Told::Owners(records) => records.iter().try_for_each(|r| writer.owner(r))?,
+                Told::End(end) => writer.end(&end)?,
+            }
+        }
+        out.flush()
     }
 }
 
-/// Hands records to a writer; keeps the error that the writer ended with.
-struct Teller<'a> {
-    writer: Writer<'a>,
-    failed: Option<io::Error>,
-}
+/// Hands what is found to the writer.
+struct Sender(mpsc::SyncSender<Told>);
 
-impl Teller<'_> {
-    fn settle(&mut self, written: io::Result<()>) -> hexz_resolve::Result<()> {
-        written.map_err(|error| {
-            self.failed = Some(error);
-            Error::io("output", "it can't be written")
-        })
+impl Sender {
+    fn send(&self, told: Told) -> hexz_resolve::Result<()> {
+        let sent = self.0.send(told);
+        sent.map_err(|_| Error::io("output", "it can't be written"))
     }
 }
 
-impl OwnerVisitor for Teller<'_> {
+impl OwnerVisitor for Sender {
     fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> hexz_resolve::Result<()> {
-        let written = match &mut self.writer {
-            Writer::Json(writer) => writer.begin(header, volumes),
-            Writer::Human(writer) => writer.begin(header, volumes),
-        };
-        self.settle(written)
+        self.send(Told::Begin(header.clone(), volumes.to_vec()))
     }
 
-    fn owner(&mut self, record: OwnerRecord) -> hexz_resolve::Result<()> {
-        let written = match &mut self.writer {
-            Writer::Json(writer) => writer.owner(&record),
-            Writer::Human(writer) => writer.owner(&record),
-        };
-        self.settle(written)
+    fn owners(&mut self, records: Vec<OwnerRecord>) -> hexz_resolve::Result<()> {
+        self.send(Told::Owners(records))
     }
 }
