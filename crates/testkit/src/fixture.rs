@@ -146,8 +146,15 @@ impl Fixture {
 /// When there is no recipe.
 #[must_use]
 pub fn recipe_hash(dir: &Path) -> String {
-    let shared = dir.parent().unwrap_or(dir).join("lib.sh");
-    let bytes = [read(&dir.join("recipe.sh")), read(&shared)].concat();
+    let shared = dir.parent().unwrap_or(dir);
+    let recipe = read(&dir.join("recipe.sh"));
+    let named = String::from_utf8_lossy(&recipe).into_owned();
+    let mut bytes = [recipe, read(&shared.join("lib.sh"))].concat();
+    for script in ["ntfs.sh", "mounted.py"] {
+        if named.contains(script) {
+            bytes.extend(read(&shared.join(script)));
+        }
+    }
     // FNV-1a: only an accident must be noticed.
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

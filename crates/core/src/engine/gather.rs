@@ -6,8 +6,8 @@ use rayon::slice::ParallelSliceMut as _;
 use super::layout::OpenVolume;
 use super::run::Run;
 use crate::{
-    Bounded, ByteRange, Claim, Class, ErrorKind, Filesystem, Owner, RangeSet, Result, Role, Shared,
-    View,
+    Bounded, ByteRange, Claim, Class, ErrorKind, Filesystem, Owner, RangeCursor, RangeSet, Result,
+    Role, Shared, View,
 };
 
 /// Claims that share a byte with what was wanted, sorted by start.
@@ -82,12 +82,13 @@ impl Claims {
             let behind = ByteRange::new(end, volume.map.len());
             sorted.push(Claim::structure(behind, Role::Gap, "behind-filesystem"));
         }
-        sorted.retain(|claim| wanted.overlaps(claim.range));
         match run.pool() {
             Some(pool) => pool.install(|| sorted.par_sort_unstable()),
             None => sorted.sort_unstable(),
         }
         sorted.dedup();
+        let wanted = RangeCursor::new(wanted);
+        sorted.retain(|claim| wanted.overlaps(claim.range));
         let mut end = 0;
         let reach = sorted.iter().map(|claim| {
             end = claim.range.end().max(end);
