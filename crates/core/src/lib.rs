@@ -40,5 +40,6 @@ pub use read::{ReadAt, ReadError, check_bounds, read_vec};
 pub use registry::{DuplicateId, Registry, RegistryBuilder, UnknownId};
 pub use scan::{Scan, Shared, UnitReader};
 pub use volume::{
-    ByteMap, FoundVolume, MappedReader, Member, Segment, Structure, VolumeScheme, VolumeSet,
+    ByteMap, FoundVolume, MappedReader, Member, Segment, Structure, Unusable, VolumeScheme,
+    VolumeSet,
 };

@@ -208,8 +208,27 @@ pub struct FoundVolume {
     pub partition_type: Option<String>,
     /// Name in the table.
     pub label: Option<String>,
-    /// Why it can't be read, when it can't: it lies beyond the disk, it needs another member.
-    pub unusable: Option<String>,
+    /// Why it can't be read, when it can't.
+    pub unusable: Option<Unusable>,
+}
+
+/// Why a volume can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// The table says of it what can't be: that it lies beyond the disk.
+    Damaged(String),
+    /// It needs what is not here, or not implemented: another member, a kind of mapping.
+    Unsupported(String),
+}
+
+impl Unusable {
+    /// For people.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Damaged(reason) | Self::Unsupported(reason) => reason,
+        }
+    }
 }
 
 /// A range that belongs to the scheme itself.

@@ -1,6 +1,6 @@
 //! Entries of a partition table as volumes: within the disk, and told where they are odd.
 
-use hexz_resolve::{ByteMap, ByteRange, Diagnostic, FoundVolume, OpenContext};
+use hexz_resolve::{ByteMap, ByteRange, Diagnostic, FoundVolume, OpenContext, Unusable};
 
 /// One entry that is in use.
 #[derive(Debug)]
@@ -69,13 +69,13 @@ fn one(slot: &Slot, sector: u64, disk: u64, cx: &OpenContext<'_>) -> FoundVolume
                 None => "the table ends it before it starts",
             };
             warn("partition-invalid", reason);
-            unusable = Some(reason.to_owned());
+            unusable = Some(Unusable::Damaged(reason.to_owned()));
         }
         Some(range) if range.start() >= disk => {
             let start = range.start();
             let reason = format!("it starts at byte {start}, and the disk ends at {disk}");
             warn("partition-beyond-disk", &reason);
-            unusable = Some(reason);
+            unusable = Some(Unusable::Damaged(reason));
             map = ByteMap::contiguous(range);
         }
         Some(range) => {

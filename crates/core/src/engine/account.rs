@@ -60,10 +60,18 @@ impl Ledger {
         }
     }
 
-    /// Gives away what belongs to partition tables and volume managers.
-    pub(super) fn give_structures(&mut self, structures: &[DiskStructure]) {
+    /// Gives away what belongs to partition tables and volume managers, each in the volume that it
+    /// lies in, if any.
+    pub(super) fn give_structures<'a>(
+        &mut self,
+        structures: &[DiskStructure],
+        volumes: impl Iterator<Item = (usize, &'a OpenVolume)> + Clone,
+    ) {
         for s in structures {
-            self.give([(s.range, s.role.class(), s.detail)], None);
+            let start = s.range.start();
+            let around = volumes.clone().find(|(_, v)| v.own.contains(start));
+            let volume = around.map(|(index, _)| index);
+            self.give([(s.range, s.role.class(), s.detail)], volume);
         }
     }
 
@@ -210,4 +218,54 @@ pub(super) fn regions(
         }
     }
     (regions, unresolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::VolumeStatus;
+    use crate::{ByteMap, Role};
+
+    #[test]
+    fn boot_code_in_a_partition_is_that_volumes_and_a_table_is_no_ones() {
+        let range = ByteRange::new(100, 200);
+        let volume = OpenVolume {
+            name: "p1".to_owned(),
+            map: ByteMap::contiguous(range),
+            scheme: None,
+            partition_type: None,
+            label: None,
+            content: Content::Nothing {
+                status: VolumeStatus::Unsupported,
+                reason: "raw".to_owned(),
+            },
+            own: range.into(),
+        };
+        let structure = |start, end, role| DiskStructure {
+            range: ByteRange::new(start, end),
+            role,
+            detail: "it",
+        };
+        let structures = [
+            structure(0, 50, Role::PartitionTable),
+            structure(100, 180, Role::Boot),
+        ];
+        let mut ledger = Ledger::new(ByteRange::new(0, 300).into());
+        ledger.give_structures(&structures, [(7, &volume)].into_iter());
+        ledger.close(&volume, 7);
+        ledger.give_gaps();
+        let (pieces, reasons) = ledger.settle();
+        let told: Vec<_> = pieces
+            .iter()
+            .map(|p| (p.range.start(), p.class, p.volume, &*reasons[p.reason]))
+            .collect();
+        let expected = [
+            (0, Class::PartitionTable, None, ""),
+            (50, Class::Gap, None, ""),
+            (100, Class::Boot, Some(7), ""),
+            (180, Class::Unresolved, Some(7), "raw"),
+            (200, Class::Gap, None, ""),
+        ];
+        assert_eq!(told, expected);
+    }
 }

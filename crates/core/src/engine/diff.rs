@@ -71,13 +71,14 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
         ledger.give(pieces, Some(index));
     }
     let [base_layout, merged_layout] = &layouts;
-    ledger.give_structures(&merged_layout.structures);
-    for (index, pair) in pairing.pairs.iter().enumerate() {
-        if let Some(volume) = pair.merged {
-            ledger.close(volume, index);
-        }
+    let pairs = || pairing.pairs.iter().enumerate();
+    let merged_volumes = pairs().filter_map(|(index, pair)| Some((index, pair.merged?)));
+    let base_volumes = pairs().filter_map(|(index, pair)| Some((index, pair.base?)));
+    ledger.give_structures(&merged_layout.structures, merged_volumes.clone());
+    for (index, volume) in merged_volumes {
+        ledger.close(volume, index);
     }
-    ledger.give_structures(&base_layout.structures);
+    ledger.give_structures(&base_layout.structures, base_volumes);
     ledger.give_gaps();
 
     let identical = changed.difference(&differences.ranges().aligned_out(block));

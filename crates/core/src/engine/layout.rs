@@ -6,8 +6,8 @@ use super::run::{Run, guarded};
 use crate::report::{VolumeRecord, VolumeStatus};
 use crate::{
     ByteMap, ByteRange, Descriptor, Diagnostic, Error, ErrorKind, Filesystem, FilesystemPlugin,
-    FoundVolume, MappedReader, Member, Probe, RangeSet, ReadAt, Result, Role, View, VolumeScheme,
-    Window,
+    FoundVolume, MappedReader, Member, Probe, RangeSet, ReadAt, Result, Role, Unusable, View,
+    VolumeScheme, Window,
 };
 
 /// Volumes within volumes within volumes.
@@ -179,7 +179,8 @@ impl Detector<'_> {
             Arc::new(MappedReader::new(Arc::clone(self.disk), found.map.clone()))
         };
         let content = match found.unusable.clone() {
-            Some(reason) => nothing(VolumeStatus::Damaged, reason),
+            Some(Unusable::Damaged(reason)) => nothing(VolumeStatus::Damaged, reason),
+            Some(Unusable::Unsupported(reason)) => nothing(VolumeStatus::Unsupported, reason),
             None => self.content(layout, &device, &found, depth)?,
         };
         // The whole disk is a volume only when nothing divides it.

@@ -206,7 +206,7 @@ pub(super) fn layout(disk: &Arc<dyn ReadAt>, options: &Options<'_>) -> Result<La
         .iter()
         .fold(whole.clone(), |left, volume| left.difference(&volume.own));
     let mut ledger = Ledger::new(between);
-    ledger.give_structures(&layout.structures);
+    ledger.give_structures(&layout.structures, std::iter::empty());
     ledger.give_gaps();
     let (pieces, _) = ledger.settle();
     let regions = pieces

@@ -129,8 +129,9 @@ impl<'a> Answer<'a> {
         let claimed = records.iter();
         let claimed = claimed.filter_map(|o: &OwnerRecord| ByteRange::at(o.start, o.length));
         let mut ledger = Ledger::new(window.difference(&claimed.collect()));
-        ledger.give_structures(&self.layout.structures);
-        for (index, volume) in self.volumes.iter().enumerate() {
+        let volumes = || self.volumes.iter().copied().enumerate();
+        ledger.give_structures(&self.layout.structures, volumes());
+        for (index, volume) in volumes() {
             ledger.close(volume, index);
         }
         ledger.give_gaps();

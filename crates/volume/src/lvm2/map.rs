@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hexz_resolve::{ByteMap, ByteRange, FoundVolume, Segment as Piece};
+use hexz_resolve::{ByteMap, ByteRange, FoundVolume, Segment as Piece, Unusable};
 
 use super::vg::{Group, Logical, Segment};
 
@@ -30,18 +30,19 @@ impl Here<'_> {
 
     fn volume(&self, lv: &Logical, role: Option<&String>) -> FoundVolume {
         let hidden = || "it is a part of another logical volume".to_owned();
-        let mut problem = role.cloned().or_else(|| (!lv.visible).then(hidden));
+        let not_one = role.cloned().or_else(|| (!lv.visible).then(hidden));
+        let mut problem = not_one.map(Unusable::Unsupported);
         let mut pieces = Vec::new();
         let mut extent = 0u64;
         let mut at = 0u64;
         for segment in &lv.segments {
             if segment.start != extent {
                 let text = format!("its extent {extent} is described nowhere or twice");
-                problem.get_or_insert(text);
+                problem.get_or_insert(Unusable::Damaged(text));
             }
             extent = segment.start.saturating_add(segment.count);
             if let Err(text) = readable(segment).and_then(|()| self.missing(segment)) {
-                problem.get_or_insert(text);
+                problem.get_or_insert(Unusable::Unsupported(text));
             }
             for (on, first, count) in areas(segment) {
                 if self.name != Some(on) {
@@ -56,16 +57,17 @@ impl Here<'_> {
                         });
                         at = at.saturating_add(range.len());
                     }
-                    Err(text) => _ = problem.get_or_insert(text),
+                    Err(text) => _ = problem.get_or_insert(Unusable::Damaged(text)),
                 }
             }
         }
         if extent == 0 {
-            problem.get_or_insert("it has no extents".to_owned());
+            problem.get_or_insert(Unusable::Damaged("it has no extents".to_owned()));
         }
         let map = ByteMap::from_segments(pieces);
         if map.is_none() {
-            problem.get_or_insert("it reaches past 64 bits of bytes".to_owned());
+            let text = "it reaches past 64 bits of bytes".to_owned();
+            problem.get_or_insert(Unusable::Damaged(text));
         }
         FoundVolume {
             name: format!("{}/{}", self.group.name, lv.name),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hexz_resolve::{ErrorKind, ReadAt as _, Role, Segment};
+use hexz_resolve::{ErrorKind, FoundVolume, ReadAt as _, Role, Segment, Unusable};
 use hexz_testkit::{Patched, Rng, SparseDisk};
 
 use crate::build::{MIB, Opened, confidence, open, try_open};
@@ -139,7 +139,8 @@ fn disk(logical: &str) -> SparseDisk {
 fn unusable(opened: &Opened, name: &str) -> String {
     let mut volumes = opened.set.volumes.iter();
     let volume = volumes.find(|v| v.name == name).unwrap();
-    volume.unusable.clone().unwrap_or_default()
+    let why = volume.unusable.as_ref();
+    why.map(|why| why.reason().to_owned()).unwrap_or_default()
 }
 
 #[test]
@@ -195,6 +196,8 @@ fn what_lies_elsewhere_is_named_and_the_rest_can_be_used() {
         );
     }
     assert!(unusable(&opened, "vg0/striped").contains("striped over 2"));
+    let unsupported = |v: &&FoundVolume| matches!(v.unusable, Some(Unusable::Unsupported(_)));
+    assert_eq!(opened.set.volumes.iter().filter(unsupported).count(), 3);
     // What is here of them is theirs.
     let both = &opened.set.volumes[2].map;
     assert_eq!(
