@@ -1,0 +1,131 @@
+//! One change, given in every way that there is, is one report.
+
+use std::fs;
+use std::path::Path;
+
+use hexz_acceptance::Hexz;
+use hexz_source::{DefaultGate, open_image};
+use hexz_testkit::{decompress, fixtures_dir};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+/// The demo's disk before and after, as raw images, as qcow2 overlay and as archives, side by side.
+fn unpacked() -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let demo = fixtures_dir().join("demo");
+    let copy = |from: &Path| {
+        let name = from.file_name().expect("a name");
+        fs::copy(from, dir.path().join(name)).expect("a fixture");
+    };
+    for file in [
+        "base.hxz",
+        "vm-state.overlay",
+        "vm-state.meta",
+        "vm-state.map.json",
+    ] {
+        copy(&demo.join(file));
+    }
+    for archive in ["layout-d-0.8.2-lz4.hxz", "layout-d-0.8.2-thin.hxz"] {
+        copy(&fixtures_dir().join("archives").join(archive));
+    }
+    let qcow2 = decompress(&demo.join("vm-state.qcow2.zst"));
+    fs::write(dir.path().join("vm-state.qcow2"), qcow2).expect("a temporary folder");
+    let sums = fs::read_to_string(demo.join("SHA256")).expect("a fixture");
+    for (archive, raw) in [
+        ("base.hxz", "base.img"),
+        ("layout-d-0.8.2-thin.hxz", "merged.img"),
+    ] {
+        let bytes = contents(&dir.path().join(archive));
+        let sum = Sha256::digest(&bytes);
+        let sum: String = sum.iter().map(|b| format!("{b:02x}")).collect();
+        assert!(sums.contains(&format!("{sum}  {raw}")), "{archive}");
+        fs::write(dir.path().join(raw), bytes).expect("a temporary folder");
+    }
+    dir
+}
+
+fn contents(image: &Path) -> Vec<u8> {
+    let (limits, gate) = (Default::default(), DefaultGate::new());
+    let disk = open_image(image, &limits, &gate, &Default::default()).expect("an image");
+    let mut bytes = vec![0; usize::try_from(disk.len()).expect("a small disk")];
+    disk.read_exact_at(0, &mut bytes).expect("all of it");
+    bytes
+}
+
+/// A report without its header.
+fn body(hexz: &Hexz, line: &str) -> String {
+    let text = hexz.text(&format!("diff --files --json {line}"));
+    let (header, body) = text.split_once('\n').expect("a header");
+    assert!(header.contains(r#""type":"header""#), "{header}");
+    body.to_owned()
+}
+
+#[test]
+fn every_way_to_give_a_change_gives_the_same_report() {
+    let dir = unpacked();
+    let hexz = Hexz::new(env!("CARGO_BIN_EXE_hexz-under-test"), dir.path());
+    let expected = body(&hexz, "--base base.img vm-state.overlay");
+    assert!(expected.contains(r#""type":"change""#));
+
+    let meta = fs::read(dir.path().join("vm-state.meta")).expect("a fixture");
+    let (blocks, _) = meta.as_chunks::<8>();
+    let blocks: Vec<u64> = blocks.iter().copied().map(u64::from_le_bytes).collect();
+    let write = |name: &str, text: String| fs::write(dir.path().join(name), text).expect("a file");
+    write("blocks", blocks.iter().map(|b| format!("{b}\n")).collect());
+    let map = |entry: &dyn Fn(u64) -> String| -> String {
+        let entries: Vec<String> = blocks.iter().map(|b| entry(b * 4096)).collect();
+        format!("[{}]", entries.join(","))
+    };
+    write(
+        "rbd.json",
+        map(&|at| format!(r#"{{"offset":{at},"length":4096,"exists":"true"}}"#)),
+    );
+    write(
+        "rescue.map",
+        std::iter::once("0 + 1\n".to_owned())
+            .chain(blocks.iter().map(|b| format!("{:#x} 0x1000 -\n", b * 4096)))
+            .collect(),
+    );
+    for line in [
+        "--base base.hxz vm-state.overlay",
+        "vm-state.qcow2",
+        "--base base.hxz vm-state.qcow2",
+        "base.img merged.img",
+        "base.hxz layout-d-0.8.2-thin.hxz",
+        "base.img layout-d-0.8.2-thin.hxz",
+        "base.img vm-state.qcow2",
+        "--changes vm-state.map.json --base base.img --merged merged.img",
+        "--changes blocks --base base.img --merged merged.img",
+        "--changes rbd.json --base base.hxz --merged vm-state.qcow2",
+        "--changes rescue.map --base base.hxz --merged vm-state.qcow2",
+    ] {
+        assert!(body(&hexz, line) == expected, "hexz diff --files {line}");
+    }
+}
+
+#[test]
+fn with_one_view_an_extent_list_says_who_owns_the_ranges() {
+    let dir = unpacked();
+    let hexz = Hexz::new(env!("CARGO_BIN_EXE_hexz-under-test"), dir.path());
+    let listed = "diff --files --json --changes vm-state.map.json --base base.img";
+    let text = hexz.text(listed);
+    assert!(
+        !text.contains(r#""type":"change""#),
+        "no letters without two views"
+    );
+    let meta = fs::read(dir.path().join("vm-state.meta")).expect("a fixture");
+    let (blocks, _) = meta.as_chunks::<8>();
+    let blocks = blocks.iter().copied().map(u64::from_le_bytes);
+    fs::write(
+        dir.path().join("blocks"),
+        blocks.map(|b| format!("{b}\n")).collect::<String>(),
+    )
+    .expect("a file");
+    let owners = hexz.text("owner base.img --json --from blocks");
+    let told = |text: &str| -> Vec<String> {
+        let records = text.lines().filter(|l| l.contains(r#""type":"owner""#));
+        records.map(str::to_owned).collect()
+    };
+    assert!(!told(&text).is_empty());
+    assert_eq!(told(&text), told(&owners));
+}
