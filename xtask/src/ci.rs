@@ -23,6 +23,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         "clippy",
         "--workspace",
         "--all-targets",
+        "--all-features",
         "--",
         "-D",
         "warnings",
@@ -39,6 +40,17 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let readme = Readme::read(root)?;
     step(&readme.test);
     check(&mut command(root, &readme.test)?)?;
+    // Formats that other crates read are behind features, which the default build leaves out.
+    step("images behind features");
+    let foreign = [
+        "test",
+        "-p",
+        "hexz-source",
+        "--all-features",
+        "--test",
+        "foreign",
+    ];
+    check(cargo(root).args(foreign))?;
     step(&readme.first);
     let shown = output(&mut command(root, &readme.first)?)?;
     print!("{shown}");

@@ -76,7 +76,7 @@ pub trait OpenGate: Send + Sync {
 }
 
 /// Where changed blocks come from: an overlay, an image with a backing file, a list of extents.
-pub trait ChangeSource {
+pub trait ChangeSource: Send + Sync {
     /// Reads the change set and opens the disks.
     ///
     /// # Errors

@@ -70,8 +70,8 @@ impl fmt::Display for FileId {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileSet {
     keys: Vec<FileKey>,
-    /// A bit for each number up to the highest, where that takes about as little room as the keys:
-    /// a naming pass asks for every name of the filesystem.
+    /// Some bits for each key, one of them set by its number: most of what is not in the set is
+    /// known by them, and a naming pass asks for every name of the filesystem.
     bits: Vec<u64>,
 }
 
@@ -88,12 +88,9 @@ impl FileSet {
     /// Whether `key` is in it.
     #[must_use]
     pub fn contains(&self, key: FileKey) -> bool {
-        if self.bits.is_empty() {
-            return self.keys.binary_search(&key).is_ok();
-        }
-        let word = usize::try_from(key.number / 64).ok();
-        let word = word.and_then(|at| self.bits.get(at)).unwrap_or(&0);
-        key.subvolume == 0 && word >> (key.number % 64) & 1 == 1
+        let (word, bit) = place(key, self.bits.len());
+        let maybe = self.bits.get(word).is_some_and(|word| word >> bit & 1 == 1);
+        maybe && self.keys.binary_search(&key).is_ok()
     }
 
     /// The files, rising.
@@ -126,24 +123,23 @@ impl FromIterator<FileKey> for FileSet {
         let mut keys: Vec<FileKey> = iter.into_iter().collect();
         keys.sort_unstable();
         keys.dedup();
-        let bits = bits(&keys).unwrap_or_default();
+        // 16 to 32 bits a key.
+        let words = (keys.len() / 4).next_power_of_two();
+        let mut bits = vec![0; words];
+        for key in &keys {
+            let (word, bit) = place(*key, words);
+            bits[word] |= 1 << bit;
+        }
         Self { keys, bits }
     }
 }
 
-/// The numbers of sorted `keys` as bits; `None` when they lie far apart.
-fn bits(keys: &[FileKey]) -> Option<Vec<u64>> {
-    let last = keys.last().filter(|last| last.subvolume == 0)?;
-    let words = usize::try_from(last.number / 64).ok()?.checked_add(1)?;
-    if words > keys.len().saturating_mul(4) {
-        return None;
-    }
-    let mut bits = vec![0; words];
-    for key in keys {
-        let at = usize::try_from(key.number / 64).ok()?;
-        *bits.get_mut(at)? |= 1 << (key.number % 64);
-    }
-    Some(bits)
+/// Where the bit of `key` is in `words` of 64 bits, a power of two.
+const fn place(key: FileKey, words: usize) -> (usize, u64) {
+    // Neighbours set neighbouring bits, so that a dense set is exact.
+    let hash = key.number ^ key.subvolume.rotate_left(32);
+    let word = (hash / 64) as usize & words.wrapping_sub(1);
+    (word, hash % 64)
 }
 
 /// What kind of file.

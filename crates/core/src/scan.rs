@@ -4,7 +4,7 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -319,7 +319,8 @@ type Key = (&'static str, TypeId, TypeId);
 #[derive(Debug)]
 pub struct Shared {
     dirty: RangeSet,
-    results: Mutex<HashMap<Key, Box<dyn Any + Send>>>,
+    /// In several parts, by the hash of the unit, so that threads seldom wait for each other.
+    results: [Mutex<HashMap<Key, Box<dyn Any + Send>>>; 16],
 }
 
 impl Shared {
@@ -329,20 +330,26 @@ impl Shared {
     pub fn new(dirty: RangeSet) -> Self {
         Self {
             dirty,
-            results: Mutex::default(),
+            results: Default::default(),
         }
     }
 
     fn with<U, T, R>(
         &self,
         pass: &'static str,
+        unit: &U,
         f: impl FnOnce(&mut HashMap<U, Arc<T>>) -> R,
     ) -> Option<R>
     where
-        U: Send + 'static,
+        U: Hash + Send + 'static,
         T: Send + Sync + 'static,
     {
-        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hasher = DefaultHasher::new();
+        unit.hash(&mut hasher);
+        let part = self
+            .results
+            .get(hasher.finish() as usize % self.results.len())?;
+        let mut results = part.lock().unwrap_or_else(PoisonError::into_inner);
         results
             .entry((pass, TypeId::of::<U>(), TypeId::of::<T>()))
             .or_insert_with(|| Box::new(HashMap::<U, Arc<T>>::new()))
@@ -355,8 +362,10 @@ impl Shared {
         U: Hash + Eq + Send + 'static,
         T: Send + Sync + 'static,
     {
-        self.with(pass, |map: &mut HashMap<U, Arc<T>>| map.get(unit).cloned())
-            .flatten()
+        self.with(pass, unit, |map: &mut HashMap<U, Arc<T>>| {
+            map.get(unit).cloned()
+        })
+        .flatten()
     }
 
     fn put<U, T>(&self, pass: &'static str, unit: &U, value: &Arc<T>)
@@ -364,7 +373,7 @@ impl Shared {
         U: Hash + Eq + Clone + Send + 'static,
         T: Send + Sync + 'static,
     {
-        self.with(pass, |map: &mut HashMap<U, Arc<T>>| {
+        self.with(pass, unit, |map: &mut HashMap<U, Arc<T>>| {
             map.insert(unit.clone(), Arc::clone(value));
         });
     }

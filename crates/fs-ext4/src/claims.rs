@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hexz_ondisk::{Fields, read, to_usize};
+use hexz_ondisk::{Fields, read_into, to_usize, with_scratch};
 use hexz_resolve::{
     ByteRange, Claim, Diagnostic, Error, FileId, FileKind, FileSet, RangeCursor, RangeSet, ReadAt,
     Result, Role, Scan, Sink, UnitReader,
@@ -17,6 +17,9 @@ use crate::map::{Mapped, Mapper, Piece};
 use crate::ondisk::{RawInode, i_flags, ro_compat};
 use crate::slack::Slack;
 use crate::xattr;
+
+/// Bytes of a slice: few, since a slice in which a byte changed is read in both views.
+const SLICE: u64 = 128 << 10;
 
 /// A slice of the inode table of one group. Holds all that its result depends on beside the bytes
 /// it reads.
@@ -113,7 +116,7 @@ impl Ext4 {
     fn slices(&self, cx: &Scan<'_>, keep: impl Fn(ByteRange) -> bool) -> Vec<Slice> {
         let size = u64::from(self.geometry.sb.s_inode_size);
         let unit = u64::try_from(cx.limits().unit_bytes).unwrap_or(u64::MAX);
-        let most = unit.checked_div(size).unwrap_or(0).max(1);
+        let most = unit.min(SLICE).checked_div(size).unwrap_or(0).max(1);
         let mut slices = Vec::new();
         // Tables don't overlap, so together they are no longer than the volume. Where descriptors
         // say otherwise, the same bytes must not be swept over and over.
@@ -161,7 +164,21 @@ impl Ext4 {
         // A table that the volume cuts off is read as far as it goes.
         let there = reader.len().saturating_sub(slice.start);
         let length = length.min(to_usize(there).unwrap_or(usize::MAX));
-        let bytes = read(reader, "inode table", slice.start, length)?;
+        with_scratch(length, |bytes| {
+            read_into(reader, "inode table", slice.start, bytes)?;
+            self.inodes(slice, bytes, reader, wanted)
+        })
+    }
+
+    /// What the inodes of `slice` give, whose table starts with `bytes`.
+    fn inodes(
+        &self,
+        slice: &Slice,
+        bytes: &[u8],
+        reader: &UnitReader<'_>,
+        wanted: Option<&RangeSet>,
+    ) -> Result<Found> {
+        let size = usize::from(self.geometry.sb.s_inode_size);
         let diagnose = |finding: Diagnostic| reader.diagnose(finding);
         let mut mapper = Mapper::new(&self.geometry, reader, &diagnose);
         // One for the records, which lie here, and one for what they map, which lies elsewhere.

@@ -1,6 +1,6 @@
 //! Where the MFT lies, and reading of it: in slices for a sweep, or one record.
 
-use hexz_ondisk::read_into;
+use hexz_ondisk::{read_into, with_scratch};
 use hexz_resolve::{ByteRange, Error, FileSet, ReadAt, Result, UnitReader};
 
 use crate::file::Content;
@@ -8,7 +8,7 @@ use crate::ondisk::{Geometry, corrupt, size, wide};
 use crate::record::{Record, Slot};
 
 /// Bytes of one slice: small, since a slice in which a byte changed is read in both views.
-const SLICE: u64 = 512 << 10;
+const SLICE: u64 = 128 << 10;
 /// What is read at a time where a whole slice can't be.
 const RETRY: u64 = 4096;
 
@@ -216,11 +216,21 @@ impl Slice {
     pub(crate) fn records(
         &self,
         reader: &UnitReader<'_>,
+        each: impl FnMut(Record<'_>) -> Result<()>,
+    ) -> Result<()> {
+        with_scratch(size(self.length()), |buf| {
+            self.records_in(buf, reader, each)
+        })
+    }
+
+    fn records_in(
+        &self,
+        buf: &mut [u8],
+        reader: &UnitReader<'_>,
         mut each: impl FnMut(Record<'_>) -> Result<()>,
     ) -> Result<()> {
-        let mut buf = vec![0; size(self.length())];
-        if fill(&self.pieces, reader, 0, &mut buf).is_err() {
-            self.read_what_can_be(reader, &mut buf)?;
+        if fill(&self.pieces, reader, 0, buf).is_err() {
+            self.read_what_can_be(reader, buf)?;
         }
         let mut number = self.first;
         for bytes in buf.chunks_exact_mut(size(self.geometry.record)) {

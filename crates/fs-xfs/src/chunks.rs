@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hexz_ondisk::{Fields, to_usize};
+use hexz_ondisk::{Fields, read_into, to_usize, with_scratch};
 use hexz_resolve::{ByteRange, FileSet, RangeSet, Result, Scan};
 
 use crate::btree::{INOBT, Visitor, walk};
@@ -343,11 +343,13 @@ impl InodeUnit {
         };
         if let Some(range) = span(*first, *last) {
             let length = to_usize(range.len()).unwrap_or(0);
-            if let Ok(bytes) = disk.read("inodes", range.start(), length) {
-                for agino in &used {
-                    self.one(disk, *agino, range.start(), &bytes, each)?;
-                }
-                return Ok(());
+            let done = with_scratch(length, |bytes| {
+                read_into(disk.reader, "inodes", range.start(), bytes).ok()?;
+                let mut used = used.iter();
+                Some(used.try_for_each(|agino| self.one(disk, *agino, range.start(), bytes, each)))
+            });
+            if let Some(done) = done {
+                return done;
             }
         }
         // Something in there can't be read: one by one, so that the others are had.

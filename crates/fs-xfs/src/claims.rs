@@ -1,19 +1,19 @@
 //! Pass 1: who owns given ranges.
 
-use hexz_resolve::{ByteRange, Claim, RangeSet, Result, Role, Scan, Sink};
+use hexz_resolve::{ByteRange, Claim, RangeCursor, RangeSet, Result, Role, Scan, Sink};
 
 use crate::fs::Xfs;
 
 /// Passes on the claims that share a byte with what is wanted.
 pub(crate) struct Filter<'a> {
-    pub(crate) wanted: &'a RangeSet,
+    pub(crate) wanted: RangeCursor<'a>,
     pub(crate) claims: Vec<Claim>,
 }
 
 impl<'a> Filter<'a> {
     pub(crate) fn new(wanted: &'a RangeSet) -> Self {
         Self {
-            wanted,
+            wanted: RangeCursor::new(wanted),
             claims: Vec::new(),
         }
     }

@@ -1,7 +1,8 @@
 //! Claims of what inodes own, found by reading all inodes.
 
 use hexz_resolve::{
-    ByteRange, Claim, FileId, FileKind, FileSet, Owner, RangeSet, Result, Role, Scan, Sink,
+    ByteRange, Claim, FileId, FileKind, FileSet, Owner, RangeCursor, RangeSet, Result, Role, Scan,
+    Sink,
 };
 
 use crate::claims::Filter;
@@ -108,7 +109,10 @@ impl ForkVisitor for Forks<'_, '_> {
             },
             Which::Attr => Part::Attr,
         };
-        self.out.put(self.holder.claim(extent.range, part));
+        if self.out.wanted.overlaps(extent.range) {
+            let claim = self.holder.claim(extent.range, part);
+            self.out.claims.push(claim);
+        }
         Ok(())
     }
 
@@ -143,15 +147,16 @@ impl Xfs {
                 let disk = self.disk(reader);
                 let mut found = Filter::new(wanted);
                 let mut directories = Vec::new();
-                let records = wanted.overlaps(unit.span());
+                let records = RangeCursor::new(wanted);
+                let any = wanted.overlaps(unit.span());
                 unit.for_each(&disk, cx.limits().unit_bytes, |inode| {
                     let holder = Holder::of(&unit.geometry, inode);
                     if self.is_directory(inode) {
                         directories.push(inode.number);
                     }
-                    let record = holder.record(record_range(inode));
-                    if let Some(record) = record.filter(|_| records) {
-                        found.put(record);
+                    let record = record_range(inode);
+                    if any && records.overlaps(record) {
+                        found.claims.extend(holder.record(record));
                     }
                     for which in [Which::Data, Which::Attr] {
                         if which == Which::Data && inode.is_realtime() {

@@ -15,10 +15,12 @@
 
 mod fields;
 mod guid;
+mod scratch;
 mod utf16;
 
 pub use fields::Fields;
 pub use guid::Guid;
+pub use scratch::with_scratch;
 pub use utf16::wtf8_from_utf16le;
 
 use hexz_resolve::{Error, ReadAt, Result, read_vec};

@@ -125,7 +125,7 @@ impl Filesystem for BrokenFs {
                 let here = thread::current().id();
                 let mut elsewhere = false;
                 let run = |_: &u8, _: &UnitReader<'_>| Ok(thread::current().id() != here);
-                cx.units("where", self.reader(), &[0], run, |_, e| {
+                cx.units("where", self.reader(), &[0, 1], run, |_, e| {
                     elsewhere = *e;
                     Ok(())
                 })?;

@@ -22,6 +22,7 @@ pub(super) fn images(bench: &Bench) -> Result<Changed> {
             format: "truncate -s 8G $1 && mke2fs -q -t ext4 -N 1200000 -E lazy_itable_init=0 $1",
             mount: "mount -o loop $1 $2",
             files: 1_000_000,
+            size: 1,
         },
     )
 }

@@ -29,6 +29,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) mount: &'a str,
     /// Number of files.
     pub(crate) files: u64,
+    /// Their content is this many times 5 to 320 bytes.
+    pub(crate) size: u64,
 }
 
 /// Makes the images in `dir`, or finds those made before.
@@ -61,6 +63,7 @@ fn script(recipe: &Recipe<'_>) -> String {
         format,
         mount,
         files,
+        size,
     } = recipe;
     let directories = files / 1000;
     format!(
@@ -79,7 +82,7 @@ for d in range({directories}):
     os.makedirs(p)
     for n in range(1000):
         with open(f"{{p}}/file-{{n}}", "wb") as f:
-            f.write(b"%d/%d\n" % (d, n) * (1 + n % 40))
+            f.write(b"%d/%d\n" % (d, n) * (1 + n % 40) * {size})
 PY
 detach
 cp --sparse=always base.img merged.img

@@ -16,6 +16,8 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
             format: "truncate -s 4G $1 && mkntfs -q -F -f $1",
             mount: "ntfs-3g $1 $2",
             files: 300_000,
+            // Too much for their records, so that there are clusters to name.
+            size: 30,
         },
     )?;
     let (mut ours, mut peer) = (Vec::new(), Vec::new());

@@ -16,6 +16,7 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
             format: "truncate -s 8G $1 && mkfs.xfs -q -f $1",
             mount: "mount -o loop $1 $2",
             files: 1_000_000,
+            size: 1,
         },
     )?;
     let (mut ours, mut peer) = (Vec::new(), Vec::new());

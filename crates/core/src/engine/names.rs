@@ -1,11 +1,11 @@
 //! Pass 2: from links to paths. Hard links, cycles, depth and orphans are dealt with here, once
 //! for all filesystems.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::layout::OpenVolume;
-use super::run::Run;
+use super::run::{Bound, Run};
 use crate::report::PathBytes;
 use crate::{
     Bounded, Diagnostic, FileKey, FileSet, Limits, Link, LinkCoverage, Result, Shared, View,
@@ -179,8 +179,23 @@ fn join(above: &[u8], name: &[u8], limits: &Limits) -> Option<PathBytes> {
     Some(path)
 }
 
-/// The links in directories, each directory's sorted by name.
-pub(super) type Entries = BTreeMap<FileKey, Vec<Link>>;
+/// The links in directories, by directory, name and child.
+#[derive(Default)]
+pub(super) struct Entries(Vec<Link>);
+
+impl Entries {
+    /// Those in one directory.
+    pub(super) fn of(&self, directory: FileKey) -> &[Link] {
+        let from = self.0.partition_point(|l| l.parent < directory);
+        let to = self.0.partition_point(|l| l.parent <= directory);
+        self.0.get(from..to).unwrap_or_default()
+    }
+
+    /// All.
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Link> {
+        self.0.iter()
+    }
+}
 
 /// The names and children in each of `directories`.
 pub(super) fn entries(
@@ -189,20 +204,30 @@ pub(super) fn entries(
     view: View,
     directories: &FileSet,
 ) -> Result<Entries> {
-    let mut by_parent = Entries::new();
-    let Some(fs) = volume.filesystem().filter(|_| !directories.is_empty()) else {
-        return Ok(by_parent);
+    let Some(fs) = volume.filesystem() else {
+        return Ok(Entries::default());
     };
-    let mut found = Bounded::new("directory entries", run.options.limits.links);
-    run.pass(view, &volume.name, None, |scan| {
-        fs.entries(directories, scan, &mut found)
-    })?;
-    for link in found.items {
-        by_parent.entry(link.parent).or_default().push(link);
-    }
-    for links in by_parent.values_mut() {
+    let bound = Bound {
+        what: "directory entries",
+        limit: run.options.limits.links,
+        at_once: 16,
+    };
+    let mut links = run.ask(
+        view,
+        &volume.name,
+        directories,
+        bound,
+        |part, scan, found| {
+            let result = fs.entries(part, scan, found);
+            found.items.sort_unstable();
+            found.items.dedup();
+            result
+        },
+    )?;
+    // The parts come by directory; a plugin could give more than it was asked for.
+    if !links.is_sorted() {
         links.sort_unstable();
         links.dedup();
     }
-    Ok(by_parent)
+    Ok(Entries(links))
 }

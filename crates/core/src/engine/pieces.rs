@@ -8,10 +8,10 @@ use super::account::{Ledger, Piece};
 use super::gather::{Claims, Label, heaviest};
 use super::layout::{Layout, OpenVolume};
 use super::names::Names;
-use super::run::Run;
+use super::run::{Bound, Counted, Run};
 use crate::report::{FileOwner, OwnerRecord, PathBytes};
 use crate::{
-    Attributes, Bounded, ByteRange, Claim, Class, Error, FileId, FileKey, FileKind, FileSet, Owner,
+    Attributes, ByteRange, Claim, Class, Error, FileId, FileKey, FileKind, FileSet, Owner,
     RangeSet, RawName, Result, Role, Sink, View,
 };
 
@@ -245,12 +245,12 @@ struct Known {
 struct Files(Vec<(FileKey, Known)>);
 
 /// Keeps of attributes what is told with an owner.
-struct Kinds<'a>(&'a mut Bounded<(FileKey, Kind)>);
+struct Kinds<'a, 'b>(&'a mut Counted<'b, (FileKey, Kind)>);
 
 /// The kind, and the name of a file that no directory names.
 type Kind = (FileKind, Option<&'static str>);
 
-impl Sink<Attributes> for Kinds<'_> {
+impl Sink<Attributes> for Kinds<'_, '_> {
     fn put(&mut self, a: Attributes) -> Result<()> {
         self.0.put((a.id.key(), (a.kind, a.reserved)))
     }
@@ -332,7 +332,11 @@ fn lacking(
     let lacks = |known: &Known| known.kind.is_none() || known.paths.is_empty();
     let asked = known.iter().filter(|(_, known)| lacks(known));
     let asked: FileSet = asked.map(|(key, _)| *key).collect();
-    let bound = ("attributes", run.options.limits.files);
+    let bound = Bound {
+        what: "attributes",
+        limit: run.options.limits.files,
+        at_once: 256,
+    };
     let (view, name) = (View::Merged, &volume.name);
     let kinds = run.ask(view, name, &asked, bound, |files, scan, found| {
         fs.attributes(files, scan, &mut Kinds(found))

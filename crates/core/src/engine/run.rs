@@ -2,18 +2,46 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use super::Options;
 use crate::{
-    Bounded, Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, OpenContext, Result,
-    Scan, Severity, Shared, View,
+    Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, OpenContext, Result, Scan,
+    Severity, Shared, Sink, View,
 };
 
-/// Files that one thread asks about at a time.
-const FILES_AT_ONCE: usize = 1024;
+/// Bounds of a question about many files.
+#[derive(Clone, Copy)]
+pub(super) struct Bound {
+    /// What the answers are.
+    pub(super) what: &'static str,
+    /// How many there may be.
+    pub(super) limit: usize,
+    /// Files that one thread asks about at a time.
+    pub(super) at_once: usize,
+}
+
+/// The answers of one thread, which count with those of the others.
+pub(super) struct Counted<'a, T> {
+    pub(super) items: Vec<T>,
+    bound: Bound,
+    left: &'a AtomicUsize,
+}
+
+impl<T> Sink<T> for Counted<'_, T> {
+    fn put(&mut self, item: T) -> Result<()> {
+        let less = |left: usize| left.checked_sub(1);
+        let order = Ordering::Relaxed;
+        if self.left.fetch_update(order, order, less).is_err() {
+            let Bound { what, limit, .. } = self.bound;
+            return Err(Error::limit(what, format!("more than {limit}")));
+        }
+        self.items.push(item);
+        Ok(())
+    }
+}
 
 /// Options, threads and findings of one run.
 pub(super) struct Run<'a> {
@@ -131,30 +159,35 @@ impl<'a> Run<'a> {
         self.settle(view, volume, passed)
     }
 
-    /// Asks a plugin about many `files`, some at a time on each thread; `limit` bounds the answers
-    /// to one question. They come in the order of the files.
+    /// Asks a plugin about many `files`, some at a time on each thread. The answers come in the
+    /// order of the files.
     pub(super) fn ask<T: Send>(
         &self,
         view: View,
         volume: &str,
         files: &FileSet,
-        (what, limit): (&'static str, usize),
-        question: impl Fn(&FileSet, &Scan<'_>, &mut Bounded<T>) -> Result<()> + Sync,
+        bound: Bound,
+        question: impl Fn(&FileSet, &Scan<'_>, &mut Counted<'_, T>) -> Result<()> + Sync,
     ) -> Result<Vec<T>> {
+        let left = AtomicUsize::new(bound.limit);
         let ask = |files: &FileSet| {
-            let mut found = Bounded::new(what, limit);
+            let mut found = Counted {
+                items: Vec::new(),
+                bound,
+                left: &left,
+            };
             let passed = self.scan(view, None, |scan| question(files, scan, &mut found));
             (found.items, passed)
         };
         let keys: Vec<FileKey> = files.iter().collect();
         let parts: Vec<FileSet> = keys
-            .chunks(FILES_AT_ONCE)
+            .chunks(bound.at_once)
             .map(|part| part.iter().copied().collect())
             .collect();
         let mut all = Vec::new();
-        for (items, passed) in self.each(&parts, ask) {
+        for (mut items, passed) in self.each(&parts, ask) {
             self.settle(view, volume, passed)?;
-            all.extend(items);
+            all.append(&mut items);
         }
         Ok(all)
     }

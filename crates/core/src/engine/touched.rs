@@ -1,11 +1,12 @@
 //! Which files a change touched: the owners of differing bytes, and the children whose directory
 //! entries differ.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::layout::OpenVolume;
 use super::names::{Entries, NamedPath, Names, entries};
-use super::run::Run;
+use super::run::{Bound, Run};
 use crate::{
     Attributes, Diagnostic, FileKey, FileKind, FileSet, Link, RawName, Result, Shared, View,
 };
@@ -158,20 +159,24 @@ impl<'a> Touched<'a> {
         children: &mut BTreeSet<FileKey>,
     ) -> Result<()> {
         let [base, merged] = self.links_in(directories)?;
-        for key in directories {
-            let (before, after) = (of(&base, *key), of(&merged, *key));
-            if !names(before).eq(names(after)) {
-                self.renamed_in.insert(*key);
-            }
+        let compared = self.run.each(directories, |key| {
+            let (before, after) = (base.of(*key), merged.of(*key));
             let ids = (
                 self.base.attributes.get(key),
                 self.merged.attributes.get(key),
             );
             let same = matches!(ids, (Some(b), Some(m)) if self.pair.same_file(b, m));
-            let lacks = |others: &[Link], link: &Link| !same || others.binary_search(link).is_err();
-            let went = before.iter().filter(|l| lacks(after, l));
-            let came = after.iter().filter(|l| lacks(before, l));
-            children.extend(went.chain(came).map(|l| l.child));
+            let came_or_went: Vec<FileKey> = match same {
+                true => differing(before, after).map(|l| l.child).collect(),
+                false => before.iter().chain(after).map(|l| l.child).collect(),
+            };
+            (!names(before).eq(names(after)), came_or_went)
+        });
+        for (key, (renamed, came_or_went)) in directories.iter().zip(compared) {
+            if renamed {
+                self.renamed_in.insert(*key);
+            }
+            children.extend(came_or_went);
         }
         Ok(())
     }
@@ -179,7 +184,7 @@ impl<'a> Touched<'a> {
     /// The links in each of `directories`, in base and in merged.
     fn links_in(&self, directories: &[FileKey]) -> Result<[Entries; 2]> {
         let directories: FileSet = directories.iter().copied().collect();
-        let mut found = [Entries::new(), Entries::new()];
+        let mut found = [Entries::default(), Entries::default()];
         for ((view, volume), out) in self.pair.sides().into_iter().zip(&mut found) {
             if let Some(volume) = volume {
                 *out = entries(self.run, volume, view, &directories)?;
@@ -194,7 +199,7 @@ impl<'a> Touched<'a> {
             return Ok(self.renamed_in.contains(&before));
         }
         let [base, merged] = self.links_in(&[before, after])?;
-        Ok(!names(of(&base, before)).eq(names(of(&merged, after))))
+        Ok(!names(base.of(before)).eq(names(merged.of(after))))
     }
 
     /// Finds the paths of all touched files in both views.
@@ -251,15 +256,28 @@ impl<'a> Touched<'a> {
         let links = self.links_in(&swapped)?;
         Ok(links
             .iter()
-            .flat_map(|side| side.values().flatten())
+            .flat_map(Entries::iter)
             .map(|l| l.child)
             .collect())
     }
 }
 
-/// The sorted links in a directory.
-fn of(entries: &Entries, directory: FileKey) -> &[Link] {
-    entries.get(&directory).map_or(&[], Vec::as_slice)
+/// The links that are in one of two sorted lists only.
+fn differing<'l>(before: &'l [Link], after: &'l [Link]) -> impl Iterator<Item = &'l Link> {
+    let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
+    std::iter::from_fn(move || {
+        loop {
+            match (before.peek(), after.peek()) {
+                (Some(x), Some(y)) => match x.cmp(y) {
+                    Ordering::Less => return before.next(),
+                    Ordering::Greater => return after.next(),
+                    Ordering::Equal => _ = (before.next(), after.next()),
+                },
+                (Some(_), None) => return before.next(),
+                _ => return after.next(),
+            }
+        }
+    })
 }
 
 /// The names in sorted links.
@@ -281,7 +299,11 @@ pub(super) fn attributes(
     let Some(fs) = volume.filesystem() else {
         return Ok(BTreeMap::new());
     };
-    let bound = ("attributes", run.options.limits.files);
+    let bound = Bound {
+        what: "attributes",
+        limit: run.options.limits.files,
+        at_once: 256,
+    };
     let found = run.ask(view, &volume.name, files, bound, |files, scan, found| {
         fs.attributes(files, scan, found)
     })?;

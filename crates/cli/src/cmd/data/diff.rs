@@ -146,8 +146,12 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
     let progress = Arc::new(Bar::new());
     let source = sources::changes(args, progress.clone())?;
     let gate = sources::gate(&args.engine);
-    let loaded = source
-        .load(&Limits::default(), &gate)
+    // Two images are compared on the threads of the pool that this runs in.
+    let loaded = rayon::ThreadPoolBuilder::new()
+        .num_threads(args.engine.threads)
+        .build()
+        .context("cannot start threads")?
+        .install(|| source.load(&Limits::default(), &gate))
         .context("cannot load the changes")?;
     drop(source as Box<dyn ChangeSource>);
     let changed = !loaded.changes.ranges.is_empty();
