@@ -2,10 +2,12 @@
 
 mod damage;
 mod filesystem;
+mod images;
 mod input;
 mod source;
 
 pub use damage::{Damaged, apply};
 pub use filesystem::{Images, run};
+pub use images::{ImageFiles, caught_panics_are_errors, compare, open_and_read, overlay};
 pub use input::Input;
 pub use source::{Closed, read_some};

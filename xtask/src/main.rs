@@ -21,7 +21,7 @@ cargo xtask TASK
   ci                 all that CI checks
   corpus DIR         hold the map of images that others made against what is known of them
   fixtures [CASE…]   rebuild fixtures from their recipes; --check: only compare
-  oracle FILESYSTEM  compare the report with the kernel (needs root)
+  oracle SUBJECT     compare the report with the kernel (needs root), images with qemu-img
   tidy               dependency rules, file sizes, names, links, fixtures";
 
 fn main() -> ExitCode {

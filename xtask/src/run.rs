@@ -1,6 +1,6 @@
 //! Running programs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -33,4 +33,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         );
     }
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+/// Builds the optimised binary and says where it is.
+pub(crate) fn release_binary(root: &Path, more: &[&str]) -> Result<PathBuf> {
+    let build = ["build", "--release", "--quiet", "-p", "hexz-cli"];
+    check(cargo(root).args(build).args(more))?;
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    Ok(target.join("release/hexz"))
 }

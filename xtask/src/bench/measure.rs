@@ -128,17 +128,3 @@ pub(crate) fn shell(script: &str, dir: &Path) -> Result<()> {
     }
     Ok(())
 }
-
-/// Builds the optimised binary and says where it is.
-pub(crate) fn release_binary(root: &Path) -> Result<PathBuf> {
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--quiet", "-p", "hexz-cli"])
-        .current_dir(root)
-        .status()?;
-    if !status.success() {
-        bail!("the release build failed");
-    }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("release/hexz"))
-}

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::run::release_binary;
+
 const HELP: &str = "\
 cargo xtask bench [--dir DIR] [--rounds N] [ext4] [ntfs] [xfs] [raw] [owner]
 
@@ -40,7 +42,7 @@ impl Bench {
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let mut bench = Bench {
         dir: root.join("target/bench"),
-        hexz: measure::release_binary(root)?,
+        hexz: release_binary(root, &[])?,
         rounds: 5,
     };
     let mut cases = Vec::new();

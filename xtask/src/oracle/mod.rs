@@ -14,22 +14,25 @@ mod extents;
 mod fsmap;
 mod ntfs;
 mod report;
+mod sources;
 mod table;
 mod tree;
 mod workload;
 mod xfs;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::run::release_binary;
 
 const HELP: &str = "\
 cargo xtask oracle FILESYSTEM [--seeds N] [--first N] [--mix NAME]… [--steps N] [--dir DIR] [--keep]
 
 Makes random changes and compares the report with the kernel's trees and extents. FILESYSTEM is
-ext4 (which has mixes of ext2 and ext3 too), ntfs or xfs. Needs root, python3 and the filesystem's tools. The
-table goes to docs/oracle-FILESYSTEM.md, unless --mix chose a part.";
+ext4 (which has mixes of ext2 and ext3 too), ntfs or xfs. Needs root, python3 and the filesystem's
+tools. The table goes to docs/oracle-FILESYSTEM.md, unless --mix chose a part. With `sources` for
+FILESYSTEM images of every format are compared with qemu-img, which needs no root.";
 
 /// A filesystem with its features, as it is made and mounted.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +91,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         keep: false,
     };
     let mut subject: Option<&dyn Subject> = None;
+    let mut with_qemu = false;
     let mut args = args.iter().map(String::as_str);
     while let Some(arg) = args.next() {
         let mut value = |what| args.next().with_context(|| format!("{arg} wants {what}"));
@@ -105,15 +109,20 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             "ext4" => subject = Some(&ext4::Ext4),
             "ntfs" => subject = Some(&ntfs::Ntfs),
             "xfs" => subject = Some(&xfs::Xfs),
+            "sources" => with_qemu = true,
             other => bail!("{other} is unknown\n\n{HELP}"),
         }
+    }
+    if with_qemu {
+        let seeds = options.first..options.first + options.seeds;
+        return sources::run(root, &sources::binary(root)?, &options.dir, seeds);
     }
     let subject = subject.with_context(|| HELP.to_owned())?;
     compare(root, subject, &options)
 }
 
 fn compare(root: &Path, subject: &dyn Subject, options: &Options) -> Result<()> {
-    let hexz = release_binary(root)?;
+    let hexz = release_binary(root, &[])?;
     std::fs::create_dir_all(&options.dir)?;
     let mut rows = Vec::new();
     for mix in subject.mixes() {
@@ -165,18 +174,4 @@ fn compare(root: &Path, subject: &dyn Subject, options: &Options) -> Result<()> 
     }
     println!("{} cases agree with the kernel", rows.len());
     Ok(())
-}
-
-fn release_binary(root: &Path) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--release", "-p", "hexz-cli"])
-        .current_dir(root)
-        .status()?;
-    if !status.success() {
-        bail!("hexz does not build");
-    }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("release/hexz"))
 }
