@@ -199,35 +199,41 @@ fn in_order<U: Sync, O: Send>(
     work: &(impl Fn(&U) -> O + Sync),
     mut settle: impl FnMut(&U, O) -> Result<()>,
 ) -> Result<()> {
-    // The results that wait for their turn are bounded.
-    let ahead = pool.current_num_threads().saturating_mul(8);
+    let threads = pool.current_num_threads().max(1);
+    // Units are small: one message for each would cost as much as some of them.
+    let together = (units.len() / (threads * 16)).clamp(1, 8);
+    let groups: Vec<&[U]> = units.chunks(together).collect();
     let (sender, done) = mpsc::channel();
     pool.in_place_scope(|scope| {
-        let mut coming = units.iter().enumerate();
+        let mut coming = groups.iter().enumerate();
         let mut start = || {
-            if let Some((at, unit)) = coming.next() {
+            if let Some((at, group)) = coming.next() {
                 let sender = sender.clone();
                 scope.spawn(move |_| {
-                    let outcome = catch_unwind(AssertUnwindSafe(|| work(unit)));
+                    let work = || group.iter().map(work).collect::<Vec<O>>();
+                    let outcomes = catch_unwind(AssertUnwindSafe(work));
                     // No one listens any more once an error ended the scan.
-                    let _ = sender.send((at, outcome));
+                    let _ = sender.send((at, outcomes));
                 });
             }
         };
-        (0..ahead).for_each(|_| start());
+        // The results that wait for their turn are bounded.
+        (0..threads * 4).for_each(|_| start());
         let mut waiting = HashMap::new();
-        for (turn, unit) in units.iter().enumerate() {
-            let outcome = loop {
-                if let Some(outcome) = waiting.remove(&turn) {
-                    break outcome;
+        for (turn, group) in groups.iter().enumerate() {
+            let outcomes = loop {
+                if let Some(outcomes) = waiting.remove(&turn) {
+                    break outcomes;
                 }
-                let Ok((at, outcome)) = done.recv() else {
+                let Ok((at, outcomes)) = done.recv() else {
                     return Err(Error::new(ErrorKind::Cancelled, "scan"));
                 };
-                waiting.insert(at, outcome);
+                waiting.insert(at, outcomes);
             };
             start();
-            settle(unit, outcome.unwrap_or_else(|panic| resume_unwind(panic)))?;
+            let outcomes: Vec<O> = outcomes.unwrap_or_else(|panic| resume_unwind(panic));
+            let mut pairs = group.iter().zip(outcomes);
+            pairs.try_for_each(|(unit, outcome)| settle(unit, outcome))?;
         }
         Ok(())
     })

@@ -65,54 +65,49 @@ pub fn write_layout_json(out: &mut dyn Write, report: &LayoutReport) -> Result<(
 }
 
 /// Owner records as they come.
-pub struct JsonOwners<'a> {
-    out: &'a mut dyn Write,
+#[derive(Clone, Debug, Default)]
+pub struct JsonOwners {
     volumes: Vec<VolumeRecord>,
-    /// A line is put together here: a writer that is given every comma is slow.
-    line: Vec<u8>,
 }
 
-impl<'a> JsonOwners<'a> {
-    /// Writes to `out`.
-    pub fn new(out: &'a mut dyn Write) -> Self {
+impl JsonOwners {
+    /// Of a disk with these volumes.
+    #[must_use]
+    pub fn new(volumes: &[VolumeRecord]) -> Self {
         Self {
-            out,
-            volumes: Vec::new(),
-            line: Vec::new(),
+            volumes: volumes.to_vec(),
         }
     }
 
     /// What comes before the first piece.
     ///
     /// # Errors
-    /// Of the writer.
-    pub fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> Result<()> {
-        self.volumes = volumes.to_vec();
-        head(self.out, header, volumes)
+    /// Of `out`.
+    pub fn begin(&self, out: &mut dyn Write, header: &Header) -> Result<()> {
+        head(out, header, &self.volumes)
     }
 
-    /// The next piece.
+    /// The next pieces.
     ///
     /// # Errors
-    /// Of the writer.
-    pub fn owner(&mut self, record: &OwnerRecord) -> Result<()> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, &records::owner(record, &self.volumes))?;
-        self.line.push(b'\n');
-        self.out.write_all(&self.line)
+    /// Of `out`.
+    pub fn owners(&self, out: &mut dyn Write, records: &[OwnerRecord]) -> Result<()> {
+        // A line is put together here: a writer that is given every comma is slow.
+        let mut text = Vec::new();
+        for record in records {
+            text.clear();
+            serde_json::to_writer(&mut text, &records::owner(record, &self.volumes))?;
+            text.push(b'\n');
+            out.write_all(&text)?;
+        }
+        Ok(())
     }
 
     /// What comes after the last.
     ///
     /// # Errors
-    /// Of the writer.
-    pub fn end(&mut self, end: &OwnerEnd) -> Result<()> {
-        tail(self.out, &end.diagnostics, &end.summary)
-    }
-}
-
-impl std::fmt::Debug for JsonOwners<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("JsonOwners").finish_non_exhaustive()
+    /// Of `out`.
+    pub fn end(&self, out: &mut dyn Write, end: &OwnerEnd) -> Result<()> {
+        tail(out, &end.diagnostics, &end.summary)
     }
 }

@@ -2,65 +2,61 @@
 
 use std::io::{Result, Write};
 
-use hexz_resolve::report::{FileOwner, Header, OwnerEnd, OwnerRecord, VolumeRecord};
+use hexz_resolve::report::{FileOwner, OwnerEnd, OwnerRecord, VolumeRecord};
 
 use crate::escape::escaped;
 use crate::human::accounting;
 
 /// Owner records as they come.
-pub struct HumanOwners<'a> {
-    out: &'a mut dyn Write,
+#[derive(Clone, Debug, Default)]
+pub struct HumanOwners {
     volumes: Vec<String>,
 }
 
-impl<'a> HumanOwners<'a> {
-    /// Writes to `out`.
-    pub fn new(out: &'a mut dyn Write) -> Self {
+impl HumanOwners {
+    /// Of a disk with these volumes.
+    #[must_use]
+    pub fn new(volumes: &[VolumeRecord]) -> Self {
+        let names = volumes.iter().map(|v| escaped(v.volume.as_bytes()));
         Self {
-            out,
-            volumes: Vec::new(),
+            volumes: names.collect(),
         }
     }
 
-    /// What comes before the first piece.
+    /// The next pieces.
     ///
     /// # Errors
-    /// Of the writer.
-    pub fn begin(&mut self, _: &Header, volumes: &[VolumeRecord]) -> Result<()> {
-        self.volumes = volumes
+    /// Of `out`.
+    pub fn owners(&self, out: &mut dyn Write, records: &[OwnerRecord]) -> Result<()> {
+        records
             .iter()
-            .map(|v| escaped(v.volume.as_bytes()))
-            .collect();
-        Ok(())
+            .try_for_each(|record| self.owner(out, record))
     }
 
-    /// The next piece: where it is, what it is, and a line for each file that owns it.
-    ///
-    /// # Errors
-    /// Of the writer.
-    pub fn owner(&mut self, record: &OwnerRecord) -> Result<()> {
+    /// Where a piece is, what it is, and a line for each file that owns it.
+    fn owner(&self, out: &mut dyn Write, record: &OwnerRecord) -> Result<()> {
         let volume = record.volume.and_then(|v| self.volumes.get(v));
         let volume = volume.map_or("-", String::as_str);
         let (start, length) = (record.start, record.length);
         write!(
-            self.out,
+            out,
             "{start:>14} {length:>12}  {volume:<6} {}",
             record.class.as_str()
         )?;
         if !record.detail.is_empty() {
-            write!(self.out, " {}", record.detail)?;
+            write!(out, " {}", record.detail)?;
         }
         match &record.owners[..] {
             [] => {
                 let reason = record.reason.as_deref().unwrap_or_default();
                 let gap = if reason.is_empty() { "" } else { "  " };
-                writeln!(self.out, "{gap}{}", escaped(reason.as_bytes()))
+                writeln!(out, "{gap}{}", escaped(reason.as_bytes()))
             }
-            [one] => writeln!(self.out, "  {}", text(one)),
+            [one] => writeln!(out, "  {}", text(one)),
             many => {
-                writeln!(self.out, "  {} owners", many.len())?;
+                writeln!(out, "  {} owners", many.len())?;
                 many.iter()
-                    .try_for_each(|o| writeln!(self.out, "{:>36}{}", "", text(o)))
+                    .try_for_each(|o| writeln!(out, "{:>36}{}", "", text(o)))
             }
         }
     }
@@ -68,15 +64,9 @@ impl<'a> HumanOwners<'a> {
     /// What comes after the last.
     ///
     /// # Errors
-    /// Of the writer.
-    pub fn end(&mut self, end: &OwnerEnd) -> Result<()> {
-        writeln!(self.out, "{}", accounting(&end.summary.classes))
-    }
-}
-
-impl std::fmt::Debug for HumanOwners<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HumanOwners").finish_non_exhaustive()
+    /// Of `out`.
+    pub fn end(&self, out: &mut dyn Write, end: &OwnerEnd) -> Result<()> {
+        writeln!(out, "{}", accounting(&end.summary.classes))
     }
 }
 

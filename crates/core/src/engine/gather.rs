@@ -1,8 +1,6 @@
 //! Pass 1: the claims of one view of one volume, and who has what once they are laid over each
 //! other.
 
-use rayon::slice::ParallelSliceMut as _;
-
 use super::layout::OpenVolume;
 use super::run::Run;
 use crate::{
@@ -82,10 +80,7 @@ impl Claims {
             let behind = ByteRange::new(end, volume.map.len());
             sorted.push(Claim::structure(behind, Role::Gap, "behind-filesystem"));
         }
-        match run.pool() {
-            Some(pool) => pool.install(|| sorted.par_sort_unstable()),
-            None => sorted.sort_unstable(),
-        }
+        run.sort(&mut sorted, Claim::cmp);
         sorted.dedup();
         let wanted = RangeCursor::new(wanted);
         sorted.retain(|claim| wanted.overlaps(claim.range));

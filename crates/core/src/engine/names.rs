@@ -56,14 +56,14 @@ impl Names {
                 Ok(())
             })?;
             names.links.append(&mut found.items);
-            asked.extend(missing.iter());
-            names.links.sort_unstable_by(|a, b| {
+            run.sort(&mut names.links, |a, b| {
                 (a.child, a.parent, &a.name).cmp(&(b.child, b.parent, &b.name))
             });
             names.links.dedup();
             if coverage == LinkCoverage::AllDirectories {
                 break;
             }
+            asked.extend(missing.iter());
             let parents = names.links.iter().map(|l| l.parent);
             missing = parents
                 .filter(|p| *p != names.root && !asked.contains(p))

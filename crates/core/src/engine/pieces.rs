@@ -267,7 +267,9 @@ impl Files {
             })
             .collect();
         // A kind that is known comes before none.
-        files.sort_unstable_by_key(|(key, kind)| (*key, Reverse(*kind)));
+        run.sort(&mut files, |a, b| {
+            (a.0, Reverse(a.1)).cmp(&(b.0, Reverse(b.1)))
+        });
         files.dedup_by_key(|(key, _)| *key);
         let wanted: FileSet = files.iter().map(|(key, _)| *key).collect();
         let names = Names::gather(run, volume, View::Merged, &wanted, None)?;

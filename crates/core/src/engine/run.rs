@@ -204,6 +204,18 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Sorts what may be long; equal items come in any order.
+    pub(super) fn sort<T: Send>(
+        &self,
+        items: &mut [T],
+        order: impl Fn(&T, &T) -> std::cmp::Ordering + Send + Sync,
+    ) {
+        match self.pool() {
+            Some(pool) => pool.install(|| items.par_sort_unstable_by(order)),
+            None => items.sort_unstable_by(order),
+        }
+    }
+
     fn scan(
         &self,
         view: View,

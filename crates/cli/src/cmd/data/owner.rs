@@ -3,7 +3,7 @@
 use std::io::{self, BufRead as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 
 use anyhow::{Context as _, Result};
@@ -87,11 +87,38 @@ pub(crate) fn tell(
     progress: &Bar,
     before: &[Diagnostic],
 ) -> Result<()> {
-    // Lines are written while the next owners are looked up.
-    let (sender, told) = mpsc::sync_channel(BATCHES_AHEAD);
+    let threads = match options.threads {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        given => given,
+    };
+    let form = &OnceLock::new();
     let (found, written) = thread::scope(|scope| {
-        let writer = scope.spawn(move || write(&told, json));
-        let mut visitor = Sender(sender);
+        // Text is made while the next owners are looked up, by several threads in turn.
+        let (feeds, texts): (Vec<_>, Vec<_>) = (0..threads)
+            .map(|_| {
+                let (feed, told) = mpsc::sync_channel(BATCHES_AHEAD);
+                let (text, made) = mpsc::sync_channel(BATCHES_AHEAD);
+                scope.spawn(move || {
+                    for told in told {
+                        // The writer has ended, which the next send tells.
+                        if text
+                            .send(form.get_or_init(Form::default).text(&told))
+                            .is_err()
+                        {
+                            return;
+                        }
+                    }
+                });
+                (feed, made)
+            })
+            .unzip();
+        let writer = scope.spawn(move || write(&texts, json));
+        let mut visitor = Feeder {
+            form,
+            json,
+            feeds,
+            turn: 0,
+        };
         let found = visit_owners(disk, wanted, options, &mut visitor).and_then(|mut end| {
             end.diagnostics.splice(0..0, before.iter().cloned());
             visitor.send(Told::End(end.clone()))?;
@@ -110,55 +137,83 @@ pub(crate) fn tell(
     Ok(())
 }
 
-/// Batches of records that may wait to be written.
+/// Batches of records that may wait for each thread.
 const BATCHES_AHEAD: usize = 4;
 
 /// What is written, in its order.
 enum Told {
-    Begin(Header, Vec<VolumeRecord>),
+    Begin(Header),
     Owners(Vec<OwnerRecord>),
     End(OwnerEnd),
 }
 
-fn write(told: &mpsc::Receiver<Told>, json: bool) -> io::Result<()> {
-    if json {
-        let mut out = output::plain();
-        let mut writer = JsonOwners::new(&mut out);
-        for told in told {
-            match told {
-                Told::Begin(header, volumes) => writer.begin(&header, &volumes)?,
-                Told::Owners(records) => records.iter().try_for_each(|r| writer.owner(r))?,
-                Told::End(end) => writer.end(&end)?,
-            }
+/// How it is written.
+enum Form {
+    Json(JsonOwners),
+    Human(HumanOwners),
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self::Human(HumanOwners::default())
+    }
+}
+
+impl Form {
+    fn text(&self, told: &Told) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        match (self, told) {
+            (Self::Json(form), Told::Begin(header)) => form.begin(&mut out, header)?,
+            (Self::Json(form), Told::Owners(records)) => form.owners(&mut out, records)?,
+            (Self::Json(form), Told::End(end)) => form.end(&mut out, end)?,
+            (Self::Human(_), Told::Begin(_)) => {}
+            (Self::Human(form), Told::Owners(records)) => form.owners(&mut out, records)?,
+            (Self::Human(form), Told::End(end)) => form.end(&mut out, end)?,
         }
-        out.flush()
+        Ok(out)
+    }
+}
+
+/// Writes the texts, one of each thread in turn, until there are no more.
+fn write(texts: &[mpsc::Receiver<io::Result<Vec<u8>>>], json: bool) -> io::Result<()> {
+    let mut out: Box<dyn Write> = if json {
+        Box::new(output::plain())
     } else {
-        let mut out = output::coloured();
-        let mut writer = HumanOwners::new(&mut out);
-        for told in told {
-            match told {
-                Told::Begin(header, volumes) => writer.begin(&header, &volumes)?,
-                Told::Owners(records) => records.iter().try_for_each(|r| writer.owner(r))?,
-                Told::End(end) => writer.end(&end)?,
-            }
+        Box::new(output::coloured())
+    };
+    for text in texts.iter().cycle() {
+        match text.recv() {
+            Ok(text) => out.write_all(&text?)?,
+            Err(_) => break,
         }
-        out.flush()
+    }
+    out.flush()
+}
+
+/// Hands what is found to the threads that make text of it, each in turn.
+struct Feeder<'a> {
+    form: &'a OnceLock<Form>,
+    json: bool,
+    feeds: Vec<mpsc::SyncSender<Told>>,
+    turn: usize,
+}
+
+impl Feeder<'_> {
+    fn send(&mut self, told: Told) -> hexz_resolve::Result<()> {
+        let feed = self.feeds.get(self.turn % self.feeds.len().max(1));
+        self.turn = self.turn.wrapping_add(1);
+        let sent = feed.and_then(|feed| feed.send(told).ok());
+        sent.ok_or_else(|| Error::io("output", "it can't be written"))
     }
 }
 
-/// Hands what is found to the writer.
-struct Sender(mpsc::SyncSender<Told>);
-
-impl Sender {
-    fn send(&self, told: Told) -> hexz_resolve::Result<()> {
-        let sent = self.0.send(told);
-        sent.map_err(|_| Error::io("output", "it can't be written"))
-    }
-}
-
-impl OwnerVisitor for Sender {
+impl OwnerVisitor for Feeder<'_> {
     fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> hexz_resolve::Result<()> {
-        self.send(Told::Begin(header.clone(), volumes.to_vec()))
+        self.form.get_or_init(|| match self.json {
+            true => Form::Json(JsonOwners::new(volumes)),
+            false => Form::Human(HumanOwners::new(volumes)),
+        });
+        self.send(Told::Begin(header.clone()))
     }
 
     fn owners(&mut self, records: Vec<OwnerRecord>) -> hexz_resolve::Result<()> {
