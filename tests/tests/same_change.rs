@@ -129,3 +129,44 @@ fn with_one_view_an_extent_list_says_who_owns_the_ranges() {
     assert!(!told(&text).is_empty());
     assert_eq!(told(&text), told(&owners));
 }
+
+#[test]
+fn what_cannot_be_read_is_told_with_its_place_and_the_rest_goes_on() {
+    let dir = unpacked();
+    let hexz = Hexz::new(env!("CARGO_BIN_EXE_hexz-under-test"), dir.path());
+    let mut archive = fs::read(dir.path().join("layout-d-0.8.2-lz4.hxz")).expect("a fixture");
+    let middle = archive.len() / 2;
+    for byte in &mut archive[middle..middle + 16] {
+        *byte ^= 0xFF;
+    }
+    fs::write(dir.path().join("torn.hxz"), archive).expect("a temporary folder");
+    let report = hexz.report("diff --files --json torn.hxz vm-state.qcow2");
+    let mut told = report.diagnostics.iter();
+    let told = told
+        .find(|d| d.code == "image-unreadable")
+        .expect("a finding");
+    assert_eq!(told.severity, "error");
+    let offset = told.offset.expect("a place");
+    assert!(!report.summary.complete);
+    assert_eq!(report.header.precision.as_deref(), Some("over"));
+    // The block is among the changed ones, and files elsewhere are told as ever.
+    let sums = report
+        .summary
+        .classes
+        .values()
+        .map(|c| c.bytes)
+        .sum::<u64>();
+    assert_eq!(sums, report.summary.bytes);
+    let whole = hexz.report("diff --files --json base.hxz vm-state.qcow2");
+    assert!(report.summary.bytes > whole.summary.bytes, "{offset}");
+    let changed = |r: &hexz_acceptance::schema::Report| -> Vec<(String, String)> {
+        let changes = r.changes.iter();
+        changes
+            .map(|c| (c.path.clone(), c.change.clone()))
+            .collect()
+    };
+    let found = changed(&report);
+    let told = changed(&whole);
+    let kept = told.iter().filter(|c| found.contains(c)).count();
+    assert!(kept * 10 >= told.len() * 9, "{kept} of {}", told.len());
+}
