@@ -2,6 +2,7 @@
 
 use hexz_acceptance::Case;
 use hexz_acceptance::schema::Report;
+use hexz_testkit::Fixture;
 
 fn case(name: &str) -> Case {
     Case::new(env!("CARGO_BIN_EXE_hexz-under-test"), name)
@@ -260,4 +261,21 @@ fn journals_are_replayed_and_counted() {
         // What lies on the disk is accounted the same, replayed or not.
         assert_eq!(ignored.summary.bytes, replayed.summary.bytes, "{name}");
     }
+}
+
+#[test]
+fn an_old_superblock_in_the_boot_code_does_not_hide_an_ntfs() {
+    let case = case("ntfs-plain");
+    let mut disk = case.fixture.bytes("base.img");
+    let ext = Fixture::load("ext2-old").bytes("base.img");
+    disk[1024..2048].copy_from_slice(&ext[1024..2048]);
+    std::fs::write(case.dir().join("both.img"), &disk).expect("a temporary folder");
+    let layout = case.hexz.text("layout --json both.img");
+    assert!(layout.contains(r#""filesystem":"ntfs""#), "{layout}");
+    // Without the copy of its boot sector it could as well be the other.
+    let end = disk.len();
+    disk[end - 512..].fill(0);
+    std::fs::write(case.dir().join("both.img"), &disk).expect("a temporary folder");
+    let layout = case.hexz.text("layout --json both.img");
+    assert!(layout.contains(r#""status":"ambiguous""#), "{layout}");
 }

@@ -17,8 +17,10 @@ pub(crate) fn probe(window: &Window) -> Probe {
     let first = first.map(|bytes| Geometry::parse(&Fields::new("boot sector", 0, bytes)));
     let error = match first {
         Some(Ok(geometry)) => {
+            // Another format may lie within the boot code; it would not have kept the copy.
+            let copied = last(window).is_some_and(|copy| copy == geometry);
             return Probe::Match {
-                confidence: 80,
+                confidence: if copied { 90 } else { 80 },
                 declared_size: Some(geometry.end().saturating_add(geometry.sector)),
             };
         }
