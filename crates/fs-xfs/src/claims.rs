@@ -3,6 +3,7 @@
 use hexz_resolve::{ByteRange, Claim, RangeCursor, RangeSet, Result, Role, Scan, Sink};
 
 use crate::fs::Xfs;
+use crate::settled::Noted;
 
 /// Passes on the claims that share a byte with what is wanted.
 pub(crate) struct Filter<'a> {
@@ -38,6 +39,7 @@ impl Xfs {
         if wanted.is_empty() {
             return Ok(());
         }
+        let out = &mut Noted::new(out);
         if let Some(log) = self.geometry.log().filter(|log| wanted.overlaps(*log)) {
             out.put(Claim::structure(log, Role::Journal, "xlog"))?;
         }

@@ -5,12 +5,14 @@ use hexz_resolve::{
     Sink,
 };
 
+use crate::chunks::InodeUnit;
 use crate::claims::Filter;
 use crate::fork::{Extent, ForkVisitor, visit};
 use crate::fs::Xfs;
 use crate::geometry::{Geometry, Internal};
 use crate::inode::{Inode, Which};
 use crate::ondisk::{DIR_FREE_OFFSET, DIR_LEAF_OFFSET};
+use crate::settled::Noted;
 
 /// How the blocks of an inode are claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,19 +132,44 @@ pub(crate) fn record_range(inode: &Inode<'_>) -> ByteRange {
 }
 
 impl Xfs {
-    /// Claims of inode records and of all their blocks that share a byte with `wanted`.
+    /// Claims of inode records and of all their blocks that share a byte with `wanted`. The inodes
+    /// in wanted blocks are read first; the others only when something is not explained by then.
     pub(crate) fn claims_by_inodes(
         &self,
         wanted: &RangeSet,
         cx: &Scan<'_>,
-        out: &mut dyn Sink<Claim>,
+        out: &mut Noted<'_>,
     ) -> Result<()> {
-        let units = self.all_inodes(cx)?;
+        let (near, far): (Vec<_>, Vec<_>) = self
+            .all_inodes(cx)?
+            .into_iter()
+            .partition(|unit| wanted.overlaps(unit.span()));
         let mut directories: Vec<u64> = Vec::new();
+        self.claims_of(&near, wanted, cx, out, &mut directories)?;
+        if self.is_settled(wanted, out, cx)? {
+            return Ok(());
+        }
+        self.claims_of(&far, wanted, cx, out, &mut directories)?;
+        if !cx.is_partial() {
+            // They are what names are looked for in.
+            directories.sort_unstable();
+            self.directories.get_or_init(|| directories);
+        }
+        Ok(())
+    }
+
+    fn claims_of(
+        &self,
+        units: &[InodeUnit],
+        wanted: &RangeSet,
+        cx: &Scan<'_>,
+        out: &mut Noted<'_>,
+        directories: &mut Vec<u64>,
+    ) -> Result<()> {
         cx.units(
             "xfs-inodes",
             &self.reader,
-            &units,
+            units,
             |unit, reader| {
                 let disk = self.disk(reader);
                 let mut found = Filter::new(wanted);
@@ -178,12 +205,7 @@ impl Xfs {
                 directories.extend(found);
                 claims.iter().try_for_each(|claim| out.put(claim.clone()))
             },
-        )?;
-        if !cx.is_partial() {
-            // They are what names are looked for in: this saves a second sweep.
-            self.directories.get_or_init(|| directories);
-        }
-        Ok(())
+        )
     }
 
     /// The content of `files`.

@@ -32,6 +32,7 @@ mod ondisk;
 mod open;
 mod probe;
 mod rmap;
+mod settled;
 mod xattr;
 
 use std::sync::Arc;

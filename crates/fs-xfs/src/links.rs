@@ -1,6 +1,10 @@
 //! Pass 2: what files are called.
 
-use hexz_resolve::{FileKey, FileKind, FileSet, Link, RawName, Result, Scan, Sink};
+use std::collections::HashSet;
+
+use hexz_resolve::{
+    FileKey, FileKind, FileSet, Filesystem as _, Link, RawName, Result, Scan, Sink,
+};
 
 use crate::directory::entries;
 use crate::fs::Xfs;
@@ -23,6 +27,9 @@ impl Xfs {
         out: &mut dyn Sink<Link>,
     ) -> Result<()> {
         let known = self.directories.get();
+        if known.is_none() && self.geometry.ftype {
+            return self.links_from_root(wanted, cx, out);
+        }
         let units = match known {
             Some(known) => self.inodes_of(cx, known, None)?,
             None => self.all_inodes(cx)?,
@@ -30,7 +37,6 @@ impl Xfs {
         let found;
         let directories = match known {
             Some(known) => known,
-            None if self.geometry.ftype => &Vec::new(),
             None => {
                 found = self.all_directories(cx, &units)?;
                 &found
@@ -66,6 +72,58 @@ impl Xfs {
             },
             |_, links| links.iter().try_for_each(|link| out.put(link.clone())),
         )
+    }
+
+    /// The same, from the root down, level by level: entries tell which of them are directories, so
+    /// no other inodes are read. What can't be reached from the root has no path anyway.
+    fn links_from_root(
+        &self,
+        wanted: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+    ) -> Result<()> {
+        let root = self.root().number;
+        let mut seen = HashSet::from([root]);
+        let mut level = vec![root];
+        for _ in 0..=cx.limits().path_depth {
+            if level.is_empty() {
+                break;
+            }
+            level.sort_unstable();
+            let units = self.inodes_of(cx, &level, None)?;
+            level.clear();
+            cx.units(
+                "xfs-links-below",
+                &self.reader,
+                &units,
+                |unit, reader| {
+                    let disk = self.disk(reader);
+                    let (mut links, mut below) = (Vec::new(), Vec::new());
+                    unit.for_each(&disk, cx.limits().unit_bytes, |inode| {
+                        if !self.is_directory(inode) {
+                            return Ok(());
+                        }
+                        entries(&disk, inode, &mut |entry| {
+                            let child = FileKey::new(entry.inode);
+                            let directory = entry.is_directory == Some(true);
+                            if directory {
+                                below.push(entry.inode);
+                            }
+                            if directory || wanted.contains(child) {
+                                links.push(link(inode, entry.name, child));
+                            }
+                            Ok(())
+                        })
+                    })?;
+                    Ok((links, below))
+                },
+                |_, (links, below)| {
+                    level.extend(below.iter().filter(|number| seen.insert(**number)));
+                    links.iter().try_for_each(|link| out.put(link.clone()))
+                },
+            )?;
+        }
+        Ok(())
     }
 
     /// The numbers of all directories, rising, for filesystems whose entries do not tell the kind.

@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use super::Bench;
 use super::image::{Changed, Recipe, prepare};
-use super::measure::{Cost, Figures, run as measure};
+use super::measure::{Cost, Figures, in_turn, run as measure};
 
 const BATCH: usize = 1000;
 
@@ -29,11 +29,11 @@ pub(super) fn images(bench: &Bench) -> Result<Changed> {
 
 pub(super) fn run(bench: &Bench) -> Result<Figures> {
     let images = images(bench)?;
-    let (mut ours, mut peer) = (Vec::new(), Vec::new());
-    for _ in 0..bench.rounds {
-        ours.push(measure(&mut diff(bench, &images), None)?);
-        peer.push(debugfs(&images)?);
-    }
+    let (ours, peer) = in_turn(
+        bench.rounds,
+        || measure(&mut diff(bench, &images), None),
+        || debugfs(&images),
+    )?;
     Ok(Figures {
         title: format!(
             "1,000,000 files, {} changed blocks, against debugfs icheck (batches of {BATCH}) and ncheck",

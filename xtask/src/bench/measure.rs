@@ -61,6 +61,23 @@ pub(crate) fn median(costs: &[Cost]) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
+/// Measures two sides in turn, `rounds` times. Each is run once more before it is measured, so that
+/// what it reads is in the page cache: what the other side leaves there would decide else.
+pub(crate) fn in_turn(
+    rounds: usize,
+    mut ours: impl FnMut() -> Result<Cost>,
+    mut peer: impl FnMut() -> Result<Cost>,
+) -> Result<(Vec<Cost>, Vec<Cost>)> {
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        ours()?;
+        left.push(ours()?);
+        peer()?;
+        right.push(peer()?);
+    }
+    Ok((left, right))
+}
+
 /// Runs `command` to its end with its output in `out` (or nowhere).
 pub(crate) fn run(command: &mut Command, out: Option<&Path>) -> Result<Cost> {
     let output = match out {

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use super::Bench;
 use super::ext4::diff;
 use super::image::{Changed, Recipe, prepare};
-use super::measure::{Figures, median, run as measure};
+use super::measure::{Figures, in_turn, median, run as measure};
 use crate::run::output;
 
 pub(super) fn run(bench: &Bench) -> Result<Figures> {
@@ -25,17 +25,17 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
             size: 30,
         },
     )?;
-    let (mut ours, mut peer) = (Vec::new(), Vec::new());
-    for _ in 0..bench.rounds {
-        ours.push(measure(&mut diff(bench, &images), None)?);
-        // It names the owners of all clusters in the range, and looks at one disk only.
-        let last = std::fs::metadata(&images.base)?.len() / 4096 - 1;
-        let mut command = Command::new("ntfscluster");
-        command
-            .args(["-f", "-c", &format!("0-{last}")])
-            .arg(&images.base);
-        peer.push(measure(&mut command, None)?);
-    }
+    // It names the owners of all clusters in the range, and looks at one disk only.
+    let last = std::fs::metadata(&images.base)?.len() / 4096 - 1;
+    let mut ntfscluster = Command::new("ntfscluster");
+    ntfscluster
+        .args(["-f", "-c", &format!("0-{last}")])
+        .arg(&images.base);
+    let (ours, peer) = in_turn(
+        bench.rounds,
+        || measure(&mut diff(bench, &images), None),
+        || measure(&mut ntfscluster, None),
+    )?;
     Ok(Figures {
         title: format!(
             "300,000 files, {} changed blocks, against ntfscluster over all clusters",

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::measure::{Figures, run as measure};
+use super::measure::{Figures, in_turn, run as measure};
 use super::{Bench, ext4};
 
 pub(super) fn run(bench: &Bench) -> Result<Figures> {
@@ -21,23 +21,16 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
     fs::write(dir.join("blocks"), list)?;
     // A data block, so that one block asks for the whole way too.
     let one = images.blocks.last().copied().unwrap_or(0).to_string();
-    let (mut many, mut single) = (Vec::new(), Vec::new());
-    for _ in 0..bench.rounds {
+    let owner = || {
         let mut command = Command::new(&bench.hexz);
+        command.args(["owner", "--json"]).arg(&images.base);
         command
-            .arg("owner")
-            .arg(&images.base)
-            .arg("--json")
-            .arg("--from")
-            .arg(dir.join("blocks"));
-        many.push(measure(&mut command, None)?);
-        let mut command = Command::new(&bench.hexz);
-        command
-            .arg("owner")
-            .arg(&images.base)
-            .args(["--json", "--block", &one]);
-        single.push(measure(&mut command, None)?);
-    }
+    };
+    let (many, single) = in_turn(
+        bench.rounds,
+        || measure(owner().arg("--from").arg(dir.join("blocks")), None),
+        || measure(owner().args(["--block", &one]), None),
+    )?;
     Ok(Figures {
         title: "100,000 blocks of the ext4 image, against one block".to_owned(),
         ours: many,

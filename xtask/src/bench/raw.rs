@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::Bench;
-use super::measure::{Figures, run as measure, shell};
+use super::measure::{Figures, in_turn, run as measure, shell};
 
 pub(super) fn run(bench: &Bench) -> Result<Figures> {
     let dir = bench.folder("raw")?;
@@ -30,17 +30,16 @@ mv b.tmp b.img
 "#;
         shell(script, &dir)?;
     }
-    let (mut ours, mut peer) = (Vec::new(), Vec::new());
-    for _ in 0..bench.rounds {
-        let mut command = Command::new(&bench.hexz);
-        command
-            .args(["diff", "--files", "--json"])
-            .args(["a.img", "b.img"]);
-        ours.push(measure(command.current_dir(&dir), None)?);
-        let mut command = Command::new("cmp");
-        command.args(["a.data", "b.data"]);
-        peer.push(measure(command.current_dir(&dir), None)?);
-    }
+    let mut hexz = Command::new(&bench.hexz);
+    hexz.args(["diff", "--files", "--json", "a.img", "b.img"]);
+    hexz.current_dir(&dir);
+    let mut cmp = Command::new("cmp");
+    cmp.args(["a.data", "b.data"]).current_dir(&dir);
+    let (ours, peer) = in_turn(
+        bench.rounds,
+        || measure(&mut hexz, None),
+        || measure(&mut cmp, None),
+    )?;
     Ok(Figures {
         title: "two sparse 16 GiB images with 4 GiB of data, against cmp over the data".to_owned(),
         ours,

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Bench;
 use super::ext4::diff;
 use super::image::{Recipe, prepare};
-use super::measure::{Figures, run as measure};
+use super::measure::{Figures, in_turn, run as measure};
 
 pub(super) fn run(bench: &Bench) -> Result<Figures> {
     let images = prepare(
@@ -19,16 +19,17 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
             size: 1,
         },
     )?;
-    let (mut ours, mut peer) = (Vec::new(), Vec::new());
-    for _ in 0..bench.rounds {
-        ours.push(measure(&mut diff(bench, &images), None)?);
-        let mut command = Command::new("xfs_db");
-        command.args(["-r", "-c", "blockget -n"]);
-        for block in &images.blocks {
-            command.args(["-c", &format!("daddr {}", block * 8), "-c", "blockuse -n"]);
-        }
-        peer.push(measure(command.arg(&images.base), None)?);
+    let mut xfs_db = Command::new("xfs_db");
+    xfs_db.args(["-r", "-c", "blockget -n"]);
+    for block in &images.blocks {
+        xfs_db.args(["-c", &format!("daddr {}", block * 8), "-c", "blockuse -n"]);
     }
+    xfs_db.arg(&images.base);
+    let (ours, peer) = in_turn(
+        bench.rounds,
+        || measure(&mut diff(bench, &images), None),
+        || measure(&mut xfs_db, None),
+    )?;
     Ok(Figures {
         title: format!(
             "1,000,000 files, {} changed blocks, against xfs_db blockget -n and blockuse -n",
