@@ -3,7 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// More would be busy with themselves only.
+const MOST_THREADS: u64 = 256;
 
 /// What changed on a disk, and which files that is.
 #[derive(Debug, Parser)]
@@ -53,8 +57,8 @@ pub(crate) struct DiffArgs {
     /// Name the files that changed; without a base, list the changed blocks
     #[arg(long)]
     pub(crate) files: bool,
-    /// The disk before
-    #[arg(long, value_name = "IMAGE", env = "HEXZ_BASE")]
+    /// The disk before; where it is not given, HEXZ_BASE names it
+    #[arg(long, value_name = "IMAGE")]
     pub(crate) base: Option<PathBuf>,
     /// Read the changed ranges from a list (- for standard input)
     #[arg(long, value_name = "FILE", conflicts_with = "overlay")]
@@ -67,7 +71,8 @@ pub(crate) struct DiffArgs {
         long,
         value_name = "BYTES",
         requires = "changes",
-        default_value_t = 4096
+        default_value_t = 4096,
+        value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub(crate) unit: u64,
     /// The disk after, for a list
@@ -95,6 +100,18 @@ pub(crate) struct DiffArgs {
     /// Show only changes at or below these paths
     #[arg(last = true, value_name = "PATH")]
     pub(crate) paths: Vec<OsString>,
+}
+
+impl DiffArgs {
+    /// Takes the base that the environment names, where the arguments leave room for one. (As an
+    /// argument's own default it would forbid to compare two images.)
+    pub(crate) fn or_base(mut self, named: Option<OsString>) -> Self {
+        let named = named.filter(|name| !name.is_empty());
+        if self.base.is_none() && self.other.is_none() {
+            self.base = named.map(PathBuf::from);
+        }
+        self
+    }
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -126,7 +143,12 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_name = "HOW", default_value = "replay")]
     pub(crate) journal: Journal,
     /// Number of threads; 0 for one a core
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = RangedU64ValueParser::<usize>::new().range(0..=MOST_THREADS)
+    )]
     pub(crate) threads: usize,
     /// Let images name parents and backing files in this folder too
     #[arg(long, value_name = "DIR")]

@@ -51,7 +51,10 @@ pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> Exit
         }
     };
     let result = match cli.command {
-        Command::Diff(args) => cmd::data::diff::command(&registry, &args),
+        Command::Diff(args) => {
+            let args = args.or_base(std::env::var_os("HEXZ_BASE"));
+            cmd::data::diff::command(&registry, &args)
+        }
         Command::Layout(args) => cmd::data::layout::command(&registry, &args),
         Command::Owner(args) => cmd::data::owner::owner(&registry, &args),
         Command::Map(args) => cmd::data::owner::map(&registry, &args),

@@ -131,6 +131,67 @@ fn exit_code_says_whether_there_are_changes() {
 }
 
 #[test]
+fn exit_code_is_about_what_was_asked_for() {
+    let files = ["diff", "vm-state.overlay", "--base", "base.hxz", "--files"];
+    let code = |more: &[&str]| {
+        let args = [&files[..], &["--exit-code"], more].concat();
+        hexz(&demo(), &args).status.code()
+    };
+    assert_eq!(code(&[]), Some(1));
+    assert_eq!(code(&["--", "/etc"]), Some(1));
+    assert_eq!(code(&["--", "/nowhere"]), Some(0));
+    assert_eq!(code(&["--volume", "p1"]), Some(0));
+
+    // Blocks that were rewritten with what they held are no changes.
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::write(dir.path().join("base.img"), [7; 16384]).expect("written");
+    fs::write(dir.path().join("same.overlay"), [7; 16384]).expect("written");
+    let meta: Vec<u8> = [1u64, 2].into_iter().flat_map(u64::to_le_bytes).collect();
+    fs::write(dir.path().join("same.meta"), meta).expect("written");
+    let args = ["diff", "same.overlay", "--base", "base.img", "--files"];
+    let output = hexz(dir.path(), &[&args[..], &["--exit-code"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+}
+
+#[test]
+fn what_paths_leave_out_is_not_called_hidden() {
+    let args = ["diff", "vm-state.overlay", "--base", "base.hxz", "--files"];
+    let text = stdout(&hexz(&demo(), &[&args[..], &["--", "/nowhere"]].concat()));
+    assert!(!text.contains("not shown"), "{text}");
+}
+
+#[test]
+fn an_overlay_that_is_not_there_is_an_error_with_a_base_too() {
+    let args = ["diff", "nowhere.overlay", "--base", "base.hxz", "--files"];
+    let output = hexz(&demo(), &args);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+}
+
+#[test]
+fn an_answer_about_owners_names_the_disk() {
+    let header = |args: &[&str]| {
+        let text = stdout(&hexz(&demo(), args));
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    let named = "\"overlay\":null,\"base\":\"base.hxz\",";
+    let line = header(&["owner", "base.hxz", "--block", "0", "--json"]);
+    assert!(line.contains(named), "{line}");
+    let line = header(&["map", "base.hxz", "--json"]);
+    assert!(line.contains(named), "{line}");
+    let list = ["diff", "--changes", "vm-state.map.json", "--changes-format"];
+    let line = header(&[&list[..], &["qemu", "--base", "base.hxz", "--json"]].concat());
+    let named = "\"overlay\":\"vm-state.map.json\",\"base\":\"base.hxz\",";
+    assert!(line.contains(named), "{line}");
+    assert!(line.contains("\"precision\":\""), "{line}");
+}
+
+#[test]
+fn no_more_threads_than_could_be_of_use() {
+    let args = ["layout", "base.hxz", "--threads", "100000"];
+    assert_eq!(hexz(&demo(), &args).status.code(), Some(2));
+}
+
+#[test]
 fn machine_output_without_a_base_says_what_is_missing() {
     let dir = overlay([1], &[]);
     let output = hexz(dir.path(), &["diff", "vm-state.overlay", "--json"]);
@@ -206,4 +267,19 @@ fn no_colours_but_on_a_terminal() {
         &["diff", "--files", "vm-state.overlay", "--base", "base.hxz"],
     );
     assert!(!output.stdout.contains(&0x1B));
+}
+
+#[test]
+fn a_base_in_the_environment_forbids_nothing() {
+    let code = |base: &str, args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_hexz"))
+            .args(args)
+            .current_dir(demo())
+            .env("HEXZ_BASE", base)
+            .output();
+        output.expect("hexz runs").status.code()
+    };
+    let two = ["diff", "--files", "base.hxz", "base.hxz"];
+    assert_eq!(code("base.hxz", &two), Some(0));
+    assert_eq!(code("", &["diff", "--files", "vm-state.overlay"]), Some(0));
 }

@@ -32,7 +32,7 @@ pub fn write_human(out: &mut dyn Write, report: &Report, selection: &Selection) 
         let here: Vec<&Change> = report
             .changes
             .iter()
-            .filter(|c| c.volume == index)
+            .filter(|c| c.volume == index && selection.in_paths(c))
             .collect();
         for (class, sums) in &volume.classes {
             subtract(between.entry(*class).or_default(), sums);

@@ -1,7 +1,7 @@
 //! Which changes are shown.
 
 use hexz_resolve::FileKind;
-use hexz_resolve::report::{Change, ChangeKind};
+use hexz_resolve::report::{Change, ChangeKind, Report};
 
 /// What a reader asked to see. JSON always has everything but what `paths` leaves out.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,14 @@ impl Selection {
             || here(&change.path)
             || change.from.as_deref().is_some_and(here)
             || change.links.iter().any(|link| here(link))
+    }
+
+    /// Whether there is a change to speak of: at or below the paths that were asked for, else any
+    /// byte that differs, whoever owns it.
+    #[must_use]
+    pub fn finds_changes(&self, report: &Report) -> bool {
+        let differs = self.paths.is_empty() && report.summary.changed > 0;
+        differs || report.changes.iter().any(|c| self.in_paths(c))
     }
 
     /// Whether a person sees `change`.

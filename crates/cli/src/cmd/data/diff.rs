@@ -126,6 +126,7 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
 
 /// Says that there is no index, where a person reads it. Gives whether there is one.
 fn has_index(args: &DiffArgs, overlay: &Path) -> Result<bool> {
+    sources::exists(overlay)?;
     let found = meta_path(overlay).exists();
     if !found && !args.format.any() {
         let mut out = output::plain();
@@ -154,7 +155,7 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
         .install(|| source.load(&Limits::default(), &gate))
         .context("cannot load the changes")?;
     drop(source as Box<dyn ChangeSource>);
-    let changed = !loaded.changes.ranges.is_empty();
+    let listed = !loaded.changes.ranges.is_empty();
     if !resolve || args.blocks && !args.format.any() {
         progress.finish();
         let mut out = output::plain();
@@ -171,7 +172,7 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
         out.flush()?;
         if !resolve {
             output::tell(&loaded.changes.diagnostics);
-            return Ok(exit(args, changed));
+            return Ok(exit(args, listed));
         }
     }
     if loaded.base.is_some() && loaded.merged.is_some() {
@@ -180,11 +181,14 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
             engine::diff(&loaded, &options)
         };
         progress.finish();
-        write(&report?, args)?;
+        let report = report?;
+        let selection = selection(args);
+        write(&report, args, &selection)?;
+        Ok(exit(args, selection.finds_changes(&report)))
     } else {
         single(registry, args, &loaded, &progress)?;
+        Ok(exit(args, listed))
     }
-    Ok(exit(args, changed))
 }
 
 /// With one disk only, who owns the ranges is all that can be said.
@@ -197,39 +201,38 @@ fn single(registry: &Registry, args: &DiffArgs, loaded: &Loaded, progress: &Bar)
     );
     let options = sources::options(registry, &args.engine, progress);
     let ranges = &loaded.changes.ranges;
-    owner::tell(
-        disk,
-        ranges,
-        &options,
-        args.format.json,
-        progress,
-        &loaded.changes.diagnostics,
-    )
+    let asked = owner::Asked {
+        overlay: loaded.overlay_name.clone(),
+        base: loaded.base_name.clone(),
+        precision: Some(loaded.changes.precision),
+        diagnostics: loaded.changes.diagnostics.clone(),
+    };
+    owner::tell(disk, ranges, &options, args.format.json, progress, asked)
 }
 
-fn write(report: &Report, args: &DiffArgs) -> Result<()> {
-    let selection = Selection {
+fn selection(args: &DiffArgs) -> Selection {
+    let paths = args.paths.iter();
+    Selection {
         directories: args.dirs,
         all: args.all,
-        paths: args
-            .paths
-            .iter()
-            .map(|p| p.as_encoded_bytes().to_vec())
-            .collect(),
-    };
+        paths: paths.map(|p| p.as_encoded_bytes().to_vec()).collect(),
+    }
+}
+
+fn write(report: &Report, args: &DiffArgs, selection: &Selection) -> Result<()> {
     if args.format.any() {
         let mut out = output::plain();
         if args.format.json {
-            hexz_report::write_json(&mut out, report, &selection)?;
+            hexz_report::write_json(&mut out, report, selection)?;
         } else if args.format.name_status {
-            hexz_report::write_name_status(&mut out, report, &selection, args.nul)?;
+            hexz_report::write_name_status(&mut out, report, selection, args.nul)?;
         } else {
-            hexz_report::write_name_only(&mut out, report, &selection, args.nul)?;
+            hexz_report::write_name_only(&mut out, report, selection, args.nul)?;
         }
         out.flush()?;
     } else {
         let mut out = output::coloured();
-        hexz_report::write_human(&mut out, report, &selection)?;
+        hexz_report::write_human(&mut out, report, selection)?;
         out.flush()?;
     }
     if !args.format.json {

@@ -10,7 +10,9 @@ use anyhow::{Context as _, Result};
 use hexz_report::{HumanOwners, JsonOwners};
 use hexz_resolve::engine::{Options, visit_owners};
 use hexz_resolve::report::{Header, OwnerEnd, OwnerRecord, OwnerVisitor, VolumeRecord};
-use hexz_resolve::{ByteRange, Diagnostic, Diagnostics, Error, RangeSet, ReadAt, Registry};
+use hexz_resolve::{
+    ByteRange, Diagnostic, Diagnostics, Error, Precision, RangeSet, ReadAt, Registry,
+};
 
 use crate::args::{EngineArgs, MapArgs, OwnerArgs, Span, range_of};
 use crate::output;
@@ -73,9 +75,22 @@ fn about(
     let disk = sources::image(image, engine, &diagnostics)?;
     let progress = Bar::new();
     let options = sources::options(registry, engine, &progress);
-    let before = diagnostics.take();
-    tell(&disk, &wanted(&*disk), &options, json, &progress, &before)?;
+    let asked = Asked {
+        base: Some(image.to_string_lossy().into_owned()),
+        diagnostics: diagnostics.take(),
+        ..Asked::default()
+    };
+    tell(&disk, &wanted(&*disk), &options, json, &progress, asked)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is known of the question before it is answered.
+#[derive(Default)]
+pub(crate) struct Asked {
+    pub(crate) overlay: Option<String>,
+    pub(crate) base: Option<String>,
+    pub(crate) precision: Option<Precision>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 /// Writes the owners of `wanted` as they are found.
@@ -85,7 +100,7 @@ pub(crate) fn tell(
     options: &Options<'_>,
     json: bool,
     progress: &Bar,
-    before: &[Diagnostic],
+    asked: Asked,
 ) -> Result<()> {
     let threads = match options.threads {
         0 => thread::available_parallelism().map_or(1, usize::from),
@@ -116,11 +131,13 @@ pub(crate) fn tell(
         let mut visitor = Feeder {
             form,
             json,
+            asked,
             feeds,
             turn: 0,
         };
         let found = visit_owners(disk, wanted, options, &mut visitor).and_then(|mut end| {
-            end.diagnostics.splice(0..0, before.iter().cloned());
+            let before = std::mem::take(&mut visitor.asked.diagnostics);
+            end.diagnostics.splice(0..0, before);
             visitor.send(Told::End(end.clone()))?;
             Ok(end)
         });
@@ -194,6 +211,7 @@ fn write(texts: &[mpsc::Receiver<io::Result<Vec<u8>>>], json: bool) -> io::Resul
 struct Feeder<'a> {
     form: &'a OnceLock<Form>,
     json: bool,
+    asked: Asked,
     feeds: Vec<mpsc::SyncSender<Told>>,
     turn: usize,
 }
@@ -213,7 +231,11 @@ impl OwnerVisitor for Feeder<'_> {
             true => Form::Json(JsonOwners::new(volumes)),
             false => Form::Human(HumanOwners::new(volumes)),
         });
-        self.send(Told::Begin(header.clone()))
+        let mut header = header.clone();
+        header.overlay = self.asked.overlay.take();
+        header.base = self.asked.base.take();
+        header.precision = self.asked.precision;
+        self.send(Told::Begin(header))
     }
 
     fn owners(&mut self, records: Vec<OwnerRecord>) -> hexz_resolve::Result<()> {
