@@ -1,12 +1,23 @@
 //! Pass 1: who owns given ranges.
 
-use hexz_resolve::{ByteRange, Claim, Error, FileId, Owner, RangeSet, Result, Role, Scan, Sink};
+use hexz_resolve::{
+    ByteRange, Claim, Error, FileId, FsState, Owner, RangeSet, Result, Role, Scan, Sink,
+};
 
 use crate::file::{Body, File};
 use crate::fs::Ntfs;
+use crate::mft::Slice;
 use crate::ondisk::{Geometry, corrupt, kind};
 use crate::pieces::Holder;
 use crate::sweep::{Bases, Heads, Pending, Swept, sweep};
+
+/// What a sweep knows of records that belong together.
+#[derive(Default)]
+struct Sweeping {
+    heads: Heads,
+    bases: Bases,
+    pending: Vec<Pending>,
+}
 
 impl Ntfs {
     pub(crate) fn all_claims(
@@ -20,15 +31,42 @@ impl Ntfs {
         if wanted.is_empty() {
             return Ok(());
         }
+        let mut explained = Vec::new();
+        let mut put = |claim: Claim| -> Result<()> {
+            match claim.clipped(ByteRange::new(0, end)) {
+                Some(claim) if wanted.overlaps(claim.range) => {
+                    explained.push(claim.range);
+                    out.put(self.systems.apply(claim))
+                }
+                _ => Ok(()),
+            }
+        };
+        self.fixed_claims(&mut put)?;
+        self.free_claims(wanted, cx, &mut put)?;
+        // The records in wanted blocks come first. A cluster has one owner: when they explain all
+        // that is wanted, the other records own none of it.
+        let mut sweeping = Sweeping::default();
+        let (near, far): (Vec<_>, Vec<_>) = self
+            .mft
+            .slices(cx.limits().unit_bytes)
+            .into_iter()
+            .partition(|slice| slice.ranges().any(|range| wanted.overlaps(range)));
+        self.sweep_slices(&near, wanted, cx, &mut sweeping, &mut put)?;
+        let sound = !cx.is_partial() && self.info.state == FsState::Clean;
+        if sound && sweeping.pending.is_empty() {
+            let explained: RangeSet = explained.iter().copied().collect();
+            if wanted.difference(&explained).is_empty() {
+                return Ok(());
+            }
+        }
         let mut put = |claim: Claim| -> Result<()> {
             match claim.clipped(ByteRange::new(0, end)) {
                 Some(claim) if wanted.overlaps(claim.range) => out.put(self.systems.apply(claim)),
                 _ => Ok(()),
             }
         };
-        self.fixed_claims(&mut put)?;
-        self.free_claims(wanted, cx, &mut put)?;
-        self.record_claims(wanted, cx, &mut put)
+        self.sweep_slices(&far, wanted, cx, &mut sweeping, &mut put)?;
+        self.settle(&sweeping, cx, &mut put)
     }
 
     /// What has its place whatever the records say.
@@ -45,20 +83,24 @@ impl Ntfs {
         put(gap(ByteRange::new(at, self.info.size)))
     }
 
-    /// All that file records tell of, and the records themselves.
-    fn record_claims(
+    /// All that the file records of `slices` tell of, and the records themselves.
+    fn sweep_slices(
         &self,
+        slices: &[Slice],
         wanted: &RangeSet,
         cx: &Scan<'_>,
+        sweeping: &mut Sweeping,
         put: &mut dyn FnMut(Claim) -> Result<()>,
     ) -> Result<()> {
-        let slices = self.mft.slices(cx.limits().unit_bytes);
-        let (mut heads, mut bases) = (Heads::new(), Bases::new());
-        let mut pending: Vec<Pending> = Vec::new();
+        let Sweeping {
+            heads,
+            bases,
+            pending,
+        } = sweeping;
         cx.units(
             "ntfs-claims",
             &self.reader,
-            &slices,
+            slices,
             |slice, reader| sweep(slice, wanted, reader),
             |slice, found: &Swept| {
                 cx.advance(slice.length());
@@ -73,11 +115,20 @@ impl Ntfs {
                 }
                 Ok(())
             },
-        )?;
-        for piece in &pending {
+        )
+    }
+
+    /// What waited for its base record, now that all were met.
+    fn settle(
+        &self,
+        sweeping: &Sweeping,
+        cx: &Scan<'_>,
+        put: &mut dyn FnMut(Claim) -> Result<()>,
+    ) -> Result<()> {
+        for piece in &sweeping.pending {
             let id = piece.base();
-            if bases.contains(&id) {
-                piece.resolve(&heads, put)?;
+            if sweeping.bases.contains(&id) {
+                piece.resolve(&sweeping.heads, put)?;
             } else {
                 self.stray(piece, id, cx)?;
             }

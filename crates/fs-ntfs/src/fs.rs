@@ -101,6 +101,10 @@ impl Filesystem for Ntfs {
         cx: &Scan<'_>,
         out: &mut dyn Sink<Link>,
     ) -> Result<LinkCoverage> {
+        if self.are_few(wanted) {
+            self.some_links(wanted, cx, out)?;
+            return Ok(LinkCoverage::Wanted);
+        }
         self.all_links(wanted, cx, out)?;
         Ok(LinkCoverage::AllDirectories)
     }

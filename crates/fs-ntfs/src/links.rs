@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hexz_ondisk::wtf8_from_utf16le;
 use hexz_resolve::{
-    Diagnostic, FileId, FileKey, FileSet, Link, RawName, Result, Scan, Sink, UnitReader,
+    Diagnostic, Error, FileId, FileKey, FileSet, Link, RawName, Result, Scan, Sink, UnitReader,
 };
 
 use crate::fs::Ntfs;
@@ -63,7 +63,86 @@ struct Named {
     bases: Vec<FileId>,
 }
 
+/// A link as a record tells it: the directory with its sequence, the link, the file.
+type Told = (Reference, Link, FileId);
+
 impl Ntfs {
+    /// Whether so few files are asked about that their records are read one by one.
+    pub(crate) fn are_few(&self, files: &FileSet) -> bool {
+        let files = u64::try_from(files.len()).unwrap_or(u64::MAX);
+        files < self.mft.records / 8
+    }
+
+    /// The links to `wanted`, from their records.
+    pub(crate) fn some_links(
+        &self,
+        wanted: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+    ) -> Result<()> {
+        let mut links: Vec<Told> = Vec::new();
+        self.each_file(
+            "ntfs-names",
+            wanted,
+            cx,
+            |file, reader, found: &mut Vec<Told>| {
+                for value in file.values(kind::FILE_NAME) {
+                    match link(value, file.id) {
+                        Ok(told) => found.extend(told),
+                        Err(what) => reader.tolerate(self.bad_name(file.id.number, what))?,
+                    }
+                }
+                Ok(())
+            },
+            |told| {
+                links.push(told.clone());
+                Ok(())
+            },
+        )?;
+        // A parent is a directory, and still the one that was meant.
+        let parents: FileSet = links.iter().map(|(_, link, _)| link.parent).collect();
+        let mut directories: BTreeSet<FileId> = BTreeSet::new();
+        self.each_file(
+            "ntfs-parents",
+            &parents,
+            cx,
+            |file, _, found: &mut Vec<FileId>| {
+                found.extend(file.is_directory.then_some(file.id));
+                Ok(())
+            },
+            |id| {
+                directories.insert(*id);
+                Ok(())
+            },
+        )?;
+        for (parent, link, child) in links {
+            let generation = parent.sequence.into();
+            if directories.contains(&link.parent.with_generation(generation)) {
+                out.put(link)?;
+            } else {
+                self.stale(parent, child, cx);
+            }
+        }
+        Ok(())
+    }
+
+    fn bad_name(&self, number: u64, what: &'static str) -> Error {
+        corrupt("file name", self.mft.place(number), what)
+            .message(format!("record {number}"))
+            .layer("ntfs")
+    }
+
+    /// Tells of a name in what is no directory.
+    fn stale(&self, parent: Reference, child: FileId, cx: &Scan<'_>) {
+        let text = format!(
+            "file {child} has a name in {}:{}, which is no directory",
+            parent.number, parent.sequence
+        );
+        let place = self.mft.place(child.number);
+        cx.diagnose(Diagnostic::warning("stale-parent", text).at(place));
+    }
+
+    /// All links, from one sweep.
     pub(crate) fn all_links(
         &self,
         wanted: &FileSet,
@@ -91,12 +170,7 @@ impl Ntfs {
             let generation = parent.sequence.into();
             let there = directories.contains(&link.parent.with_generation(generation));
             if !there || (in_extension && !bases.contains(&child)) {
-                let text = format!(
-                    "file {child} has a name in {}:{}, which is no directory",
-                    parent.number, parent.sequence
-                );
-                let place = self.mft.place(child.number);
-                cx.diagnose(Diagnostic::warning("stale-parent", text).at(place));
+                self.stale(parent, child, cx);
                 continue;
             }
             out.put(link)?;
@@ -142,22 +216,9 @@ fn record_names(
                 if !asked && !FileName::is_of_directory(value) {
                     continue;
                 }
-                let Some(name) = FileName::parse(value)? else {
-                    continue;
-                };
-                // The root names itself.
-                if id.number == number::ROOT && name.parent.number == number::ROOT {
-                    continue;
-                }
-                if !name.is_name() {
-                    return Err("a name that is none");
-                }
-                let link = Link {
-                    parent: FileKey::new(name.parent.number),
-                    name: RawName::from(&name.name),
-                    child: id.key(),
-                };
-                found.links.push((name.parent, link, id, !is_base));
+                let told = link(value, id)?;
+                let told = told.map(|(parent, link, id)| (parent, link, id, !is_base));
+                found.links.extend(told);
             }
             // Attributes stand in the order of their types.
             other if other > kind::FILE_NAME => break,
@@ -165,6 +226,26 @@ fn record_names(
         }
     }
     Ok(())
+}
+
+/// The link that a `$FILE_NAME` of `id` is; `None` for a name that is no link of its own.
+fn link(value: &[u8], id: FileId) -> Result<Option<Told>, &'static str> {
+    let Some(name) = FileName::parse(value)? else {
+        return Ok(None);
+    };
+    // The root names itself.
+    if id.number == number::ROOT && name.parent.number == number::ROOT {
+        return Ok(None);
+    }
+    if !name.is_name() {
+        return Err("a name that is none");
+    }
+    let link = Link {
+        parent: FileKey::new(name.parent.number),
+        name: RawName::from(&name.name),
+        child: id.key(),
+    };
+    Ok(Some((name.parent, link, id)))
 }
 
 #[cfg(test)]

@@ -190,6 +190,11 @@ impl Slice {
         self.count.saturating_mul(self.geometry.record)
     }
 
+    /// Where it lies on the volume.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = ByteRange> + '_ {
+        self.pieces.iter().map(|(_, range)| *range)
+    }
+
     /// Where bytes of a record lie, by their offset in it.
     pub(crate) fn places(
         &self,
