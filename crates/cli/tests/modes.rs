@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -282,4 +283,26 @@ fn a_base_in_the_environment_forbids_nothing() {
     let two = ["diff", "--files", "base.hxz", "base.hxz"];
     assert_eq!(code("base.hxz", &two), Some(0));
     assert_eq!(code("", &["diff", "--files", "vm-state.overlay"]), Some(0));
+}
+
+#[test]
+fn what_can_not_be_seen_any_more_is_not_called_deleted() {
+    // The partition's superblock: still called ext4, with a block size that there is not.
+    let mut superblock = vec![0; 4096];
+    superblock[1024 + 24] = 9;
+    superblock[1024 + 56..1024 + 58].copy_from_slice(&[0x53, 0xEF]);
+    // And a partition table of which nothing is left to be read.
+    for (block, data) in [(1280_u64, superblock), (1, Vec::new())] {
+        let dir = overlay([block], &[]);
+        let image = fs::File::create(dir.path().join("vm-state.overlay")).expect("made");
+        let written = image.write_all_at(&data, block * 4096);
+        written.expect("written");
+        let base = demo().join("base.hxz");
+        let base = base.to_str().expect("a path");
+        let args = ["diff", "vm-state.overlay", "--base", base, "--json"];
+        let text = stdout(&hexz(dir.path(), &args));
+        assert!(!text.contains("\"type\":\"change\""), "{text}");
+        assert!(text.contains("one-view-unreadable"), "{text}");
+        assert!(text.ends_with("\"complete\":false}\n"), "{text}");
+    }
 }

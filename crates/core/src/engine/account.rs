@@ -238,6 +238,7 @@ mod tests {
             content: Content::Nothing {
                 status: VolumeStatus::Unsupported,
                 reason: "raw".to_owned(),
+                hidden: false,
             },
             own: range.into(),
         };

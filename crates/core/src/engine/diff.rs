@@ -148,10 +148,16 @@ impl<'a> Pairing<'a> {
                         .map(|fs| (fs.info().identity.clone(), fs.root()))
                 };
                 let same_filesystem = b.and_then(identity) == identity(m);
+                let one_eyed = match (b.and_then(identity), identity(m)) {
+                    (None, Some(_)) => base.hides(m),
+                    (Some(_), None) => m.is_hidden(),
+                    _ => false,
+                };
                 Pair {
                     base: b,
                     merged: Some(m),
                     same_filesystem,
+                    one_eyed,
                 }
             })
             .collect();
@@ -159,6 +165,7 @@ impl<'a> Pairing<'a> {
             base: Some(b),
             merged: None,
             same_filesystem: false,
+            one_eyed: b.filesystem().is_some() && merged.hides(b),
         }));
         pairs.sort_by_key(|pair| shown(pair).map(|v| v.map.device_offset(0)));
         if let Some(name) = only {
@@ -272,6 +279,14 @@ impl PairWork<'_> {
         let merged_pieces = label(&merged, pair.merged);
         let base_pieces = label(&base, pair.base);
 
+        if pair.one_eyed {
+            self.tell_one_eyed();
+            return Ok(PairFound {
+                merged_pieces,
+                base_pieces,
+                changes: Vec::new(),
+            });
+        }
         let touching = |volume: Option<&OpenVolume>| {
             volume.map_or_else(RangeSet::new, |v| {
                 v.wanted(self.differences.ranges()).union(&derived)
@@ -300,6 +315,18 @@ impl PairWork<'_> {
             base_pieces,
             changes,
         })
+    }
+
+    fn tell_one_eyed(&self) {
+        self.run.note_partial();
+        let seen = match self.filesystems() {
+            [Some(_), _] => "before",
+            _ => "after",
+        };
+        let text = format!("its files can be seen {seen} the change only, so none are compared");
+        let volume = shown(&self.pair).map(|v| v.name.as_str());
+        self.run
+            .report(volume, Diagnostic::warning("one-view-unreadable", text));
     }
 
     fn filesystems(&self) -> [Option<&dyn crate::Filesystem>; 2] {

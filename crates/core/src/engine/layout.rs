@@ -52,6 +52,9 @@ pub(super) enum Content {
     Nothing {
         status: VolumeStatus,
         reason: String,
+        /// Whether files may be there that can't be seen: something is there, and is damaged or
+        /// unsupported.
+        hidden: bool,
     },
 }
 
@@ -61,6 +64,11 @@ impl OpenVolume {
             Content::Filesystem(fs) => Some(&**fs),
             _ => None,
         }
+    }
+
+    /// Whether files may be there that can't be seen.
+    pub(super) fn is_hidden(&self) -> bool {
+        matches!(self.content, Content::Nothing { hidden: true, .. })
     }
 
     /// The part of a set of disk ranges that is this volume's, in volume offsets.
@@ -85,7 +93,7 @@ impl OpenVolume {
     pub(super) fn record(&self) -> VolumeRecord {
         let info = self.filesystem().map(Filesystem::info);
         let (status, reason) = match &self.content {
-            Content::Nothing { status, reason } => (*status, Some(reason.clone())),
+            Content::Nothing { status, reason, .. } => (*status, Some(reason.clone())),
             _ => (VolumeStatus::Resolved, None),
         };
         VolumeRecord {
@@ -127,6 +135,13 @@ impl Layout {
         detector.volume(&mut layout, whole, None, 0)?;
         layout.settle_ownership();
         Ok(layout)
+    }
+
+    /// Whether anything that can't be seen lies where `volume` of the other view does.
+    pub(super) fn hides(&self, volume: &OpenVolume) -> bool {
+        let place = volume.map.device_ranges();
+        let mut hidden = self.volumes.iter().filter(|v| v.is_hidden());
+        hidden.any(|v| !v.map.device_ranges().intersection(&place).is_empty())
     }
 
     /// Gives each byte to the innermost volume, and to the first where volumes overlap.
@@ -224,7 +239,11 @@ impl Detector<'_> {
             [] => {
                 return Ok(match damaged {
                     Some(reason) => nothing(VolumeStatus::Damaged, reason),
-                    None => nothing(VolumeStatus::Unsupported, "no known filesystem".to_owned()),
+                    None => Content::Nothing {
+                        status: VolumeStatus::Unsupported,
+                        reason: "no known filesystem".to_owned(),
+                        hidden: false,
+                    },
                 });
             }
             [first, second, ..] if first.rank == second.rank => {
@@ -365,5 +384,9 @@ impl Detector<'_> {
 }
 
 fn nothing(status: VolumeStatus, reason: String) -> Content {
-    Content::Nothing { status, reason }
+    Content::Nothing {
+        status,
+        reason,
+        hidden: true,
+    }
 }

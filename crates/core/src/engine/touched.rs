@@ -21,6 +21,9 @@ pub(super) struct Pair<'a> {
     pub(super) merged: Option<&'a OpenVolume>,
     /// Whether a file id means the same file in both views: the filesystem was not made anew.
     pub(super) same_filesystem: bool,
+    /// Whether one view has files and the other may have some that can't be seen, so that none can
+    /// be said to have come or gone.
+    pub(super) one_eyed: bool,
 }
 
 impl<'a> Pair<'a> {
