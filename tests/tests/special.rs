@@ -176,6 +176,7 @@ fn a_map_tells_of_every_byte_once() {
         "gpt-moved",
         "no-table",
         "indirect",
+        "bigalloc-resize",
     ] {
         let case = case(name);
         let map = case.hexz.report("map --json base.img");

@@ -50,7 +50,7 @@ impl Ext4 {
         out: &mut dyn Sink<Claim>,
     ) -> Result<()> {
         let structures = self.geometry.structures(wanted);
-        let slack = Slack::of_structures(&self.geometry, wanted);
+        let slack = Slack::of_structures(&self.geometry, &self.known.claims, wanted);
         let free = self.free_space(wanted, cx)?;
         let known = self.known.claims.iter();
         let known = known.filter(|c| wanted.overlaps(c.range)).cloned();

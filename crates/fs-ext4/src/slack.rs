@@ -53,13 +53,18 @@ impl<'a> Slack<'a> {
             .map(move |range| Claim::file(range, id, Role::Unwritten).detail(DETAIL))
     }
 
-    /// What lies between the fixed structures that share a byte with the clusters of `wanted`.
-    pub(crate) fn of_structures(geometry: &Geometry, wanted: &RangeSet) -> Vec<Claim> {
+    /// What lies between the fixed structures, and what is `known` beside them, that share a byte
+    /// with the clusters of `wanted`.
+    pub(crate) fn of_structures(
+        geometry: &Geometry,
+        known: &[Claim],
+        wanted: &RangeSet,
+    ) -> Vec<Claim> {
         let Some(mut slack) = Slack::new(geometry, Some(wanted)) else {
             return Vec::new();
         };
         let near = wanted.aligned_out(slack.cluster);
-        for claim in geometry.structures(&near) {
+        for claim in geometry.structures(&near).iter().chain(known) {
             slack.used(claim.range);
         }
         let rest = slack.rest();
