@@ -76,6 +76,9 @@ impl Extent {
         };
         let (start, changed) = match format {
             ListFormat::QemuMap => {
+                if !matches!(self.depth, Some(Value::Number(_))) {
+                    return Err("an extent without a depth");
+                }
                 let top = self.depth == Some(Value::Number(0));
                 // Before qemu 6.1, what is not there is neither data nor zero, or deeper.
                 let held = match &self.present {
@@ -89,15 +92,22 @@ impl Extent {
                     Some(Value::Text(text)) => text.as_str(),
                     _ => return Err("an extent without a description"),
                 };
+                // Old ones say `allocated` for `data`, and `unallocated` for `absent`.
                 let changed = match words {
                     "data" | "allocated" | "zero" | "dirty" | "local" => true,
-                    "hole" | "hole,zero" | "clean" | "unallocated" => false,
+                    "hole" | "hole,zero" | "clean" | "absent" | "unallocated" => false,
                     other if other.starts_with("backing depth") => false,
                     _ => return Err("an extent of a kind that is not known"),
                 };
                 (&self.offset, changed)
             }
-            _ => (&self.offset, true),
+            _ => {
+                // Lists of other forms have an offset too.
+                if self.exists.is_none() {
+                    return Err("an extent that neither exists nor went");
+                }
+                (&self.offset, true)
+            }
         };
         match (start, &self.length) {
             (Some(Value::Number(start)), Some(Value::Number(length))) => {

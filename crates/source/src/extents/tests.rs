@@ -23,6 +23,8 @@ fn qemu_img_map() {
     let old = r#"[{"start":0,"length":512,"depth":0,"zero":false,"data":true,"offset":0},
         {"start":512,"length":512,"depth":1,"zero":true,"data":false}]"#;
     assert_eq!(ranges(old, None, 4096), [(0, 512)]);
+    let bare = r#"[{"start":0,"length":512,"zero":false,"data":true}]"#;
+    assert!(refused(bare, Some(ListFormat::QemuMap)).contains("without a depth"));
 }
 
 #[test]
@@ -36,6 +38,15 @@ fn nbdinfo_map() {
     let dirty = r#"[{"offset":0,"length":65536,"type":0,"description":"clean"},
         {"offset":65536,"length":65536,"type":1,"description":"dirty"}]"#;
     assert_eq!(ranges(dirty, None, 4096), [(65536, 65536)]);
+    // The words of old ones.
+    let depth = r#"[{"offset":0,"length":65536,"type":0,"description":"unallocated"},
+        {"offset":65536,"length":65536,"type":1,"description":"local"},
+        {"offset":131072,"length":65536,"type":2,"description":"backing depth 2"},
+        {"offset":196608,"length":65536,"type":0,"description":"allocated"}]"#;
+    assert_eq!(
+        ranges(depth, None, 4096),
+        [(65536, 65536), (196_608, 65536)]
+    );
     let odd = r#"[{"offset":0,"length":65536,"type":9,"description":"strange"}]"#;
     assert!(refused(odd, None).contains("not known"));
 }
