@@ -246,7 +246,9 @@ pub(crate) fn range_of<const UNIT: u64>(text: &str) -> Result<Span, String> {
         parsed.map_err(|e| format!("{text:?}: {e}"))
     };
     let too_far = || format!("{text:?} lies beyond 64 bits");
-    let (first, end) = if let Some((from, to)) = text.split_once('-') {
+    let (first, end) = if let Ok(first) = text.parse::<u64>() {
+        (first, first.checked_add(1).ok_or_else(too_far)?)
+    } else if let Some((from, to)) = text.split_once('-') {
         (
             number(from)?,
             number(to)?.checked_add(1).ok_or_else(too_far)?,

@@ -302,6 +302,13 @@ impl<T> Bounded<T> {
             limit,
         }
     }
+
+    /// With room for `expected`, or for all that may come.
+    #[must_use]
+    pub fn expecting(mut self, expected: usize) -> Self {
+        self.items.reserve(expected.min(self.limit));
+        self
+    }
 }
 
 impl<T> Sink<T> for Bounded<T> {

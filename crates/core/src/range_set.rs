@@ -122,7 +122,7 @@ impl RangeSet {
     /// Bytes that are in both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(self.runs().max(other.runs()));
         let (mut a, mut b) = (self.iter().peekable(), other.iter().peekable());
         while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
             out.extend(x.intersection(y));
@@ -158,7 +158,7 @@ impl RangeSet {
     /// Bytes of this set that are not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(self.runs());
         for range in self.iter() {
             let mut at = range.start();
             for hole in other.overlapping(range) {

@@ -276,19 +276,26 @@ pub struct Summary {
 
 /// Told what `owner` and `map` find, piece by piece, so that an answer about a whole disk need not
 /// fit in memory.
-pub trait OwnerVisitor {
+pub trait OwnerVisitor: Sync {
+    /// What is made of some pieces, such as their text.
+    type Made: Send;
+
     /// What is examined, before the first piece. The accounting of the volumes is not known yet.
     ///
     /// # Errors
     /// To end the run.
     fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> crate::Result<()>;
 
-    /// The next pieces. Pieces come by start, never overlap, and together are all that was asked
-    /// for.
+    /// Makes something of pieces that follow each other. Called on many threads at the same time,
+    /// where the pieces were found.
+    fn make(&self, records: Vec<OwnerRecord>) -> Self::Made;
+
+    /// Takes what was made of the next pieces. They come by start, never overlap, and together are
+    /// all that was asked for.
     ///
     /// # Errors
     /// To end the run.
-    fn owners(&mut self, records: Vec<OwnerRecord>) -> crate::Result<()>;
+    fn take(&mut self, made: Self::Made) -> crate::Result<()>;
 }
 
 /// What is known once all pieces were told.

@@ -1,11 +1,13 @@
 //! Pass 1: the claims of one view of one volume, and who has what once they are laid over each
 //! other.
 
+use std::cmp::Reverse;
+
 use super::layout::OpenVolume;
 use super::run::Run;
 use crate::{
-    Bounded, ByteRange, Claim, Class, ErrorKind, Filesystem, Owner, RangeCursor, RangeSet, Result,
-    Role, Shared, View,
+    Bounded, ByteRange, Claim, Class, ErrorKind, FileKey, FileKind, Filesystem, Owner, RangeCursor,
+    RangeSet, Result, Role, Shared, View,
 };
 
 /// Claims that share a byte with what was wanted, sorted by start.
@@ -14,6 +16,23 @@ pub(super) struct Claims {
     sorted: Vec<Claim>,
     /// For each, how far it and those before it reach.
     reach: Vec<u64>,
+}
+
+/// A file that made a claim, and its kind where a claim told it.
+pub(super) type Claimant = (FileKey, Option<FileKind>);
+
+/// The files that made `claims`, by key. Most plugins go through files in the order of their
+/// numbers, which makes this cheap as long as the claims lie as they came.
+fn claimants(claims: &[Claim]) -> Vec<Claimant> {
+    let mut files: Vec<Claimant> = Vec::with_capacity(claims.len());
+    files.extend(claims.iter().filter_map(|claim| match claim.owner {
+        Owner::File(id) => Some((id.key(), claim.kind)),
+        _ => None,
+    }));
+    // A kind that is known comes before none.
+    files.sort_by_key(|(file, kind)| (*file, Reverse(*kind)));
+    files.dedup_by_key(|(file, _)| *file);
+    files
 }
 
 /// The owner's word for a piece of a volume.
@@ -42,18 +61,21 @@ impl Claims {
         Ok(Self::sorted(run, claims.items, fs, volume, wanted))
     }
 
-    /// The same, unless there are more than `most` claims: then `None`, and nothing was noted.
+    /// The same, with the files that made them; unless there are more than `most` claims: then
+    /// `None`, and nothing was noted.
     pub(super) fn gather_few(
         run: &Run<'_>,
         volume: &OpenVolume,
         view: View,
         wanted: &RangeSet,
         most: usize,
-    ) -> Result<Option<Self>> {
+    ) -> Result<Option<(Self, Vec<Claimant>)>> {
         let Some(fs) = volume.filesystem().filter(|_| !wanted.is_empty()) else {
-            return Ok(Some(Self::default()));
+            return Ok(Some(Default::default()));
         };
-        let mut claims = Bounded::new("claims", most);
+        // Of each range an owner, and of some of them one more.
+        let expected = wanted.runs().saturating_add(wanted.runs() / 2);
+        let mut claims = Bounded::new("claims", most).expecting(expected);
         let mut full = false;
         run.pass(view, &volume.name, None, |scan| {
             match fs.claims(wanted, scan, &mut claims) {
@@ -64,7 +86,12 @@ impl Claims {
                 other => other,
             }
         })?;
-        Ok((!full).then(|| Self::sorted(run, claims.items, fs, volume, wanted)))
+        if full {
+            return Ok(None);
+        }
+        let files = claimants(&claims.items);
+        let claims = Self::sorted(run, claims.items, fs, volume, wanted);
+        Ok(Some((claims, files)))
     }
 
     fn sorted(

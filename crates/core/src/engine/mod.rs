@@ -14,6 +14,7 @@ mod owners;
 mod pieces;
 mod refine;
 mod run;
+mod teller;
 mod touched;
 
 use std::fmt;
@@ -72,7 +73,7 @@ pub fn visit_owners(
     disk: &Arc<dyn ReadAt>,
     wanted: &RangeSet,
     options: &Options<'_>,
-    out: &mut dyn OwnerVisitor,
+    out: &mut impl OwnerVisitor,
 ) -> Result<OwnerEnd> {
     owners::owners(disk, wanted, options, out)
 }

@@ -48,6 +48,7 @@ impl Names {
         while !missing.is_empty() {
             run.check()?;
             let mut found = Bounded::new("links", run.options.limits.links);
+            found = found.expecting(missing.len());
             let mut coverage = LinkCoverage::AllDirectories;
             // Only the first question is the same for both views.
             let shared = shared.filter(|_| asked.is_empty());
@@ -55,7 +56,11 @@ impl Names {
                 coverage = fs.links(&missing, scan, &mut found)?;
                 Ok(())
             })?;
-            names.links.append(&mut found.items);
+            if names.links.is_empty() {
+                names.links = found.items;
+            } else {
+                names.links.append(&mut found.items);
+            }
             run.sort(&mut names.links, |a, b| {
                 (a.child, a.parent, &a.name).cmp(&(b.child, b.parent, &b.name))
             });
@@ -77,16 +82,10 @@ impl Names {
     fn reach(&mut self, run: &Run<'_>, wanted: &FileSet) {
         let limits = &run.options.limits;
         let mut parents = Vec::new();
-        for links in self.links.chunk_by(|a, b| a.child == b.child) {
-            let Some(child) = links.first().map(|l| l.child) else {
-                continue;
-            };
-            if !wanted.contains(child) {
-                continue;
-            }
+        for (file, links) in linked(&self.links, wanted) {
             if links.len() > limits.links_per_file {
                 run.note_partial();
-                let text = format!("file {} has more names than are looked at", child.number);
+                let text = format!("file {} has more names than are looked at", file.number);
                 run.report(None, Diagnostic::warning("links-limit", text));
             }
             let links = links.iter().take(limits.links_per_file);
@@ -111,29 +110,63 @@ impl Names {
     /// reached from the root.
     pub(super) fn paths_of(&self, run: &Run<'_>, key: FileKey) -> Vec<NamedPath> {
         if key == self.root {
-            return vec![NamedPath {
-                path: b"/".to_vec(),
-                parent: self.root,
-            }];
+            let path = b"/".to_vec();
+            let parent = self.root;
+            return vec![NamedPath { path, parent }];
         }
-        let limits = &run.options.limits;
-        let links = self.links_of(key).iter().take(limits.links_per_file);
-        let mut paths: Vec<NamedPath> = links
-            .filter_map(|link| {
-                let above: &[u8] = match link.parent {
-                    root if root == self.root => &[],
-                    parent => self.directories.get(&parent)?.as_ref()?,
-                };
-                let path = join(above, link.name.as_bytes(), limits)?;
-                Some(NamedPath {
-                    path,
-                    parent: link.parent,
-                })
+        let mut paths: Vec<NamedPath> = self
+            .reached(run, self.links_of(key))
+            .map(|(above, link)| NamedPath {
+                path: join(above, link.name.as_bytes()),
+                parent: link.parent,
             })
             .collect();
         paths.sort_by(|a, b| a.path.cmp(&b.path));
         paths.dedup_by(|a, b| a.path == b.path);
         paths
+    }
+
+    /// The paths alone. Most files have one, and there are many files.
+    pub(super) fn shared_paths(&self, run: &Run<'_>, key: FileKey) -> Arc<[PathBytes]> {
+        let mut reached = self.reached(run, self.links_of(key));
+        match (reached.next(), reached.next()) {
+            (Some((above, link)), None) if key != self.root => {
+                [join(above, link.name.as_bytes())].into()
+            }
+            _ => self
+                .paths_of(run, key)
+                .into_iter()
+                .map(|n| n.path)
+                .collect(),
+        }
+    }
+
+    /// Those of `files`, of which all links were asked for, that have no path.
+    pub(super) fn without_path(&self, run: &Run<'_>, files: &FileSet) -> FileSet {
+        let named =
+            |key: FileKey, links| key == self.root || self.reached(run, links).next().is_some();
+        let unnamed = linked(&self.links, files).filter(|(key, links)| !named(*key, links));
+        unnamed.map(|(key, _)| key).collect()
+    }
+
+    /// Those of `links`, of one file, whose parent can be reached from the root, with its path.
+    fn reached<'a>(
+        &'a self,
+        run: &Run<'_>,
+        links: &'a [Link],
+    ) -> impl Iterator<Item = (&'a [u8], &'a Link)> {
+        let limits = &run.options.limits;
+        let most = limits.path_bytes;
+        links
+            .iter()
+            .take(limits.links_per_file)
+            .filter_map(move |link| {
+                let above: &[u8] = match link.parent {
+                    root if root == self.root => &[],
+                    parent => self.directories.get(&parent)?.as_ref()?,
+                };
+                fits(above, link.name.as_bytes(), most).then_some((above, link))
+            })
     }
 
     /// The path of a directory without a slash at its end (empty for the root).
@@ -159,24 +192,43 @@ impl Names {
             at = parent;
         };
         for (directory, link) in chain.into_iter().rev() {
+            let name = link.name.as_bytes();
             path = path
-                .and_then(|above| join(&above, link.name.as_bytes(), limits))
-                .map(Arc::from);
+                .filter(|above| fits(above, name, limits.path_bytes))
+                .map(|above| join(&above, name).into());
             self.directories.insert(directory, path.clone());
         }
         path
     }
 }
 
-fn join(above: &[u8], name: &[u8], limits: &Limits) -> Option<PathBytes> {
-    if above.len() + name.len() >= limits.path_bytes {
-        return None;
-    }
+/// Each of `files` with its links; both are sorted.
+fn linked<'a>(
+    links: &'a [Link],
+    files: &'a FileSet,
+) -> impl Iterator<Item = (FileKey, &'a [Link])> {
+    let mut rest = links;
+    files.iter().map(move |file| {
+        let others = rest.iter().take_while(|l| l.child < file).count();
+        let behind = rest.get(others..).unwrap_or_default();
+        let own = behind.iter().take_while(|l| l.child == file).count();
+        let (own, behind) = behind.split_at(own);
+        rest = behind;
+        (file, own)
+    })
+}
+
+/// Whether a path is no longer than `most`.
+fn fits(above: &[u8], name: &[u8], most: usize) -> bool {
+    above.len() + name.len() < most
+}
+
+fn join(above: &[u8], name: &[u8]) -> PathBytes {
     let mut path = Vec::with_capacity(above.len() + 1 + name.len());
     path.extend_from_slice(above);
     path.push(b'/');
     path.extend_from_slice(name);
-    Some(path)
+    path
 }
 
 /// The links in directories, by directory, name and child.

@@ -7,13 +7,13 @@ use super::Options;
 use super::account::{Ledger, Sums};
 use super::diff::{no_such_volume, within};
 use super::layout::{Layout, OpenVolume};
-use super::pieces::{Answer, continues};
+use super::pieces::Answer;
 use super::run::Run;
+use super::teller::Teller;
 use crate::report::{
-    ClassBytes, Header, LayoutReport, OwnerEnd, OwnerRecord, OwnerReport, OwnerVisitor, Region,
-    VolumeRecord,
+    Header, LayoutReport, OwnerEnd, OwnerRecord, OwnerReport, OwnerVisitor, Region, VolumeRecord,
 };
-use crate::{ByteRange, Class, RangeSet, ReadAt, Result, View};
+use crate::{ByteRange, RangeSet, ReadAt, Result, View};
 
 const BLOCK: u32 = 4096;
 
@@ -52,13 +52,19 @@ struct Collector {
 }
 
 impl OwnerVisitor for Collector {
+    type Made = Vec<OwnerRecord>;
+
     fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> Result<()> {
         self.header = header.clone();
         self.volumes = volumes.to_vec();
         Ok(())
     }
 
-    fn owners(&mut self, mut records: Vec<OwnerRecord>) -> Result<()> {
+    fn make(&self, records: Vec<OwnerRecord>) -> Self::Made {
+        records
+    }
+
+    fn take(&mut self, mut records: Self::Made) -> Result<()> {
         self.owners.append(&mut records);
         Ok(())
     }
@@ -96,7 +102,7 @@ pub(super) fn owners(
     disk: &Arc<dyn ReadAt>,
     wanted: &RangeSet,
     options: &Options<'_>,
-    out: &mut dyn OwnerVisitor,
+    out: &mut impl OwnerVisitor,
 ) -> Result<OwnerEnd> {
     let run = Run::new(options);
     let layout = Layout::detect(&run, disk, View::Merged)?;
@@ -115,16 +121,12 @@ pub(super) fn owners(
     let records: Vec<VolumeRecord> = volumes.iter().map(|v| v.record()).collect();
     out.begin(&header, &records)?;
     options.progress.stage("finding owners", Some(scope.len()));
-    let mut teller = Teller {
-        out,
-        last: None,
-        sums: BTreeMap::new(),
-    };
+    let mut teller = Teller::new(out);
     let mut windows = vec![scope];
     while let Some(window) = windows.pop() {
         run.check()?;
         match Answer::gather(&run, &layout, &volumes, &window)? {
-            Some(answer) => answer.tell(&window, |records| teller.tell(records))?,
+            Some(answer) => answer.tell(&window, &mut teller)?,
             // Too much for one answer: the two halves, the lower one first.
             None => {
                 let (low, high) = halves(&window);
@@ -143,37 +145,6 @@ pub(super) fn owners(
         diagnostics: run.diagnostics.take(),
         summary,
     })
-}
-
-/// Passes pieces on, those that are one answer as one.
-struct Teller<'a> {
-    out: &'a mut dyn OwnerVisitor,
-    last: Option<OwnerRecord>,
-    sums: BTreeMap<Class, ClassBytes>,
-}
-
-impl Teller<'_> {
-    fn tell(&mut self, mut records: Vec<OwnerRecord>) -> Result<()> {
-        for record in &records {
-            self.sums.entry(record.class).or_default().bytes += record.length;
-        }
-        if let Some(last) = self.last.take() {
-            records.insert(0, last);
-        }
-        if let [last, next, ..] = &mut records[..]
-            && continues(last, next)
-        {
-            records.remove(1);
-        }
-        // What comes next may go on where the last one ends.
-        self.last = records.pop();
-        self.out.owners(records)
-    }
-
-    fn finish(mut self) -> Result<BTreeMap<Class, ClassBytes>> {
-        self.out.owners(self.last.take().into_iter().collect())?;
-        Ok(self.sums)
-    }
 }
 
 /// Cuts a set in two at a block border, with about as many bytes in each half.

@@ -1,22 +1,28 @@
 //! One view, piece by piece: what was found of the owners of a window, and how it is told.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::account::{Ledger, Piece};
-use super::gather::{Claims, Label, heaviest};
+use super::gather::{Claimant, Claims, Label, heaviest};
 use super::layout::{Layout, OpenVolume};
 use super::names::Names;
 use super::run::{Bound, Counted, Run};
-use crate::report::{FileOwner, OwnerRecord, PathBytes};
+use super::teller::{Teller, Told, continues, identity};
+use crate::report::{FileOwner, OwnerRecord, OwnerVisitor, PathBytes};
 use crate::{
-    Attributes, ByteRange, Claim, Class, Error, FileId, FileKey, FileKind, FileSet, Owner,
-    RangeSet, RawName, Result, Role, Sink, View,
+    Attributes, ByteRange, Claim, Class, Error, FileKey, FileKind, FileSet, Owner, RangeSet,
+    Result, Sink, View,
 };
 
 /// Ranges whose owners one thread puts together at a time.
-const RANGES_AT_ONCE: usize = 2048;
+const RANGES: usize = 512;
+/// Bytes of them at least, unless there are no more.
+const PART_BYTES: u64 = 4 << 20;
+/// So many parts a window has, where it is a few long ranges.
+const PARTS: u64 = 256;
+/// Parts for each thread that are put together before they are told.
+const PARTS_A_THREAD: usize = 8;
 /// A window that is not cut further.
 const SMALLEST_WINDOW: u64 = 4096;
 
@@ -36,9 +42,9 @@ struct Found {
     files: Files,
 }
 
-/// Told of one part of a window.
-struct Part {
-    records: Vec<OwnerRecord>,
+/// What one part of a window gave.
+struct Part<M> {
+    told: Told<M>,
     /// Where more claims than are looked at cover a byte.
     crowded: Option<u64>,
 }
@@ -60,7 +66,7 @@ impl<'a> Answer<'a> {
         for (index, volume) in volumes.iter().enumerate() {
             let wanted = volume.wanted(window);
             let claims = Claims::gather_few(run, volume, View::Merged, &wanted, most)?;
-            let Some(claims) = claims else {
+            let Some((claims, files)) = claims else {
                 if window.len() > SMALLEST_WINDOW {
                     return Ok(None);
                 }
@@ -68,7 +74,7 @@ impl<'a> Answer<'a> {
                 run.tolerate(Some(&volume.name), Error::limit("claims", text))?;
                 continue;
             };
-            let files = Files::find(run, volume, &claims)?;
+            let files = Files::find(run, volume, &files)?;
             found.push(Found {
                 index,
                 claims,
@@ -84,45 +90,49 @@ impl<'a> Answer<'a> {
     }
 
     /// Tells the pieces of `window`, by start.
-    pub(super) fn tell(
+    pub(super) fn tell<V: OwnerVisitor>(
         &self,
         window: &RangeSet,
-        mut out: impl FnMut(Vec<OwnerRecord>) -> Result<()>,
+        teller: &mut Teller<'_, V>,
     ) -> Result<()> {
-        let parts: Vec<RangeSet> = window
-            .as_slice()
-            .chunks(RANGES_AT_ONCE)
-            .map(|part| part.iter().copied().collect())
-            .collect();
-        for parts in parts.chunks(self.run.threads()) {
+        for parts in parts(window).chunks(self.run.threads() * PARTS_A_THREAD) {
             self.run.check()?;
-            for (part, told) in parts.iter().zip(self.run.each(parts, |p| self.part(p))) {
+            let visitor = teller.visitor();
+            for (part, told) in parts
+                .iter()
+                .zip(self.run.each(parts, |p| self.part(p, visitor)))
+            {
                 if let Some(at) = told.crowded {
                     self.run.note_crowded(at);
                 }
                 self.run.options.progress.advance(part.len());
-                out(told.records)?;
+                teller.tell(told.told)?;
             }
         }
         Ok(())
     }
 
-    fn part(&self, window: &RangeSet) -> Part {
+    fn part<V: OwnerVisitor>(&self, window: &RangeSet, visitor: &V) -> Part<V::Made> {
         let mut records = Vec::new();
         let mut crowded = None;
         for found in &self.found {
             let Some(volume) = self.volumes.get(found.index) else {
                 continue;
             };
-            let over =
-                found
-                    .claims
-                    .for_each_piece(self.run, &volume.wanted(window), |range, claims| {
-                        if let Some(label) = heaviest(claims) {
-                            let owners = found.files.owners(range, claims);
-                            place(volume, found.index, range, label, owners, &mut records);
-                        }
-                    });
+            let mut namer = Namer {
+                run: self.run,
+                files: &found.files,
+                last: None,
+            };
+            let wanted = volume.wanted(window);
+            let over = found
+                .claims
+                .for_each_piece(self.run, &wanted, |range, claims| {
+                    if let Some(label) = heaviest(claims) {
+                        let owners = namer.owners(range, claims);
+                        place(volume, found.index, range, label, owners, &mut records);
+                    }
+                });
             crowded = crowded.or(over);
         }
         // What is claimed is told with its owners; the rest as it is.
@@ -139,25 +149,35 @@ impl<'a> Answer<'a> {
         records.extend(pieces.iter().map(|p| unclaimed(p, &reasons, self.volumes)));
         records.sort_by_key(|r| r.start);
         records.dedup_by(|next, last| continues(last, next));
-        Part { records, crowded }
+        Part {
+            told: Told::new(records, visitor),
+            crowded,
+        }
     }
 }
 
-/// Adds `next` to `last`, when it is the same answer for the bytes right behind it.
-pub(super) fn continues(last: &mut OwnerRecord, next: &OwnerRecord) -> bool {
-    let same = last.start + last.length == next.start
-        && (last.class, last.detail, last.allocated) == (next.class, next.detail, next.allocated)
-        && (last.volume, &last.reason) == (next.volume, &next.reason)
-        && last.owners.len() == next.owners.len()
-        && last.owners.iter().zip(&next.owners).all(|(a, b)| {
-            let mut behind = identity(a);
-            behind.3 = behind.3.map(|o| o.saturating_add(last.length));
-            behind == identity(b)
-        });
-    if same {
-        last.length += next.length;
+/// Cuts a window into what one thread puts together at a time: few ranges, and few bytes of them.
+fn parts(window: &RangeSet) -> Vec<RangeSet> {
+    let most = (window.len() / PARTS).max(PART_BYTES);
+    let mut parts = Vec::new();
+    let (mut part, mut left) = (RangeSet::new(), most);
+    for range in window {
+        let mut at = range.start();
+        while at < range.end() {
+            let end = range.end().min(at.saturating_add(left));
+            part.insert(ByteRange::new(at, end));
+            left -= end - at;
+            at = end;
+            if left == 0 || part.runs() == RANGES {
+                parts.push(std::mem::take(&mut part));
+                left = most;
+            }
+        }
     }
-    same
+    if !part.is_empty() {
+        parts.push(part);
+    }
+    parts
 }
 
 /// A piece that no claim covers.
@@ -195,12 +215,9 @@ fn place(
     out: &mut Vec<OwnerRecord>,
 ) {
     let mut places = volume.map.to_device(range).peekable();
+    // The places follow each other in the volume.
+    let mut skipped = 0u64;
     while let Some(device) = places.next() {
-        let skipped = volume
-            .map
-            .to_volume(&device.into())
-            .bounds()
-            .map_or(0, |b| b.start().saturating_sub(range.start()));
         let owners = match places.peek() {
             Some(_) => owners.clone(),
             None => std::mem::take(&mut owners),
@@ -219,6 +236,7 @@ fn place(
             owners: moved_on(owners, skipped),
             reason: None,
         });
+        skipped = skipped.saturating_add(device.len());
     }
 }
 
@@ -229,20 +247,12 @@ fn moved_on(mut owners: Vec<FileOwner>, by: u64) -> Vec<FileOwner> {
     owners
 }
 
-/// What tells one piece of a file from another.
-fn identity(owner: &FileOwner) -> (FileId, Role, Option<&RawName>, Option<u64>) {
-    let stream = owner.stream.as_ref();
-    (owner.file, owner.role, stream, owner.file_offset)
+/// What is known of the files that made the claims of a volume.
+struct Files {
+    names: Names,
+    /// Of those that the claims did not tell everything about.
+    kinds: HashMap<FileKey, Kind>,
 }
-
-/// What is told of a file wherever it owns something.
-struct Known {
-    kind: Option<FileKind>,
-    paths: Arc<[PathBytes]>,
-}
-
-/// By file.
-struct Files(Vec<(FileKey, Known)>);
 
 /// Keeps of attributes what is told with an owner.
 struct Kinds<'a, 'b>(&'a mut Counted<'b, (FileKey, Kind)>);
@@ -257,60 +267,55 @@ impl Sink<Attributes> for Kinds<'_, '_> {
 }
 
 impl Files {
-    /// Names the files that made `claims`.
-    fn find(run: &Run<'_>, volume: &OpenVolume, claims: &Claims) -> Result<Self> {
-        let mut files: Vec<(FileKey, Option<FileKind>)> = claims
-            .iter()
-            .filter_map(|claim| match claim.owner {
-                Owner::File(id) => Some((id.key(), claim.kind)),
-                _ => None,
-            })
-            .collect();
-        // A kind that is known comes before none.
-        run.sort(&mut files, |a, b| {
-            (a.0, Reverse(a.1)).cmp(&(b.0, Reverse(b.1)))
-        });
-        files.dedup_by_key(|(key, _)| *key);
+    /// Names `files`.
+    fn find(run: &Run<'_>, volume: &OpenVolume, files: &[Claimant]) -> Result<Self> {
         let wanted: FileSet = files.iter().map(|(key, _)| *key).collect();
         let names = Names::gather(run, volume, View::Merged, &wanted, None)?;
-        let mut known = run.each(&files, |(key, kind)| {
-            let named = names.paths_of(run, *key).into_iter().map(|n| n.path);
-            let known = Known {
-                kind: *kind,
-                paths: named.collect(),
-            };
-            (*key, known)
-        });
-        let kinds = lacking(run, volume, &known)?;
-        for (key, known) in &mut known {
-            let Some((kind, reserved)) = kinds.get(key) else {
-                continue;
-            };
-            known.kind = Some(*kind);
-            if let (true, Some(reserved)) = (known.paths.is_empty(), reserved) {
-                known.paths = [reserved.as_bytes().to_vec()].into();
-            }
+        let without_path = names.without_path(run, &wanted);
+        let without_kind = files.iter().filter(|(_, kind)| kind.is_none());
+        let lacking = without_kind.map(|(key, _)| *key).chain(without_path.iter());
+        let lacking: FileSet = lacking.collect();
+        Ok(Self {
+            kinds: kinds(run, volume, &lacking)?,
+            names,
+        })
+    }
+
+    /// All paths of a file, or what it is usually called when no directory names it.
+    fn paths(&self, run: &Run<'_>, key: FileKey) -> Arc<[PathBytes]> {
+        let paths = self.names.shared_paths(run, key);
+        match self.kinds.get(&key) {
+            Some((_, Some(reserved))) if paths.is_empty() => [reserved.as_bytes().to_vec()].into(),
+            _ => paths,
         }
-        Ok(Self(known))
     }
+}
 
-    fn get(&self, key: FileKey) -> Option<&Known> {
-        let at = self.0.binary_search_by_key(&key, |(key, _)| *key).ok()?;
-        self.0.get(at).map(|(_, known)| known)
-    }
+/// Puts owners together. Most of what follows each other on a disk is one file's, whose paths are
+/// remembered.
+struct Namer<'a> {
+    run: &'a Run<'a>,
+    files: &'a Files,
+    last: Option<(FileKey, Arc<[PathBytes]>)>,
+}
 
+impl Namer<'_> {
     /// The owners of `range`, each piece of a file once.
-    fn owners(&self, range: ByteRange, claims: &[&Claim]) -> Vec<FileOwner> {
+    fn owners(&mut self, range: ByteRange, claims: &[&Claim]) -> Vec<FileOwner> {
         let mut owners: Vec<FileOwner> = Vec::with_capacity(claims.len());
         for claim in claims {
             let (Owner::File(file), Some(claim)) = (claim.owner, claim.clipped(range)) else {
                 continue;
             };
-            let known = self.get(file.key());
+            let key = file.key();
+            let last = self.last.take().filter(|(last, _)| *last == key);
+            let last = last.unwrap_or_else(|| (key, self.files.paths(self.run, key)));
+            let (_, paths) = self.last.insert(last);
+            let kind = || self.files.kinds.get(&key).map(|(kind, _)| *kind);
             owners.push(FileOwner {
                 file,
-                kind: known.and_then(|k| k.kind),
-                paths: known.map_or_else(|| Arc::from([]), |k| Arc::clone(&k.paths)),
+                kind: claim.kind.or_else(kind),
+                paths: Arc::clone(paths),
                 stream: claim.stream,
                 role: claim.role,
                 file_offset: claim.file_offset,
@@ -322,26 +327,40 @@ impl Files {
     }
 }
 
-/// Asks for the attributes of files of which the claims did not say all that is told.
-fn lacking(
-    run: &Run<'_>,
-    volume: &OpenVolume,
-    known: &[(FileKey, Known)],
-) -> Result<HashMap<FileKey, Kind>> {
+/// Asks for the kinds of files of which the claims did not say all that is told.
+fn kinds(run: &Run<'_>, volume: &OpenVolume, asked: &FileSet) -> Result<HashMap<FileKey, Kind>> {
     let Some(fs) = volume.filesystem() else {
         return Ok(HashMap::new());
     };
-    let lacks = |known: &Known| known.kind.is_none() || known.paths.is_empty();
-    let asked = known.iter().filter(|(_, known)| lacks(known));
-    let asked: FileSet = asked.map(|(key, _)| *key).collect();
     let bound = Bound {
         what: "attributes",
         limit: run.options.limits.files,
         at_once: 256,
     };
     let (view, name) = (View::Merged, &volume.name);
-    let kinds = run.ask(view, name, &asked, bound, |files, scan, found| {
+    let kinds = run.ask(view, name, asked, bound, |files, scan, found| {
         fs.attributes(files, scan, &mut Kinds(found))
     })?;
     Ok(kinds.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_cut_into_parts_that_are_all_of_it() {
+        let long: RangeSet = ByteRange::new(4096, 4096 + PARTS * PART_BYTES * 3 + 7).into();
+        let many = (0..5000u64).map(|n| ByteRange::new(n * 9000, n * 9000 + 4096));
+        for window in [long, many.collect(), RangeSet::new()] {
+            let parts = parts(&window);
+            let end = |set: &RangeSet| set.bounds().map_or(0, |b| b.end());
+            assert!(parts.iter().is_sorted_by_key(end));
+            assert_eq!(parts.iter().map(RangeSet::len).sum::<u64>(), window.len());
+            let most = (window.len() / PARTS).max(PART_BYTES);
+            assert!(parts.iter().all(|p| p.runs() <= RANGES && p.len() <= most));
+            let all = parts.iter().flat_map(|part| part.iter());
+            assert_eq!(all.collect::<RangeSet>(), window);
+        }
+    }
 }

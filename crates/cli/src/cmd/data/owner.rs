@@ -1,9 +1,9 @@
 //! `hexz owner` and `hexz map`: who owns which bytes of a disk.
 
-use std::io::{self, BufRead as _, Write};
+use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use anyhow::{Context as _, Result};
@@ -47,18 +47,22 @@ pub(crate) fn map(registry: &Registry, args: &MapArgs) -> Result<ExitCode> {
 
 /// The blocks in a file: one, or a range, a line; what follows a `#` is a comment.
 fn listed(file: &Path) -> Result<Vec<Span>> {
-    let input: Box<dyn io::BufRead> = if file.as_os_str() == "-" {
+    let mut input: Box<dyn BufRead> = if file.as_os_str() == "-" {
         Box::new(io::stdin().lock())
     } else {
         Box::new(io::BufReader::new(std::fs::File::open(file)?))
     };
     let mut spans = Vec::new();
-    for (number, line) in input.lines().enumerate() {
-        let line = line?;
+    let mut line = String::new();
+    for number in 1.. {
+        line.clear();
+        if input.read_line(&mut line)? == 0 {
+            break;
+        }
         let text = line.split('#').next().unwrap_or_default().trim();
         if !text.is_empty() {
             let span = range_of::<4096>(text).map_err(anyhow::Error::msg);
-            spans.push(span.with_context(|| format!("line {}", number + 1))?);
+            spans.push(span.with_context(|| format!("line {number}"))?);
         }
     }
     Ok(spans)
@@ -102,43 +106,22 @@ pub(crate) fn tell(
     progress: &Bar,
     asked: Asked,
 ) -> Result<()> {
-    let threads = match options.threads {
-        0 => thread::available_parallelism().map_or(1, usize::from),
-        given => given,
-    };
-    let form = &OnceLock::new();
+    let (feed, texts) = mpsc::sync_channel(TEXTS_AHEAD);
+    let spare = &Spare::default();
     let (found, written) = thread::scope(|scope| {
-        // Text is made while the next owners are looked up, by several threads in turn.
-        let (feeds, texts): (Vec<_>, Vec<_>) = (0..threads)
-            .map(|_| {
-                let (feed, told) = mpsc::sync_channel(BATCHES_AHEAD);
-                let (text, made) = mpsc::sync_channel(BATCHES_AHEAD);
-                scope.spawn(move || {
-                    for told in told {
-                        // The writer has ended, which the next send tells.
-                        if text
-                            .send(form.get_or_init(Form::default).text(&told))
-                            .is_err()
-                        {
-                            return;
-                        }
-                    }
-                });
-                (feed, made)
-            })
-            .unzip();
-        let writer = scope.spawn(move || write(&texts, json));
-        let mut visitor = Feeder {
-            form,
+        // Text is written while the next owners are looked up.
+        let writer = scope.spawn(move || write(texts, spare, json));
+        let mut visitor = Text {
+            form: Form::Human(HumanOwners::default()),
             json,
             asked,
-            feeds,
-            turn: 0,
+            feed,
+            spare,
         };
         let found = visit_owners(disk, wanted, options, &mut visitor).and_then(|mut end| {
             let before = std::mem::take(&mut visitor.asked.diagnostics);
             end.diagnostics.splice(0..0, before);
-            visitor.send(Told::End(end.clone()))?;
+            visitor.take(visitor.form.end(&end))?;
             Ok(end)
         });
         drop(visitor);
@@ -154,14 +137,24 @@ pub(crate) fn tell(
     Ok(())
 }
 
-/// Batches of records that may wait for each thread.
-const BATCHES_AHEAD: usize = 4;
+/// Texts that may wait to be written.
+const TEXTS_AHEAD: usize = 16;
 
-/// What is written, in its order.
-enum Told {
-    Begin(Header),
-    Owners(Vec<OwnerRecord>),
-    End(OwnerEnd),
+/// Texts that were written: the memory of the next ones.
+#[derive(Default)]
+struct Spare(Mutex<Vec<Vec<u8>>>);
+
+impl Spare {
+    fn take(&self) -> Vec<u8> {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.pop().unwrap_or_default()
+    }
+
+    fn put(&self, mut text: Vec<u8>) {
+        text.clear();
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.push(text);
+    }
 }
 
 /// How it is written.
@@ -170,75 +163,79 @@ enum Form {
     Human(HumanOwners),
 }
 
-impl Default for Form {
-    fn default() -> Self {
-        Self::Human(HumanOwners::default())
-    }
-}
-
 impl Form {
-    fn text(&self, told: &Told) -> io::Result<Vec<u8>> {
+    fn begin(&self, header: &Header) -> io::Result<Vec<u8>> {
         let mut out = Vec::new();
-        match (self, told) {
-            (Self::Json(form), Told::Begin(header)) => form.begin(&mut out, header)?,
-            (Self::Json(form), Told::Owners(records)) => form.owners(&mut out, records)?,
-            (Self::Json(form), Told::End(end)) => form.end(&mut out, end)?,
-            (Self::Human(_), Told::Begin(_)) => {}
-            (Self::Human(form), Told::Owners(records)) => form.owners(&mut out, records)?,
-            (Self::Human(form), Told::End(end)) => form.end(&mut out, end)?,
+        if let Self::Json(form) = self {
+            form.begin(&mut out, header)?;
+        }
+        Ok(out)
+    }
+
+    fn owners(&self, records: &[OwnerRecord], mut out: Vec<u8>) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Json(form) => form.owners(&mut out, records)?,
+            Self::Human(form) => form.owners(&mut out, records)?,
+        }
+        Ok(out)
+    }
+
+    fn end(&self, end: &OwnerEnd) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        match self {
+            Self::Json(form) => form.end(&mut out, end)?,
+            Self::Human(form) => form.end(&mut out, end)?,
         }
         Ok(out)
     }
 }
 
-/// Writes the texts, one of each thread in turn, until there are no more.
-fn write(texts: &[mpsc::Receiver<io::Result<Vec<u8>>>], json: bool) -> io::Result<()> {
+/// Writes the texts until there are no more.
+fn write(texts: mpsc::Receiver<Vec<u8>>, spare: &Spare, json: bool) -> io::Result<()> {
     let mut out: Box<dyn Write> = if json {
         Box::new(output::plain())
     } else {
         Box::new(output::coloured())
     };
-    for text in texts.iter().cycle() {
-        match text.recv() {
-            Ok(text) => out.write_all(&text?)?,
-            Err(_) => break,
-        }
+    for text in texts {
+        out.write_all(&text)?;
+        spare.put(text);
     }
     out.flush()
 }
 
-/// Hands what is found to the threads that make text of it, each in turn.
-struct Feeder<'a> {
-    form: &'a OnceLock<Form>,
+/// Makes text of what is found, and hands it to the writer.
+struct Text<'a> {
+    form: Form,
     json: bool,
     asked: Asked,
-    feeds: Vec<mpsc::SyncSender<Told>>,
-    turn: usize,
+    feed: mpsc::SyncSender<Vec<u8>>,
+    spare: &'a Spare,
 }
 
-impl Feeder<'_> {
-    fn send(&mut self, told: Told) -> hexz_resolve::Result<()> {
-        let feed = self.feeds.get(self.turn % self.feeds.len().max(1));
-        self.turn = self.turn.wrapping_add(1);
-        let sent = feed.and_then(|feed| feed.send(told).ok());
-        sent.ok_or_else(|| Error::io("output", "it can't be written"))
-    }
-}
+impl OwnerVisitor for Text<'_> {
+    type Made = io::Result<Vec<u8>>;
 
-impl OwnerVisitor for Feeder<'_> {
     fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> hexz_resolve::Result<()> {
-        self.form.get_or_init(|| match self.json {
+        self.form = match self.json {
             true => Form::Json(JsonOwners::new(volumes)),
             false => Form::Human(HumanOwners::new(volumes)),
-        });
+        };
         let mut header = header.clone();
         header.overlay = self.asked.overlay.take();
         header.base = self.asked.base.take();
         header.precision = self.asked.precision;
-        self.send(Told::Begin(header))
+        self.take(self.form.begin(&header))
     }
 
-    fn owners(&mut self, records: Vec<OwnerRecord>) -> hexz_resolve::Result<()> {
-        self.send(Told::Owners(records))
+    fn make(&self, records: Vec<OwnerRecord>) -> Self::Made {
+        self.form.owners(&records, self.spare.take())
+    }
+
+    fn take(&mut self, text: Self::Made) -> hexz_resolve::Result<()> {
+        let text = text.map_err(|e| Error::io("output", e))?;
+        // The writer has ended when it can't write; it says why.
+        let sent = self.feed.send(text);
+        sent.map_err(|_| Error::io("output", "it can't be written"))
     }
 }
