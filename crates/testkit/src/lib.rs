@@ -26,9 +26,11 @@ mod faulty;
 mod fixture;
 mod patched;
 mod rng;
+mod vhd;
 
 pub use disk::SparseDisk;
 pub use faulty::Faulty;
 pub use fixture::{Fixture, decompress, fixtures_dir, recipe_hash, workspace_dir};
 pub use patched::Patched;
 pub use rng::Rng;
+pub use vhd::VhdImage;
