@@ -12,8 +12,9 @@ use hexz_resolve::{
 
 use crate::chain::{Chain, canonical};
 use crate::file::RawFile;
-use crate::num::usize_of;
+use crate::num::{take_front, usize_of};
 use crate::qcow2::{self, Options, Qcow2};
+use crate::vhd::{self, Vhd};
 use crate::{foreign, hxz};
 
 /// How an image holds its disk.
@@ -26,6 +27,8 @@ pub enum Format {
     Hxz,
     /// An image of qemu, versions 2 and 3.
     Qcow2,
+    /// An image of Virtual PC: fixed, dynamic or differencing. qemu calls it `vpc`.
+    Vhd,
     /// An image of VMware; read with the feature `vmdk`.
     Vmdk,
     /// An image of Hyper-V; read with the feature `vhdx`.
@@ -40,6 +43,7 @@ impl Format {
             Self::Raw => "raw",
             Self::Hxz => "hxz",
             Self::Qcow2 => "qcow2",
+            Self::Vhd => "vhd",
             Self::Vmdk => "vmdk",
             Self::Vhdx => "vhdx",
         }
@@ -56,6 +60,8 @@ impl Format {
             Self::Vhdx
         } else if begins(b"KDMV") || begins(b"COWD") || begins(b"# Disk DescriptorFile") {
             Self::Vmdk
+        } else if vhd::recognised(file, &start) {
+            Self::Vhd
         } else {
             Self::Raw
         })
@@ -104,6 +110,7 @@ pub(crate) struct Opened {
 pub(crate) enum Image {
     Hxz(Arc<hxz::Archive>),
     Qcow2(Arc<Qcow2>),
+    Vhd(Arc<Vhd>),
     Other(Arc<dyn ReadAt>),
 }
 
@@ -134,6 +141,13 @@ impl Opened {
                         ),
                     ));
                 }
+                if let Some(why) = vhd::unfit(&file) {
+                    let why = why.chain();
+                    chain.diagnostics.push(Diagnostic::warning(
+                        "image-container",
+                        format!("{} ends like a VHD: {why}; taken as raw", path.display()),
+                    ));
+                }
                 Image::Other(Arc::new(file))
             }
             Format::Hxz => {
@@ -147,6 +161,7 @@ impl Opened {
                 chain,
                 Options::default(),
             )?)),
+            Format::Vhd => Image::Vhd(Arc::new(Vhd::open(file, path, chain, None)?)),
             Format::Vmdk | Format::Vhdx => Image::Other(foreign::open(format, path, chain)?),
         };
         Ok(Self::new(image, path))
@@ -163,14 +178,28 @@ impl Opened {
         match &self.image {
             Image::Hxz(archive) => Arc::<hxz::Archive>::clone(archive),
             Image::Qcow2(image) => Arc::<Qcow2>::clone(image),
+            Image::Vhd(image) => Arc::<Vhd>::clone(image),
             Image::Other(image) => Arc::clone(image),
         }
+    }
+
+    /// Fills `out` for an image that stands on this one: what this one does not reach, being
+    /// shorter, is zeros there.
+    pub(crate) fn read_padded(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
+        let mut rest = out;
+        let front = take_front(&mut rest, self.len().saturating_sub(offset));
+        if !front.is_empty() {
+            self.read_exact_at(offset, front)?;
+        }
+        rest.fill(0);
+        Ok(())
     }
 
     fn as_dyn(&self) -> &dyn ReadAt {
         match &self.image {
             Image::Hxz(archive) => &**archive,
             Image::Qcow2(image) => &**image,
+            Image::Vhd(image) => &**image,
             Image::Other(image) => &**image,
         }
     }
@@ -199,8 +228,7 @@ impl fmt::Debug for Opened {
 /// What an image that we take as raw begins like, where that is some container.
 fn unread_container(file: &RawFile) -> Result<Option<&'static str>> {
     let start = read(file, "image", 0, usize_of(file.len().min(128)))?;
-    let kinds: [(usize, &[u8], &str); 5] = [
-        (0, b"conectix", "a dynamic VHD"),
+    let kinds: [(usize, &[u8], &str); 4] = [
         (64, &[0x7F, 0x10, 0xDA, 0xBE], "a VDI"),
         (0, b"QED\0", "a QED image"),
         (0, b"EVF\x09\x0D\x0A\xFF\0", "an EWF (E01) image"),
@@ -233,7 +261,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk");
         for (bytes, codes) in [
-            (b"conectix and more".to_vec(), 1),
+            (b"QED\0 and more".to_vec(), 1),
             ([vec![0; 64], vec![0x7F, 0x10, 0xDA, 0xBE]].concat(), 1),
             (vec![0; 4096], 0),
             (vec![], 0),

@@ -1,9 +1,9 @@
 //! Where changed blocks and disk images come from.
 //!
 //! [`open_image`] opens a disk image by its content: raw files and block devices, `.hxz`
-//! archives, qcow2, and with their features VMDK and VHDX. The change sources are
-//! [`HexzOverlay`] (a data file with its `.meta` index), [`Qcow2Overlay`], [`TwoImages`] and
-//! [`ExtentList`].
+//! archives, qcow2, VHD, and with their features VMDK and VHDX. The change sources are
+//! [`HexzOverlay`] (a data file with its `.meta` index), [`Qcow2Overlay`], [`VhdOverlay`],
+//! [`TwoImages`] and [`ExtentList`].
 //!
 //! Files that the user names are opened as they are; files that an *image* names go through an
 //! [`OpenGate`](hexz_resolve::OpenGate), of which [`DefaultGate`] is the careful one.
@@ -35,6 +35,7 @@ mod num;
 mod overlay;
 mod qcow2;
 mod two_images;
+mod vhd;
 
 pub use extents::{ExtentList, ListFormat};
 pub use file::RawFile;
@@ -43,3 +44,4 @@ pub use image::{Format, detect, open_image};
 pub use overlay::{HexzOverlay, OverlayReader};
 pub use qcow2::Qcow2Overlay;
 pub use two_images::TwoImages;
+pub use vhd::VhdOverlay;

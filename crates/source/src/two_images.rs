@@ -99,13 +99,18 @@ fn candidates(a: &Opened, b: &Opened) -> Result<RangeSet> {
 /// An image and what it stands on, the top first.
 fn layers(image: &Opened) -> Vec<&Opened> {
     let mut all = vec![image];
-    while let Some(Image::Qcow2(top)) = all.last().map(|image| &image.image) {
-        match top.backing() {
-            Some(backing) => all.push(backing),
-            None => break,
-        }
+    while let Some(below) = all.last().and_then(|image| below(image)) {
+        all.push(below);
     }
     all
+}
+
+fn below(image: &Opened) -> Option<&Opened> {
+    match &image.image {
+        Image::Qcow2(image) => image.backing(),
+        Image::Vhd(image) => image.parent(),
+        Image::Hxz(_) | Image::Other(_) => None,
+    }
 }
 
 /// The layers of two chains that lie above the first one that both have, and that one.
@@ -133,10 +138,14 @@ fn above(shared: &Shared<'_>) -> Result<RangeSet> {
         above.chain([shared.layer.len()])
     };
     for layer in &shared.above {
-        if let Image::Qcow2(layer) = &layer.image {
-            let whole = ByteRange::new(0, layer.len());
-            all = all.union(&layer.allocated(whole)?);
-        }
+        let whole = ByteRange::new(0, layer.len());
+        let held = match &layer.image {
+            Image::Qcow2(layer) => layer.allocated(whole)?,
+            // A damaged block is told of when it is compared.
+            Image::Vhd(layer) => layer.allocated(|_, _| {}),
+            Image::Hxz(_) | Image::Other(_) => continue,
+        };
+        all = all.union(&held);
     }
     // A layer hides what is behind its end, whatever stands above it.
     let shortest = lengths().min().unwrap_or(0);

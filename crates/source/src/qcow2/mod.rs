@@ -153,7 +153,13 @@ impl Qcow2 {
                 out.fill(0);
                 Ok(())
             }
-            Place::Backing => self.read_backing(range, out),
+            Place::Backing => match &self.backing {
+                Some(backing) => backing.read_padded(range.start(), out),
+                None => {
+                    out.fill(0);
+                    Ok(())
+                }
+            },
             Place::Data { host } => {
                 let file = self.data.as_ref().unwrap_or(&self.file);
                 file.read_exact_at(host, out)
@@ -163,20 +169,6 @@ impl Qcow2 {
                 .read_compressed(range, host, length, out)
                 .map_err(|e| self.damaged(range.start(), &e.chain())),
         }
-    }
-
-    /// What a backing file that is shorter does not reach is zeros: so the format says.
-    fn read_backing(&self, range: ByteRange, out: &mut [u8]) -> Result<(), ReadError> {
-        let mut rest = out;
-        if let Some(backing) = &self.backing {
-            let there = backing.len().saturating_sub(range.start());
-            let front = take_front(&mut rest, there.min(range.len()));
-            if !front.is_empty() {
-                backing.read_exact_at(range.start(), front)?;
-            }
-        }
-        rest.fill(0);
-        Ok(())
     }
 
     fn read_compressed(
@@ -325,6 +317,7 @@ fn open_backing(named: &str, header: &Header, by: &Path, chain: &mut Chain<'_>) 
         Some("qcow2") => Format::Qcow2,
         Some("vmdk") => Format::Vmdk,
         Some("vhdx") => Format::Vhdx,
+        Some("vpc") => Format::Vhd,
         Some(other) => {
             return Err(Error::unsupported(
                 "qcow2 backing file",
