@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hexz_acceptance::Hexz;
 use hexz_source::{DefaultGate, open_image};
-use hexz_testkit::{decompress, fixtures_dir};
+use hexz_testkit::{VhdImage, decompress, fixtures_dir};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -100,6 +100,68 @@ fn every_way_to_give_a_change_gives_the_same_report() {
         "--changes rescue.map --base base.hxz --merged vm-state.qcow2",
     ] {
         assert!(body(&hexz, line) == expected, "hexz diff --files {line}");
+    }
+}
+
+/// The disk before as a dynamic VHD, and the given blocks of the disk after as its child.
+fn as_vhd(dir: &Path, blocks: &[u64]) {
+    let [before, after] = ["base.img", "merged.img"].map(|name| {
+        let bytes = fs::read(dir.join(name)).expect("a disk");
+        bytes.chunks(512).map(<[u8]>::to_vec).collect::<Vec<_>>()
+    });
+    let mut parent = VhdImage::new(before.len() as u64 * 512, 1);
+    parent.block_size = 2 << 20;
+    for (sector, bytes) in (0..).zip(&before) {
+        if bytes.iter().any(|byte| *byte != 0) {
+            parent.write(sector, bytes);
+        }
+    }
+    let mut child = parent.child("", 2);
+    child.size = after.len() as u64 * 512;
+    child.block_size = 1 << 16;
+    child.locators = vec![(*b"W2ru", VhdImage::utf16(r".\base.vhd"))];
+    for sector in blocks.iter().flat_map(|block| block * 8..block * 8 + 8) {
+        let at = usize::try_from(sector).expect("a small disk");
+        child.write(sector, &after[at]);
+    }
+    fs::write(dir.join("base.vhd"), parent.bytes()).expect("a temporary folder");
+    fs::write(dir.join("child.vhd"), child.bytes()).expect("a temporary folder");
+}
+
+#[test]
+fn a_differencing_vhd_is_a_change() {
+    let dir = unpacked();
+    let hexz = Hexz::new(env!("CARGO_BIN_EXE_hexz-under-test"), dir.path());
+    let meta = fs::read(dir.path().join("vm-state.meta")).expect("a fixture");
+    let (blocks, _) = meta.as_chunks::<8>();
+    let blocks: Vec<u64> = blocks.iter().copied().map(u64::from_le_bytes).collect();
+    as_vhd(dir.path(), &blocks);
+    let list = blocks.iter().map(|b| format!("{b}\n"));
+    fs::write(dir.path().join("blocks"), list.collect::<String>()).expect("a temporary folder");
+    // Which blocks are identical, and how many there are, depends on their size.
+    let told = |line: &str| {
+        let text = body(&hexz, line);
+        let all = text.lines().filter(|l| !l.contains(r#""type":"summary""#));
+        all.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let expected = told("--base base.img vm-state.overlay");
+    for line in [
+        "child.vhd",
+        "--base base.img child.vhd",
+        "base.vhd child.vhd",
+        "base.img child.vhd",
+        "--base base.vhd vm-state.overlay",
+        "--changes blocks --base base.vhd --merged child.vhd",
+    ] {
+        assert!(told(line) == expected, "hexz diff --files {line}");
+    }
+    let whole = |image: &str, task: &str| hexz.text(&format!("{task} --json {image}"));
+    for task in ["map", "layout", "owner --block 1 --block 300-999"] {
+        let [raw, vhd] = ["merged.img", "child.vhd"].map(|image| {
+            let text = whole(image, task);
+            text.split_once('\n').expect("a header").1.to_owned()
+        });
+        assert!(raw == vhd, "hexz {task}");
     }
 }
 

@@ -44,8 +44,8 @@ Exit status: 0 success; 1 with --exit-code when there are changes; 2 trouble.";
 #[derive(Debug, Args)]
 #[command(after_help = DIFF_EXAMPLES)]
 pub(crate) struct DiffArgs {
-    /// The overlay (its index is beside it, with the extension .meta), a qcow2 image, or the
-    /// disk before
+    /// The overlay (its index is beside it, with the extension .meta), a qcow2 image or
+    /// VHD, or the disk before
     #[arg(required_unless_present = "changes")]
     pub(crate) overlay: Option<PathBuf>,
     /// The disk after, to compare two images
@@ -178,7 +178,7 @@ pub(crate) enum ListFormat {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hexz layout disk.hxz")]
 pub(crate) struct LayoutArgs {
-    /// The image: raw, .hxz or qcow2, or a block device
+    /// The image: raw, .hxz, qcow2 or VHD, or a block device
     pub(crate) image: PathBuf,
     /// Write JSON Lines (schema 1)
     #[arg(long)]
@@ -196,7 +196,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = OWNER_EXAMPLES)]
 pub(crate) struct OwnerArgs {
-    /// The image: raw, .hxz or qcow2, or a block device
+    /// The image: raw, .hxz, qcow2 or VHD, or a block device
     pub(crate) image: PathBuf,
     /// A block of 4096 bytes, or a range A-B of them; may be repeated
     #[arg(long, value_name = "N", value_parser = range_of::<4096>)]
@@ -222,7 +222,7 @@ pub(crate) struct OwnerArgs {
     after_help = "Example:\n  hexz map disk.img --json | jq 'select(.class==\"unresolved\")'"
 )]
 pub(crate) struct MapArgs {
-    /// The image: raw, .hxz or qcow2, or a block device
+    /// The image: raw, .hxz, qcow2 or VHD, or a block device
     pub(crate) image: PathBuf,
     /// Write JSON Lines (schema 1)
     #[arg(long)]

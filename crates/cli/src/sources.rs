@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 use hexz_resolve::engine::Options;
 use hexz_resolve::{ChangeSource, Diagnostics, JournalMode, Limits, Progress, ReadAt, Registry};
 use hexz_source::{
-    DefaultGate, ExtentList, Format, HexzOverlay, Qcow2Overlay, TwoImages, detect, open_image,
+    DefaultGate, ExtentList, Format, HexzOverlay, Qcow2Overlay, TwoImages, VhdOverlay, detect,
+    open_image,
 };
 
 use crate::args::{DiffArgs, EngineArgs, Journal, ListFormat};
@@ -68,14 +69,26 @@ pub(crate) fn changes(
             snapshot: args.snapshot.clone(),
         }));
     }
+    if VhdOverlay::is_at(&overlay) {
+        return Ok(Box::new(VhdOverlay {
+            path: overlay,
+            base: args.base.clone(),
+            progress,
+        }));
+    }
     Ok(Box::new(HexzOverlay {
         overlay,
         base: args.base.clone(),
     }))
 }
 
-/// Whether `path` is a qcow2 image, which needs no base to name files.
-pub(crate) fn is_qcow2(path: &Path) -> bool {
+/// Whether `path` is an image that says itself what it holds and what it stands on: it needs no
+/// base to name files.
+pub(crate) fn is_self_contained(path: &Path) -> bool {
+    is_qcow2(path) || VhdOverlay::is_at(path)
+}
+
+fn is_qcow2(path: &Path) -> bool {
     matches!(detect(path), Ok(Format::Qcow2))
 }
 

@@ -108,7 +108,10 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
     let resolve = args.files || args.format.any();
     let self_contained = args.other.is_some()
         || args.changes.is_some()
-        || args.overlay.as_deref().is_some_and(sources::is_qcow2);
+        || args
+            .overlay
+            .as_deref()
+            .is_some_and(sources::is_self_contained);
     let with_base = args.base.is_some() || self_contained;
     match &args.overlay {
         Some(overlay) if !(self_contained || resolve && with_base) => {
