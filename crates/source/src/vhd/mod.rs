@@ -118,7 +118,7 @@ impl Vhd {
         let Some(blocks) = &self.blocks else {
             return whole.into();
         };
-        let mut held = Vec::new();
+        let mut held = blocks.ranges();
         for (piece, place) in blocks.pieces(&self.file, whole) {
             match place {
                 Ok(Place::Absent) => continue,
@@ -127,7 +127,7 @@ impl Vhd {
             }
             held.push(piece);
         }
-        held.into_iter().collect()
+        held.finish()
     }
 
     fn damaged(&self, offset: u64, reason: &str) -> ReadError {
@@ -183,15 +183,17 @@ impl ReadAt for Vhd {
         let Some(blocks) = &self.blocks else {
             return self.file.data_in(range);
         };
-        let mut data = Vec::new();
+        let mut data = blocks.ranges();
         for (piece, place) in blocks.pieces(&self.file, range) {
             match (place, &self.parent) {
                 (Ok(Place::Absent), None) => {}
-                (Ok(Place::Absent), Some(parent)) => data.extend(parent.data_in(piece).iter()),
+                (Ok(Place::Absent), Some(parent)) => {
+                    parent.data_in(piece).iter().for_each(|of| data.push(of));
+                }
                 _ => data.push(piece),
             }
         }
-        data.into_iter().collect()
+        data.finish()
     }
 }
 
