@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use hexz_resolve::{ByteRange, ChangeSource, Diagnostics, Limits};
-use hexz_source::{DefaultGate, Qcow2Overlay, TwoImages, open_image};
+use hexz_source::{DefaultGate, Qcow2Overlay, TwoImages, VhdOverlay, open_image};
 use tempfile::TempDir;
 
 use crate::{Input, apply, read_some};
@@ -109,6 +109,11 @@ pub fn overlay(path: &Path) {
         snapshot: None,
     };
     check(&source);
+}
+
+/// What a differencing VHD changed, likewise.
+pub fn differencing(path: &Path) {
+    check(&VhdOverlay::new(path));
 }
 
 /// The image against itself in another file: what is read is the same.
