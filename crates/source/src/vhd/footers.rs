@@ -16,13 +16,13 @@ pub(super) struct Found {
 }
 
 /// What begins with the cookie at one of the two places.
-struct Copy {
+struct Candidate {
     at: u64,
     /// As long as a footer.
     bytes: Vec<u8>,
 }
 
-impl Copy {
+impl Candidate {
     fn front(file: &dyn ReadAt) -> Result<Option<Self>> {
         Self::at(file, 0, FOOTER)
     }
@@ -70,7 +70,7 @@ pub(crate) fn unfit(file: &dyn ReadAt) -> Option<Error> {
 
 /// Whether a footer at the end fits what is before it; `None` where there is none.
 fn at_end(file: &dyn ReadAt) -> Result<Option<Result<()>>> {
-    Ok(Copy::back(file)?.map(|copy| {
+    Ok(Candidate::back(file)?.map(|copy| {
         let footer = copy.sound()?;
         if footer.disk_type != DiskType::Fixed {
             return header(file, &footer).map(drop);
@@ -94,9 +94,9 @@ pub(super) fn header(file: &dyn ReadAt, footer: &Footer) -> Result<ondisk::Heade
 
 /// Finds the footer: the copy in front goes first, as in qemu.
 pub(super) fn find(file: &dyn ReadAt) -> Result<Found> {
-    let (front, back) = (Copy::front(file)?, Copy::back(file)?);
-    let of_front = front.as_ref().map(Copy::sound);
-    let of_back = back.as_ref().map(Copy::sound);
+    let (front, back) = (Candidate::front(file)?, Candidate::back(file)?);
+    let of_front = front.as_ref().map(Candidate::sound);
+    let of_back = back.as_ref().map(Candidate::sound);
     let found = |footer, at, odd| Ok(Found { footer, at, odd });
     match (of_front, of_back, front, back) {
         (Some(Ok(footer)), other, ..) if footer.disk_type != DiskType::Fixed => {
