@@ -359,7 +359,7 @@ mod tests {
             assert_eq!(parts.iter().map(RangeSet::len).sum::<u64>(), window.len());
             let most = (window.len() / PARTS).max(PART_BYTES);
             assert!(parts.iter().all(|p| p.runs() <= RANGES && p.len() <= most));
-            let all = parts.iter().flat_map(|part| part.iter());
+            let all = parts.iter().flat_map(RangeSet::iter);
             assert_eq!(all.collect::<RangeSet>(), window);
         }
     }
