@@ -119,9 +119,7 @@ pub fn run(plugin: &dyn FilesystemPlugin, images: &Images, data: &[u8]) {
         damaged = damaged.patch(damage.at, damage.bytes);
     }
     let damaged: Arc<dyn ReadAt> = Arc::new(damaged);
-    if let Ok(window) = Window::read(&damaged) {
-        let _any = plugin.probe(&window);
-    }
+    let _any = plugin.probe(&Window::read(&damaged));
     let limits = limits();
     let findings = Diagnostics::new();
     if let Ok(fs) = plugin.open(Arc::clone(&damaged), &context(&limits, &findings, journal)) {

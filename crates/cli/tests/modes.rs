@@ -291,11 +291,12 @@ fn what_can_not_be_seen_any_more_is_not_called_deleted() {
     let mut superblock = vec![0; 4096];
     superblock[1024 + 24] = 9;
     superblock[1024 + 56..1024 + 58].copy_from_slice(&[0x53, 0xEF]);
-    // And a partition table of which nothing is left to be read.
-    for (block, data) in [(1280_u64, superblock), (1, Vec::new())] {
-        let dir = overlay([block], &[]);
+    // And a partition table of which nothing is left to be read, at neither end of the disk.
+    let table: Vec<u64> = [0, 1].into_iter().chain(10_235..10_240).collect();
+    for (blocks, data) in [(vec![1280_u64], superblock), (table, Vec::new())] {
+        let dir = overlay(blocks.iter().copied(), &[]);
         let image = fs::File::create(dir.path().join("vm-state.overlay")).expect("made");
-        let written = image.write_all_at(&data, block * 4096);
+        let written = image.write_all_at(&data, blocks[0] * 4096);
         written.expect("written");
         let base = demo().join("base.hxz");
         let base = base.to_str().expect("a path");

@@ -36,7 +36,7 @@ pub use plugin::{
 pub use progress::{Progress, Silent};
 pub use range::ByteRange;
 pub use range_set::{RangeCursor, RangeSet};
-pub use read::{ReadAt, ReadError, check_bounds, read_vec};
+pub use read::{ReadAt, ReadError, check_bounds, read_around, read_vec};
 pub use registry::{DuplicateId, Registry, RegistryBuilder, UnknownId};
 pub use scan::{Scan, Shared, UnitReader};
 pub use volume::{

@@ -10,6 +10,8 @@ pub struct Limits {
     pub path_depth: u32,
     /// Length of a path in bytes.
     pub path_bytes: usize,
+    /// Bytes of the paths of all directories that are looked at, of one view of one volume.
+    pub paths_bytes: usize,
     /// Names one file may have in the report.
     pub links_per_file: usize,
     /// Owners one byte may have in the report.
@@ -39,6 +41,7 @@ impl Default for Limits {
             tree_depth: 16,
             path_depth: 4096,
             path_bytes: 64 * 1024,
+            paths_bytes: 256 << 20,
             links_per_file: 70_000,
             owners_per_byte: 4096,
             claims: 50_000_000,

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Attributes, Claim, Diagnostic, Diagnostics, FileKey, FileSet, Limits, Link, RangeSet, ReadAt,
-    ReadError, Result, Scan, Sink, View,
+    Attributes, ByteRange, Claim, Diagnostic, Diagnostics, FileKey, FileSet, Limits, Link,
+    RangeSet, ReadAt, ReadError, Result, Scan, Sink, View, read_around,
 };
 
 /// Bytes that a format shows at a fixed place.
@@ -64,28 +64,42 @@ pub struct Window {
     size: u64,
     head: Arc<[u8]>,
     tail: Arc<[u8]>,
+    lost: Arc<[(ByteRange, ReadError)]>,
 }
 
 impl Window {
     /// How much of each end is read.
     pub const LENGTH: usize = 128 * 1024;
 
-    /// Reads the window of `device`.
-    ///
-    /// # Errors
-    /// When neither end can be read. A tail that can't be read is left out.
-    pub fn read(device: &dyn ReadAt) -> Result<Self, ReadError> {
+    /// Reads the window of `device`, as far as that can be done.
+    #[must_use]
+    pub fn read(device: &dyn ReadAt) -> Self {
         let size = device.len();
         let length = usize::try_from(size)
             .unwrap_or(usize::MAX)
             .min(Self::LENGTH);
-        let head = crate::read_vec(device, 0, length)?;
-        let tail = crate::read_vec(device, size - length as u64, length).unwrap_or_default();
-        Ok(Self {
+        let (mut head, mut tail) = (vec![0; length], vec![0; length]);
+        let mut lost = read_around(device, 0, &mut head);
+        let behind = read_around(device, size - length as u64, &mut tail);
+        // The two ends of a small device are the same bytes.
+        let known = lost.last().map_or(0, |(range, _)| range.end());
+        lost.extend(
+            behind
+                .into_iter()
+                .filter(|(range, _)| range.start() >= known),
+        );
+        Self {
             size,
             head: head.into(),
             tail: tail.into(),
-        })
+            lost: lost.into(),
+        }
+    }
+
+    /// What of the window could not be read, rising, with what failed at the start of each.
+    #[must_use]
+    pub fn lost(&self) -> &[(ByteRange, ReadError)] {
+        &self.lost
     }
 
     /// Length of the device.
@@ -94,9 +108,13 @@ impl Window {
         self.size
     }
 
-    /// `length` bytes at `offset`, when they lie in the window.
+    /// `length` bytes at `offset`, when they lie in the window and could be read.
     #[must_use]
     pub fn bytes(&self, offset: u64, length: usize) -> Option<&[u8]> {
+        let asked = ByteRange::at(offset, length as u64)?;
+        if self.lost.iter().any(|(range, _)| range.overlaps(&asked)) {
+            return None;
+        }
         fn part(bytes: &[u8], at: u64, length: usize) -> Option<&[u8]> {
             let at = usize::try_from(at).ok()?;
             bytes.get(at..at.checked_add(length)?)

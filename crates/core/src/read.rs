@@ -104,6 +104,43 @@ pub fn read_vec(reader: &dyn ReadAt, offset: u64, length: usize) -> Result<Vec<u
     Ok(buf)
 }
 
+/// Bytes that are lost together when a medium fails.
+const SECTOR: usize = 512;
+
+/// Fills `buf` with the bytes at `offset`, and with zeros for sectors that can't be had. Gives the
+/// ranges of those, rising, each with what failed at its start.
+pub fn read_around(
+    reader: &dyn ReadAt,
+    offset: u64,
+    buf: &mut [u8],
+) -> Vec<(ByteRange, ReadError)> {
+    let mut lost: Vec<(ByteRange, ReadError)> = Vec::new();
+    let mut pending = vec![(offset, buf)];
+    while let Some((at, part)) = pending.pop() {
+        let Err(error) = reader.read_exact_at(at, part) else {
+            continue;
+        };
+        if part.len() > SECTOR {
+            let middle = (part.len() / 2)
+                .next_multiple_of(SECTOR)
+                .min(part.len() - 1);
+            let (low, high) = part.split_at_mut(middle);
+            pending.push((at.saturating_add(middle as u64), high));
+            pending.push((at, low));
+            continue;
+        }
+        part.fill(0);
+        let range = ByteRange::new(at, at.saturating_add(part.len() as u64));
+        match lost.last_mut() {
+            Some((last, _)) if last.end() == at => {
+                *last = ByteRange::new(last.start(), range.end());
+            }
+            _ => lost.push((range, error)),
+        }
+    }
+    lost
+}
+
 impl ReadAt for [u8] {
     fn len(&self) -> u64 {
         <[u8]>::len(self) as u64

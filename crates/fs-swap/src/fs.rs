@@ -20,7 +20,7 @@ pub(crate) struct Swap {
 }
 
 pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Swap> {
-    let window = Window::read(&*volume).map_err(|e| Error::io("swap header", e).at(0))?;
+    let window = Window::read(&*volume);
     let header = probe::find(&window).unwrap_or_else(|| {
         Err(Error::corrupt("swap header")
             .at(0)

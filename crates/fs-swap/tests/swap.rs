@@ -32,7 +32,7 @@ fn area(page: u64, pages: u32, signature: &[u8; 10], big: bool) -> SparseDisk {
 }
 
 fn probe(disk: &dyn ReadAt) -> Probe {
-    let window = Window::read(disk).unwrap();
+    let window = Window::read(disk);
     let magics = SwapPlugin.descriptor().magics;
     match magics.iter().any(|magic| window.has(magic)) {
         true => SwapPlugin.probe(&window),

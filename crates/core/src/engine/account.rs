@@ -81,15 +81,15 @@ impl Ledger {
         self.give(left.iter().map(|r| (r, Class::Gap, "")), None);
     }
 
-    /// Ends the account of a volume: what is left of it is unresolved, with the reason, or a gap
-    /// between the volumes within it.
-    pub(super) fn close(&mut self, volume: &OpenVolume, index: usize) {
+    /// Ends the account of a volume, of which all was read or not: what is left of it is
+    /// unresolved, with the reason, or a gap between the volumes within it.
+    pub(super) fn close(&mut self, volume: &OpenVolume, index: usize, whole: bool) {
         match &volume.content {
             Content::Volumes(_) => {
                 let left = self.left.intersection(&volume.own);
                 self.give(left.iter().map(|r| (r, Class::Gap, "")), Some(index));
             }
-            _ => self.give_up(&volume.own, Some(index), volume.reason()),
+            _ => self.give_up(&volume.own, Some(index), volume.reason(whole)),
         }
     }
 
@@ -253,7 +253,7 @@ mod tests {
         ];
         let mut ledger = Ledger::new(ByteRange::new(0, 300).into());
         ledger.give_structures(&structures, [(7, &volume)].into_iter());
-        ledger.close(&volume, 7);
+        ledger.close(&volume, 7, true);
         ledger.give_gaps();
         let (pieces, reasons) = ledger.settle();
         let told: Vec<_> = pieces

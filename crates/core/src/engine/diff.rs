@@ -76,7 +76,7 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     let base_volumes = pairs().filter_map(|(index, pair)| Some((index, pair.base?)));
     ledger.give_structures(&merged_layout.structures, merged_volumes.clone());
     for (index, volume) in merged_volumes {
-        ledger.close(volume, index);
+        ledger.close(volume, index, run.is_whole(&volume.name));
     }
     ledger.give_structures(&base_layout.structures, base_volumes);
     ledger.give_gaps();
@@ -97,6 +97,7 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     for change in &changes {
         *summary.changes.entry(change.change).or_default() += 1;
     }
+    run.conclude();
     summary.complete = run.is_complete() && loaded.changes.precision != Precision::MayMiss;
     Ok(Report {
         header: Header {

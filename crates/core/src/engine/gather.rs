@@ -2,6 +2,7 @@
 //! other.
 
 use std::cmp::Reverse;
+use std::ops::ControlFlow;
 
 use super::layout::OpenVolume;
 use super::run::Run;
@@ -126,13 +127,13 @@ impl Claims {
     }
 
     /// Hands out the pieces of `wanted` that are claimed, rising, each with all claims that
-    /// cover it. No piece overlaps another, and claims don't change within one. Gives the first
-    /// place that more claims cover than are looked at.
+    /// cover it, until `piece` has enough. No piece overlaps another, and claims don't change
+    /// within one. Gives the first place that more claims cover than are looked at.
     pub(super) fn for_each_piece(
         &self,
         run: &Run<'_>,
         wanted: &RangeSet,
-        mut piece: impl FnMut(ByteRange, &[&Claim]),
+        mut piece: impl FnMut(ByteRange, &[&Claim]) -> ControlFlow<()>,
     ) -> Option<u64> {
         let limit = run.options.limits.owners_per_byte;
         let mut over = None;
@@ -158,8 +159,8 @@ impl Claims {
                 let ends = active.iter().map(|claim| claim.range.end());
                 let starts = coming.peek().map(|claim| claim.range.start());
                 let end = ends.chain(starts).fold(range.end(), u64::min);
-                if !active.is_empty() {
-                    piece(ByteRange::new(at, end), &active);
+                if !active.is_empty() && piece(ByteRange::new(at, end), &active).is_break() {
+                    return over;
                 }
                 at = end;
             }
@@ -172,7 +173,7 @@ impl Claims {
         let mut out: Vec<(ByteRange, Label)> = Vec::new();
         let crowded = self.for_each_piece(run, wanted, |range, claims| {
             let Some(label) = heaviest(claims) else {
-                return;
+                return ControlFlow::Continue(());
             };
             match out.last_mut() {
                 Some((last, same)) if last.end() == range.start() && *same == label => {
@@ -180,6 +181,7 @@ impl Claims {
                 }
                 _ => out.push((range, label)),
             }
+            ControlFlow::Continue(())
         });
         if let Some(at) = crowded {
             run.note_crowded(at);

@@ -77,8 +77,14 @@ impl OpenVolume {
     }
 
     /// Why bytes of this volume that no one claims are unresolved.
-    pub(super) fn reason(&self) -> String {
+    pub(super) fn reason(&self, whole: bool) -> String {
         match &self.content {
+            Content::Filesystem(fs) if !whole => {
+                format!(
+                    "no file or structure of the {} claims it, as far as that could be read",
+                    fs.info().filesystem
+                )
+            }
             Content::Filesystem(fs) => {
                 format!(
                     "in use, and no file or structure of the {} claims it",
@@ -222,22 +228,13 @@ impl Detector<'_> {
         depth: usize,
     ) -> Result<Content> {
         let volume = Some(found.name.as_str());
-        let window = match Window::read(&**device) {
-            Ok(window) => window,
-            Err(error) => {
-                let error = Error::io("start of the volume", error)
-                    .at(0)
-                    .view(self.view);
-                let reason = error.chain();
-                self.run.tolerate(volume, error)?;
-                return Ok(nothing(VolumeStatus::Damaged, reason));
-            }
-        };
+        let window = Window::read(&**device);
         let (mut hits, damaged) = self.probe(&window);
         hits.sort_by_key(|hit| std::cmp::Reverse(hit.rank));
+        let lost = self.tell_lost(volume, &window, hits.is_empty());
         let chosen = match &hits[..] {
             [] => {
-                return Ok(match damaged {
+                return Ok(match damaged.or(lost) {
                     Some(reason) => nothing(VolumeStatus::Damaged, reason),
                     None => Content::Nothing {
                         status: VolumeStatus::Unsupported,
@@ -288,6 +285,26 @@ impl Detector<'_> {
                 }
             }
         }
+    }
+
+    /// Tells what of the two ends of a volume can't be read. Where nothing was recognised, that may
+    /// be why: gives the reason then.
+    fn tell_lost(&self, volume: Option<&str>, window: &Window, nothing: bool) -> Option<String> {
+        let mut reason = None;
+        for (range, error) in window.lost() {
+            let (length, chain) = (range.len(), Error::io("volume", error.to_string()).chain());
+            let text = format!("{length} bytes can't be read, and were not looked at: {chain}");
+            let finding = match nothing {
+                true => Diagnostic::error("io-volume", text),
+                false => Diagnostic::warning("io-volume", text),
+            };
+            let finding = finding.at(range.start()).view(self.view);
+            if nothing && reason.is_none() {
+                reason = Some(finding.message.clone());
+            }
+            self.run.report(volume, finding);
+        }
+        reason
     }
 
     fn members(

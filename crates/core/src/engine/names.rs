@@ -7,9 +7,7 @@ use std::sync::Arc;
 use super::layout::OpenVolume;
 use super::run::{Bound, Run};
 use crate::report::PathBytes;
-use crate::{
-    Bounded, Diagnostic, FileKey, FileSet, Limits, Link, LinkCoverage, Result, Shared, View,
-};
+use crate::{Bounded, Diagnostic, FileKey, FileSet, Link, LinkCoverage, Result, Shared, View};
 
 /// The links of one view of one volume, as far as they were asked for.
 #[derive(Default)]
@@ -17,7 +15,10 @@ pub(super) struct Names {
     root: FileKey,
     /// By child, then parent, then name.
     links: Vec<Link>,
-    directories: HashMap<FileKey, Option<Arc<[u8]>>>,
+    /// None for one that can't be reached.
+    directories: HashMap<FileKey, Option<Directory>>,
+    /// What their paths take up together: in a deep tree each is nearly as long as the next.
+    bytes: usize,
 }
 
 /// One path of a file, and the link at its end.
@@ -94,7 +95,7 @@ impl Names {
         parents.sort_unstable();
         parents.dedup();
         for parent in parents {
-            self.directory(parent, limits);
+            self.directory(run, parent);
         }
     }
 
@@ -141,6 +142,18 @@ impl Names {
         }
     }
 
+    /// The paths of those of `files` that have so many that finding them again costs.
+    pub(super) fn of_many_links(
+        &self,
+        run: &Run<'_>,
+        files: &FileSet,
+    ) -> HashMap<FileKey, Arc<[PathBytes]>> {
+        linked(&self.links, files)
+            .filter(|(_, links)| links.len() > MANY_LINKS)
+            .map(|(file, _)| (file, self.shared_paths(run, file)))
+            .collect()
+    }
+
     /// Those of `files`, of which all links were asked for, that have no path.
     pub(super) fn without_path(&self, run: &Run<'_>, files: &FileSet) -> FileSet {
         let named =
@@ -163,44 +176,72 @@ impl Names {
             .filter_map(move |link| {
                 let above: &[u8] = match link.parent {
                     root if root == self.root => &[],
-                    parent => self.directories.get(&parent)?.as_ref()?,
+                    parent => &self.directories.get(&parent)?.as_ref()?.path,
                 };
-                fits(above, link.name.as_bytes(), most).then_some((above, link))
+                if !fits(above, link.name.as_bytes(), most) {
+                    run.note_long_path();
+                    return None;
+                }
+                Some((above, link))
             })
     }
 
-    /// The path of a directory without a slash at its end (empty for the root).
-    fn directory(&mut self, key: FileKey, limits: &Limits) -> Option<Arc<[u8]>> {
+    /// Finds the path of a directory, without a slash at its end (empty for the root).
+    fn directory(&mut self, run: &Run<'_>, key: FileKey) {
         let mut chain: Vec<(FileKey, Link)> = Vec::new();
         let mut at = key;
         let mut path = loop {
             if at == self.root {
-                break Some(Arc::from(&[][..]));
+                break Some(Directory::default());
             }
             if let Some(known) = self.directories.get(&at) {
                 break known.clone();
             }
-            // A directory has one name on a sound image; on another the first one is taken.
-            let link = self.links_of(at).first().cloned();
-            let (Some(link), true) = (link, chain.len() < limits.path_depth as usize) else {
-                break None;
-            };
             // Taken as unreachable until it is known, so that a cycle ends here.
             self.directories.insert(at, None);
+            // A directory has one name on a sound image; on another the first one is taken.
+            let Some(link) = self.links_of(at).first().cloned() else {
+                break None;
+            };
             let parent = link.parent;
             chain.push((at, link));
             at = parent;
         };
         for (directory, link) in chain.into_iter().rev() {
-            let name = link.name.as_bytes();
-            path = path
-                .filter(|above| fits(above, name, limits.path_bytes))
-                .map(|above| join(&above, name).into());
+            path = path.and_then(|above| self.below(run, &above, link.name.as_bytes()));
             self.directories.insert(directory, path.clone());
         }
-        path
+    }
+
+    /// The directory with this name in `above`, unless its path is longer than what is kept.
+    fn below(&mut self, run: &Run<'_>, above: &Directory, name: &[u8]) -> Option<Directory> {
+        let limits = &run.options.limits;
+        let depth = above.depth + 1;
+        let bytes = self.bytes.saturating_add(above.path.len() + 1 + name.len());
+        if !fits(&above.path, name, limits.path_bytes)
+            || depth > limits.path_depth
+            || bytes > limits.paths_bytes
+        {
+            run.note_long_path();
+            return None;
+        }
+        self.bytes = bytes;
+        Some(Directory {
+            path: join(&above.path, name).into(),
+            depth,
+        })
     }
 }
+
+/// A directory that can be reached from the root.
+#[derive(Clone, Default)]
+struct Directory {
+    path: Arc<[u8]>,
+    depth: u32,
+}
+
+/// So many links are many.
+const MANY_LINKS: usize = 64;
 
 /// Each of `files` with its links; both are sorted.
 fn linked<'a>(

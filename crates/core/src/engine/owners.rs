@@ -7,7 +7,7 @@ use super::Options;
 use super::account::{Ledger, Sums};
 use super::diff::{no_such_volume, within};
 use super::layout::{Layout, OpenVolume};
-use super::pieces::Answer;
+use super::pieces::{Answer, halves};
 use super::run::Run;
 use super::teller::Teller;
 use crate::report::{
@@ -104,7 +104,7 @@ pub(super) fn owners(
     options: &Options<'_>,
     out: &mut impl OwnerVisitor,
 ) -> Result<OwnerEnd> {
-    let run = Run::new(options);
+    let run = Run::of_one_view(options);
     let layout = Layout::detect(&run, disk, View::Merged)?;
     let chosen = chosen(&layout, options.volume.as_deref())?;
     let volumes: Vec<&OpenVolume> = chosen
@@ -140,6 +140,7 @@ pub(super) fn owners(
         volumes: BTreeMap::new(),
     };
     let mut summary = sums.summary(header.blocks);
+    run.conclude();
     summary.complete = run.is_complete();
     Ok(OwnerEnd {
         diagnostics: run.diagnostics.take(),
@@ -147,28 +148,8 @@ pub(super) fn owners(
     })
 }
 
-/// Cuts a set in two at a block border, with about as many bytes in each half.
-fn halves(set: &RangeSet) -> (RangeSet, RangeSet) {
-    let mut left = set.len() / 2;
-    let end = set.bounds().map_or(0, |b| b.end());
-    let mut at = end;
-    for range in set {
-        if range.len() > left {
-            at = (range.start() + left)
-                .next_multiple_of(u64::from(BLOCK))
-                .min(range.end());
-            break;
-        }
-        left -= range.len();
-    }
-    (
-        set.clipped(ByteRange::new(0, at)),
-        set.clipped(ByteRange::new(at, end)),
-    )
-}
-
 pub(super) fn layout(disk: &Arc<dyn ReadAt>, options: &Options<'_>) -> Result<LayoutReport> {
-    let run = Run::new(options);
+    let run = Run::of_one_view(options);
     let layout = Layout::detect(&run, disk, View::Merged)?;
     let volumes = chosen(&layout, options.volume.as_deref())?;
     let whole: RangeSet = ByteRange::new(0, disk.len()).into();

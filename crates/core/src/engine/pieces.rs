@@ -1,6 +1,7 @@
 //! One view, piece by piece: what was found of the owners of a window, and how it is told.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::account::{Ledger, Piece};
@@ -98,21 +99,47 @@ impl<'a> Answer<'a> {
         for parts in parts(window).chunks(self.run.threads() * PARTS_A_THREAD) {
             self.run.check()?;
             let visitor = teller.visitor();
-            for (part, told) in parts
-                .iter()
-                .zip(self.run.each(parts, |p| self.part(p, visitor)))
-            {
-                if let Some(at) = told.crowded {
-                    self.run.note_crowded(at);
-                }
+            let told = self.run.each(parts, |part| self.part(part, visitor));
+            for (part, told) in parts.iter().zip(told) {
+                self.tell_part(part, told, teller)?;
                 self.run.options.progress.advance(part.len());
-                teller.tell(told.told)?;
             }
         }
         Ok(())
     }
 
-    fn part<V: OwnerVisitor>(&self, window: &RangeSet, visitor: &V) -> Part<V::Made> {
+    /// Tells what was found of `part`; where that was too much at once, its two halves.
+    fn tell_part<V: OwnerVisitor>(
+        &self,
+        part: &RangeSet,
+        told: Option<Part<V::Made>>,
+        teller: &mut Teller<'_, V>,
+    ) -> Result<()> {
+        let mut coming = vec![(part.clone(), told)];
+        while let Some((part, told)) = coming.pop() {
+            self.run.check()?;
+            let Some(told) = told else {
+                let (low, high) = halves(&part);
+                for half in [high, low] {
+                    let told = self.part(&half, teller.visitor());
+                    coming.push((half, told));
+                }
+                continue;
+            };
+            if let Some(at) = told.crowded {
+                self.run.note_crowded(at);
+            }
+            teller.tell(told.told)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the pieces of `window` together; `None` when they say more than is held at once, and
+    /// the window can be cut.
+    fn part<V: OwnerVisitor>(&self, window: &RangeSet, visitor: &V) -> Option<Part<V::Made>> {
+        let at_once = self.run.threads() * PARTS_A_THREAD;
+        let most = self.run.options.limits.cache_bytes / at_once.max(1);
+        let mut weight = 0usize;
         let mut records = Vec::new();
         let mut crowded = None;
         for found in &self.found {
@@ -130,10 +157,21 @@ impl<'a> Answer<'a> {
                 .for_each_piece(self.run, &wanted, |range, claims| {
                     if let Some(label) = heaviest(claims) {
                         let owners = namer.owners(range, claims);
+                        weight = owners
+                            .iter()
+                            .map(weight_of)
+                            .fold(weight, usize::saturating_add);
                         place(volume, found.index, range, label, owners, &mut records);
+                    }
+                    match weight > most && window.len() > SMALLEST_WINDOW {
+                        true => ControlFlow::Break(()),
+                        false => ControlFlow::Continue(()),
                     }
                 });
             crowded = crowded.or(over);
+            if weight > most && window.len() > SMALLEST_WINDOW {
+                return None;
+            }
         }
         // What is claimed is told with its owners; the rest as it is.
         let claimed = records.iter();
@@ -142,18 +180,47 @@ impl<'a> Answer<'a> {
         let volumes = || self.volumes.iter().copied().enumerate();
         ledger.give_structures(&self.layout.structures, volumes());
         for (index, volume) in volumes() {
-            ledger.close(volume, index);
+            ledger.close(volume, index, self.run.is_whole(&volume.name));
         }
         ledger.give_gaps();
         let (pieces, reasons) = ledger.settle();
-        records.extend(pieces.iter().map(|p| unclaimed(p, &reasons, self.volumes)));
+        let unclaimed = |p| unclaimed(self.run, p, &reasons, self.volumes);
+        records.extend(pieces.iter().map(unclaimed));
         records.sort_by_key(|r| r.start);
         records.dedup_by(|next, last| continues(last, next));
-        Part {
+        Some(Part {
             told: Told::new(records, visitor),
             crowded,
-        }
+        })
     }
+}
+
+/// About the bytes that an owner is told in: a file may have very many names, and own very many
+/// pieces.
+fn weight_of(owner: &FileOwner) -> usize {
+    let names = owner.paths.iter().map(|path| path.len() + 8);
+    names.sum::<usize>() + size_of::<FileOwner>()
+}
+
+/// Cuts a set of several bytes in two, at a block border where that can be, with about as many
+/// bytes in each half.
+pub(super) fn halves(set: &RangeSet) -> (RangeSet, RangeSet) {
+    let mut left = set.len() / 2;
+    let end = set.bounds().map_or(0, |b| b.end());
+    let mut at = end;
+    for range in set {
+        if range.len() > left {
+            let middle = range.start() + left;
+            let border = middle.checked_next_multiple_of(SMALLEST_WINDOW);
+            at = border.filter(|b| *b < range.end()).unwrap_or(middle);
+            break;
+        }
+        left -= range.len();
+    }
+    (
+        set.clipped(ByteRange::new(0, at)),
+        set.clipped(ByteRange::new(at, end)),
+    )
 }
 
 /// Cuts a window into what one thread puts together at a time: few ranges, and few bytes of them.
@@ -181,12 +248,16 @@ fn parts(window: &RangeSet) -> Vec<RangeSet> {
 }
 
 /// A piece that no claim covers.
-fn unclaimed(piece: &Piece, reasons: &[String], volumes: &[&OpenVolume]) -> OwnerRecord {
+fn unclaimed(
+    run: &Run<'_>,
+    piece: &Piece,
+    reasons: &[String],
+    volumes: &[&OpenVolume],
+) -> OwnerRecord {
     let unresolved = piece.class == Class::Unresolved;
-    let known = piece
-        .volume
-        .and_then(|v| volumes.get(v))
-        .is_some_and(|v| v.filesystem().is_some());
+    // What is free is known when all was read that tells it.
+    let volume = piece.volume.and_then(|v| volumes.get(v));
+    let known = volume.is_some_and(|v| v.filesystem().is_some() && run.is_whole(&v.name));
     OwnerRecord {
         volume: piece.volume,
         start: piece.range.start(),
@@ -252,6 +323,8 @@ struct Files {
     names: Names,
     /// Of those that the claims did not tell everything about.
     kinds: HashMap<FileKey, Kind>,
+    /// Of those that have many.
+    paths: HashMap<FileKey, Arc<[PathBytes]>>,
 }
 
 /// Keeps of attributes what is told with an owner.
@@ -277,12 +350,16 @@ impl Files {
         let lacking: FileSet = lacking.collect();
         Ok(Self {
             kinds: kinds(run, volume, &lacking)?,
+            paths: names.of_many_links(run, &wanted),
             names,
         })
     }
 
     /// All paths of a file, or what it is usually called when no directory names it.
     fn paths(&self, run: &Run<'_>, key: FileKey) -> Arc<[PathBytes]> {
+        if let Some(paths) = self.paths.get(&key) {
+            return Arc::clone(paths);
+        }
         let paths = self.names.shared_paths(run, key);
         match self.kinds.get(&key) {
             Some((_, Some(reserved))) if paths.is_empty() => [reserved.as_bytes().to_vec()].into(),
@@ -318,7 +395,8 @@ impl Namer<'_> {
                 paths: Arc::clone(paths),
                 stream: claim.stream,
                 role: claim.role,
-                file_offset: claim.file_offset,
+                // Bytes that are the content only once decoded stand at no single place in it.
+                file_offset: claim.file_offset.filter(|_| !claim.encoded),
             });
         }
         owners.sort_by(|a, b| identity(a).cmp(&identity(b)));
@@ -347,6 +425,25 @@ fn kinds(run: &Run<'_>, volume: &OpenVolume, asked: &FileSet) -> Result<HashMap<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn halves_are_all_of_it_and_never_empty() {
+        let sets: [&[(u64, u64)]; 6] = [
+            &[(4000, 8100)],
+            &[(0, 4097)],
+            &[(0, 2)],
+            &[(5, 6), (9, 10)],
+            &[(0, 4096), (8192, 8192 + 4096)],
+            &[(0, 1), (10, 1 << 40)],
+        ];
+        for ranges in sets {
+            let set: RangeSet = ranges.iter().map(|(a, b)| ByteRange::new(*a, *b)).collect();
+            let (low, high) = halves(&set);
+            assert!(!low.is_empty() && !high.is_empty(), "{set:?}");
+            assert!(low.bounds().unwrap().end() <= high.bounds().unwrap().start());
+            assert_eq!(low.union(&high), set);
+        }
+    }
 
     #[test]
     fn a_window_is_cut_into_parts_that_are_all_of_it() {

@@ -1,8 +1,10 @@
 //! What one run of the engine carries along.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -48,7 +50,12 @@ pub(super) struct Run<'a> {
     pub(super) options: &'a Options<'a>,
     pub(super) diagnostics: Diagnostics,
     pool: Option<rayon::ThreadPool>,
+    /// Whether only one view is looked at, so that findings need not say which.
+    one_view: bool,
     partial: AtomicBool,
+    /// The volumes of which something could not be read.
+    broken: Mutex<BTreeSet<String>>,
+    long_paths: AtomicBool,
 }
 
 /// What came of a pass beside its results.
@@ -72,7 +79,18 @@ impl<'a> Run<'a> {
             options,
             diagnostics: Diagnostics::new(),
             pool,
+            one_view: false,
             partial: AtomicBool::new(false),
+            broken: Mutex::default(),
+            long_paths: AtomicBool::new(false),
+        }
+    }
+
+    /// A run that looks at one view.
+    pub(super) fn of_one_view(options: &'a Options<'a>) -> Self {
+        Self {
+            one_view: true,
+            ..Self::new(options)
         }
     }
 
@@ -87,6 +105,40 @@ impl<'a> Run<'a> {
 
     pub(super) fn note_partial(&self) {
         self.partial.store(true, Ordering::Relaxed);
+    }
+
+    /// Something of `volume` could not be read or understood.
+    fn note_broken(&self, volume: Option<&str>) {
+        self.note_partial();
+        if let Some(volume) = volume {
+            let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+            broken.insert(volume.to_owned());
+        }
+    }
+
+    /// Whether all of `volume` was read that had to be.
+    pub(super) fn is_whole(&self, volume: &str) -> bool {
+        let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        !broken.contains(volume)
+    }
+
+    /// A path is longer or deeper than is told.
+    pub(super) fn note_long_path(&self) {
+        self.long_paths.store(true, Ordering::Relaxed);
+    }
+
+    /// Findings of the whole run that are told once, at its end.
+    pub(super) fn conclude(&self) {
+        if self.long_paths.load(Ordering::Relaxed) {
+            self.note_partial();
+            let limits = &self.options.limits;
+            let (bytes, depth) = (limits.path_bytes, limits.path_depth);
+            let text = format!(
+                "there are paths of over {bytes} bytes or {depth} names, or too many long ones; \
+                 they are left out"
+            );
+            self.report(None, Diagnostic::warning("path-limit", text));
+        }
     }
 
     /// More claims than are looked at cover the byte at `at`.
@@ -108,7 +160,7 @@ impl<'a> Run<'a> {
         if error.kind() == ErrorKind::Cancelled {
             return Err(error);
         }
-        self.note_partial();
+        self.note_broken(volume);
         self.report(volume, Diagnostic::from(&error));
         Ok(())
     }
@@ -116,8 +168,10 @@ impl<'a> Run<'a> {
     /// Adds a finding about `volume`, or about the disk. After an error something is lacking.
     pub(super) fn report(&self, volume: Option<&str>, diagnostic: Diagnostic) {
         if diagnostic.severity == Severity::Error {
-            self.note_partial();
+            self.note_broken(volume);
         }
+        let mut diagnostic = diagnostic;
+        diagnostic.view = diagnostic.view.filter(|_| !self.one_view);
         self.diagnostics.push(match volume {
             Some(name) => diagnostic.volume(name),
             None => diagnostic,
@@ -138,7 +192,7 @@ impl<'a> Run<'a> {
             view,
             diagnostics: &diagnostics,
         };
-        let result = guarded(|| open(&cx)).map_err(|e| e.view(view));
+        let result = guarded(|| open(&cx)).map_err(|e| self.seen(e, view));
         diagnostics
             .take()
             .into_iter()
@@ -243,7 +297,7 @@ impl<'a> Run<'a> {
 
     fn settle(&self, view: View, volume: &str, passed: Passed) -> Result<()> {
         if passed.partial {
-            self.note_partial();
+            self.note_broken(Some(volume));
         }
         passed
             .findings
@@ -251,7 +305,15 @@ impl<'a> Run<'a> {
             .for_each(|d| self.report(Some(volume), d));
         match passed.result {
             Ok(()) => Ok(()),
-            Err(error) => self.tolerate(Some(volume), error.view(view)),
+            Err(error) => self.tolerate(Some(volume), self.seen(error, view)),
+        }
+    }
+
+    /// Says in which view an error was met, where there are two.
+    fn seen(&self, error: Error, view: View) -> Error {
+        match self.one_view {
+            true => error,
+            false => error.view(view),
         }
     }
 

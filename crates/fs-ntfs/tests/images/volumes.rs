@@ -174,7 +174,7 @@ fn patched(at: u64, bytes: &[u8]) -> Arc<dyn ReadAt> {
 }
 
 fn probe(disk: &Arc<dyn ReadAt>) -> Probe {
-    NtfsPlugin.probe(&Window::read(&**disk).unwrap())
+    NtfsPlugin.probe(&Window::read(&**disk))
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(crate) fn scheme(id: &str) -> Arc<dyn VolumeScheme> {
 /// The confidence of a scheme, as the engine asks for it.
 pub(crate) fn confidence(id: &str, disk: &dyn ReadAt) -> Option<u8> {
     let scheme = scheme(id);
-    let window = Window::read(disk).unwrap();
+    let window = Window::read(disk);
     let magics = scheme.descriptor().magics;
     if !magics.iter().any(|magic| window.has(magic)) {
         return None;
@@ -81,7 +81,7 @@ pub(crate) fn try_open(id: &str, disk: Arc<dyn ReadAt>) -> (Result<VolumeSet>, V
         diagnostics: &diagnostics,
     };
     // `open` reads the device, and may meet what detection did not.
-    let window = Window::read(&vec![0; 512]).unwrap();
+    let window = Window::read(&vec![0; 512]);
     let device = disk;
     let set = scheme(id).open(&[Member { device, window }], &cx);
     let codes = diagnostics.take();
