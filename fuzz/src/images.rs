@@ -3,9 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
-use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use hexz_resolve::{ByteRange, ChangeSource, Diagnostics, Limits};
 use hexz_source::{DefaultGate, Qcow2Overlay, TwoImages, VhdOverlay, open_image};
@@ -136,15 +134,4 @@ fn check(source: &dyn ChangeSource) {
         .all(|r| r.intersection(&disk) == Some(r));
     assert!(within, "changes past {size}: {:?}", ranges.bounds());
     views.for_each(|view| read_some(&**view));
-}
-
-/// Runs `work`, in which other crates may panic: the readers make errors of that. What no one
-/// catches is a find.
-pub fn caught_panics_are_errors(work: impl FnOnce()) {
-    static QUIET: Once = Once::new();
-    // The fuzzer's own hook ends the process at any panic.
-    QUIET.call_once(|| panic::set_hook(Box::new(|_| {})));
-    if panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
-        std::process::abort();
-    }
 }

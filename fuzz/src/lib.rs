@@ -8,8 +8,6 @@ mod source;
 
 pub use damage::{Damaged, apply};
 pub use filesystem::{Images, run};
-pub use images::{
-    ImageFiles, caught_panics_are_errors, compare, differencing, open_and_read, overlay,
-};
+pub use images::{ImageFiles, compare, differencing, open_and_read, overlay};
 pub use input::Input;
 pub use source::{Closed, read_some};

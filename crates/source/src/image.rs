@@ -162,7 +162,7 @@ impl Opened {
                 Options::default(),
             )?)),
             Format::Vhd => Image::Vhd(Arc::new(Vhd::open(file, path, chain, None)?)),
-            Format::Vmdk | Format::Vhdx => Image::Other(foreign::open(format, path, chain)?),
+            Format::Vmdk | Format::Vhdx => Image::Other(foreign::open(format, file, path, chain)?),
         };
         Ok(Self::new(image, path))
     }

@@ -28,6 +28,8 @@ mod extents;
 mod file;
 mod foreign;
 mod gate;
+#[cfg(any(feature = "vmdk", feature = "vhdx"))]
+mod holes;
 pub mod hxz;
 mod image;
 pub mod meta;
@@ -36,6 +38,10 @@ mod overlay;
 mod qcow2;
 mod two_images;
 mod vhd;
+#[cfg(feature = "vhdx")]
+mod vhdx;
+#[cfg(feature = "vmdk")]
+mod vmdk;
 
 pub use extents::{ExtentList, ListFormat};
 pub use file::RawFile;

@@ -389,7 +389,7 @@ fn differing(before: &[u8], after: &[u8]) -> u64 {
     before.iter().zip(after).filter(|(x, y)| x != y).count() as u64
 }
 
-/// Builds the command with the formats that other crates read.
+/// Builds the command with the formats that are behind features.
 pub(super) fn binary(root: &Path) -> Result<PathBuf> {
     crate::run::release_binary(root, &["--features", "vmdk,vhdx"])
 }
