@@ -134,7 +134,7 @@ pub(super) fn parse(from: impl BufRead, mut format: Option<ListFormat>) -> Resul
             None => return Err(json.wrong("a list of a form that is not known")),
         };
         if let Some((start, length)) = extent.range(form).map_err(|what| json.wrong(what))? {
-            list.add(start, length);
+            list.add(start, length)?;
         }
         next = match json.token()? {
             b',' => json.token()?,

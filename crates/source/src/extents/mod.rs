@@ -39,7 +39,7 @@ impl ListFormat {
         Self::Text,
     ];
 
-    /// The word of the command line.
+    /// The word for it, on the command line too.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -104,11 +104,19 @@ impl ExtentList {
     }
 }
 
+/// Extents that a list may have before it is put in order for the first time.
+const UNORDERED: usize = 1 << 20;
+/// Extents apart from each other that a list may have; every step after it takes as much memory
+/// again.
+const MOST: usize = 16 << 20;
+
 /// What a list says.
 #[derive(Debug)]
 struct List {
-    /// In the order of the list.
+    /// In the order of the list, as far as they were not put in order yet.
     extents: Vec<ByteRange>,
+    /// As many are put in order: a list that says the same over and over takes no more memory.
+    most: usize,
     /// Bytes of the unit it counts in, where it has one.
     unit: Option<u64>,
     /// Extents whose end does not fit 64 bits.
@@ -119,33 +127,64 @@ impl List {
     fn new(unit: Option<u64>) -> Self {
         Self {
             extents: Vec::new(),
+            most: UNORDERED,
             unit,
             too_far: 0,
         }
     }
 
     /// Adds an extent in bytes; neighbours are joined, as lists often are in order.
-    fn add(&mut self, start: u64, length: u64) {
+    fn add(&mut self, start: u64, length: u64) -> Result<()> {
         let Some(range) = ByteRange::at(start, length) else {
             self.too_far = self.too_far.saturating_add(1);
-            return;
+            return Ok(());
         };
         match self.extents.last_mut() {
             Some(last) if last.end() == range.start() => {
                 *last = ByteRange::new(last.start(), range.end());
             }
             _ if range.is_empty() => {}
-            _ => self.extents.push(range),
+            _ => {
+                if self.extents.len() >= self.most {
+                    self.put_in_order()?;
+                    self.most = self.extents.len().saturating_mul(2).max(UNORDERED);
+                }
+                self.extents.push(range);
+            }
         }
+        Ok(())
+    }
+
+    /// Sorts the extents where they are, and joins those that overlap or touch.
+    fn put_in_order(&mut self) -> Result<()> {
+        if !self.extents.is_sorted() {
+            self.extents.sort_unstable();
+        }
+        self.extents.dedup_by(|next, kept| {
+            let joins = next.start() <= kept.end();
+            if joins {
+                *kept = ByteRange::new(kept.start(), kept.end().max(next.end()));
+            }
+            joins
+        });
+        if self.extents.len() > MOST {
+            let message = format!("more than {MOST} extents apart from each other");
+            return Err(Error::limit("extent list", message));
+        }
+        Ok(())
     }
 
     fn into_changes(self, disk_size: Option<u64>, found: &Diagnostics) -> ChangeSet {
         let end = disk_size.unwrap_or(u64::MAX);
-        let past: RangeSet = self.extents.iter().copied().collect();
-        let past = past.clipped(ByteRange::new(end, u64::MAX));
-        if self.too_far > 0 || !past.is_empty() {
-            let count = self.too_far.saturating_add(crate::num::u64_of(past.runs()));
-            let first = past.bounds().map_or(u64::MAX, |bounds| bounds.start());
+        // Takes over the memory of the list.
+        let mut ranges: RangeSet = self.extents.into_iter().collect();
+        let past = ranges.overlapping(ByteRange::new(end, u64::MAX));
+        let (mut count, mut first) = (self.too_far, u64::MAX);
+        for range in past {
+            count = count.saturating_add(1);
+            first = first.min(range.start().max(end));
+        }
+        if count > 0 {
             found.push(Diagnostic::warning(
                 "extent-past-end",
                 format!(
@@ -154,10 +193,12 @@ impl List {
                 ),
             ));
         }
-        let block = self.unit.unwrap_or_else(|| granularity(&self.extents));
-        let ranges: RangeSet = self.extents.into_iter().collect();
+        if count > self.too_far {
+            ranges = ranges.clipped(ByteRange::new(0, end));
+        }
+        let block = self.unit.unwrap_or_else(|| granularity(&ranges, end));
         ChangeSet {
-            ranges: ranges.clipped(ByteRange::new(0, end)),
+            ranges,
             block_size: u32::try_from(block).unwrap_or(u32::MAX),
             precision: Precision::Over,
             diagnostics: found.take(),
@@ -165,44 +206,46 @@ impl List {
     }
 }
 
-/// The largest power of two, up to 4096, that all extents keep to, but for the end of the last.
-fn granularity(extents: &[ByteRange]) -> u64 {
-    let last = extents.iter().map(ByteRange::end).max();
-    let ends = extents
-        .iter()
-        .map(ByteRange::end)
-        .filter(|end| Some(*end) != last);
-    let starts = extents.iter().map(ByteRange::start);
-    let bits = starts.chain(ends).fold(4096, |bits, at| bits | at);
+/// The largest power of two, up to 4096, that all ranges keep to, but for the end of the disk.
+fn granularity(ranges: &RangeSet, disk_end: u64) -> u64 {
+    let bits = ranges.iter().fold(4096, |bits, range| {
+        let end = Some(range.end()).filter(|end| *end != disk_end);
+        bits | range.start() | end.unwrap_or(0)
+    });
     1 << bits.trailing_zeros()
 }
+
+/// What some programs put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+/// Bytes that are looked at to tell the form of a list.
+const BEGINNING: u64 = 64 << 10;
 
 /// Reads a list, in pieces; recognises its form unless it is given.
 fn parse(mut from: impl BufRead, format: Option<ListFormat>, unit: u64) -> Result<List> {
     if unit == 0 || u32::try_from(unit).is_err() {
         return Err(Error::corrupt("extent list").message(format!("a unit of {unit} bytes")));
     }
-    match format {
-        Some(ListFormat::Text) => text::plain(from, unit),
-        Some(ListFormat::Ddrescue) => text::ddrescue(from),
-        Some(format) => json::parse(from, Some(format)),
-        None => {
-            // The beginning tells; it is read again as part of the whole.
-            let mut start = Vec::new();
-            let limit = 64 << 10;
-            let io = |e| Error::io("extent list", e);
-            from.by_ref()
-                .take(limit)
-                .read_to_end(&mut start)
-                .map_err(io)?;
-            let whole = BufReader::new(start.as_slice().chain(from));
-            match start.iter().find(|byte| !byte.is_ascii_whitespace()) {
-                Some(b'[' | b'{') => json::parse(whole, None),
-                _ if text::is_ddrescue(&start) => text::ddrescue(whole),
-                _ => text::plain(whole, unit),
-            }
-        }
-    }
+    // The beginning tells the form; it is read again as part of the whole.
+    let mut start = Vec::new();
+    let io = |e| Error::io("extent list", e);
+    from.by_ref()
+        .take(BEGINNING)
+        .read_to_end(&mut start)
+        .map_err(io)?;
+    let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&start);
+    let whole = BufReader::new(start.chain(from));
+    let mut list = match format {
+        Some(ListFormat::Text) => text::plain(whole, unit),
+        Some(ListFormat::Ddrescue) => text::ddrescue(whole),
+        Some(format) => json::parse(whole, Some(format)),
+        None => match start.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'[' | b'{') => json::parse(whole, None),
+            _ if text::is_ddrescue(start) => text::ddrescue(whole),
+            _ => text::plain(whole, unit),
+        },
+    }?;
+    list.put_in_order()?;
+    Ok(list)
 }
 
 #[cfg(test)]

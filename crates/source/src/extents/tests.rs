@@ -1,5 +1,7 @@
 use super::*;
 
+use hexz_resolve::ErrorKind;
+
 fn ranges(text: &str, format: Option<ListFormat>, unit: u64) -> Vec<(u64, u64)> {
     let list = parse(text.as_bytes(), format, unit).unwrap();
     list.extents.iter().map(|r| (r.start(), r.len())).collect()
@@ -64,7 +66,12 @@ fn ddrescue_mapfile() {
     let expected = [(0x11_7000, 0x1200), (0x11_9200, 0x1000)];
     assert_eq!(ranges(text, None, 4096), expected);
     assert_eq!(ranges(text, Some(ListFormat::Ddrescue), 4096), expected);
-    assert!(refused("0x0 + 1\n0x0 0x200 %\n", None).contains("line 2"));
+    let odd = "0x0 + 1\n0x0 0x200 %\n";
+    assert!(refused(odd, Some(ListFormat::Ddrescue)).contains("line 2"));
+    // All of it was rescued, or nothing known yet.
+    assert_eq!(ranges("0x0 + 1\n0x0 0x200 +\n", None, 4096), []);
+    let empty = "# Mapfile. Created by GNU ddrescue version 1.27\n0x0 ? 1\n";
+    assert_eq!(ranges(empty, None, 4096), []);
     // Only forced: as plain text, it is nonsense.
     assert!(refused(text, Some(ListFormat::Text)).contains("line 3"));
 }
@@ -74,6 +81,9 @@ fn plain_numbers() {
     let text = "# bad blocks\n5\n6\n\n 0x10 + 0x2  # two\n";
     assert_eq!(ranges(text, None, 1024), [(5120, 2048), (16384, 2048)]);
     assert_eq!(ranges("", None, 4096), []);
+    // As a line of a ddrescue map file is.
+    assert_eq!(ranges("5 + 3", None, 1), [(5, 3)]);
+    assert_eq!(ranges("5 + 3\n9 + 1\n", None, 1), [(5, 3), (9, 1)]);
     for bad in ["x", "-1", "+5", "5+", "1 2", "1.5", "5+-1", "\u{0}"] {
         assert!(refused(bad, None).contains("line 1"), "{bad:?}");
     }
@@ -104,6 +114,51 @@ fn broken_json_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_byte_order_mark_is_passed_over() {
+    for (text, format) in [
+        ("5\n", ListFormat::Text),
+        ("0x0 ? 1\n0x5 0x1 -\n", ListFormat::Ddrescue),
+        (
+            r#"[{"offset":5,"length":1,"exists":"true"}]"#,
+            ListFormat::RbdDiff,
+        ),
+    ] {
+        let marked = format!("\u{FEFF}{text}");
+        assert_eq!(ranges(&marked, None, 1), [(5, 1)], "{text}");
+        assert_eq!(ranges(&marked, Some(format), 1), [(5, 1)], "{text}");
+        let twice = format!("\u{FEFF}{marked}");
+        assert!(parse(twice.as_bytes(), None, 1).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn what_is_said_again_takes_no_memory() {
+    let mut list = List::new(Some(1));
+    for n in 0..5_000_000_u64 {
+        list.add(n * 7919 % 1000 * 2, 1).unwrap();
+    }
+    assert!(list.extents.len() <= UNORDERED, "{}", list.extents.len());
+    let changes = list.into_changes(None, &Diagnostics::new());
+    assert_eq!((changes.ranges.runs(), changes.ranges.len()), (1000, 1000));
+    // Many that are apart stay apart, in whatever order.
+    let mut list = List::new(Some(1));
+    let many = 3 << 20;
+    for n in (0..many).rev() {
+        list.add(n * 2, 1).unwrap();
+    }
+    let changes = list.into_changes(None, &Diagnostics::new());
+    assert_eq!(changes.ranges.len(), many);
+    // Up to a bound.
+    let mut list = List::new(Some(1));
+    let apart = |count: u64| (0..count).map(|n| ByteRange::new(n * 2, n * 2 + 1));
+    list.extents = apart(MOST as u64).collect();
+    list.put_in_order().unwrap();
+    list.extents = apart(MOST as u64 + 1).collect();
+    list.most = list.extents.len();
+    assert_eq!(list.add(5, 1).unwrap_err().kind(), ErrorKind::Limit);
+}
+
+#[test]
 fn extents_past_the_end_are_said_and_cut() {
     let far = format!("{}", u64::MAX);
     let list = parse(format!("1\n9+5\n{far}\n").as_bytes(), None, 4096).unwrap();
@@ -118,16 +173,22 @@ fn extents_past_the_end_are_said_and_cut() {
 #[test]
 fn the_block_size_is_what_all_extents_keep_to() {
     let list = |text: &str| parse(text.as_bytes(), None, 1).unwrap();
-    let rbd = |extents: &[(u64, u64)]| {
+    let rbd = |extents: &[(u64, u64)], disk_size| {
         let each =
             |(s, l): &(u64, u64)| format!("{{\"offset\":{s},\"length\":{l},\"exists\":\"true\"}}");
         let all: Vec<String> = extents.iter().map(each).collect();
         let list = list(&format!("[{}]", all.join(",")));
-        list.into_changes(None, &Diagnostics::new()).block_size
+        list.into_changes(disk_size, &Diagnostics::new()).block_size
     };
-    assert_eq!(rbd(&[(0, 65536), (1 << 20, 777)]), 4096);
-    assert_eq!(rbd(&[(0, 512), (1 << 20, 4096)]), 512);
-    assert_eq!(rbd(&[]), 4096);
+    let extents = [(0, 65536), (1 << 20, 1536)];
+    assert_eq!(rbd(&extents, None), 512);
+    assert_eq!(rbd(&extents, Some(2 << 20)), 512);
+    // The end of the disk keeps to nothing.
+    assert_eq!(rbd(&extents, Some((1 << 20) + 1536)), 4096);
+    assert_eq!(rbd(&extents, Some((1 << 20) + 777)), 4096);
+    assert_eq!(rbd(&[(0, 512), (1 << 20, 4096)], None), 512);
+    assert_eq!(rbd(&[(0, 777)], None), 1);
+    assert_eq!(rbd(&[], None), 4096);
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub(super) fn plain(from: impl BufRead, unit: u64) -> Result<List> {
             );
         };
         match start.checked_mul(unit).zip(length.checked_mul(unit)) {
-            Some((start, length)) => list.add(start, length),
+            Some((start, length)) => list.add(start, length)?,
             None => list.too_far = list.too_far.saturating_add(1),
         }
         Ok(())
@@ -88,7 +88,7 @@ pub(super) fn ddrescue(from: impl BufRead) -> Result<List> {
             return Err(wrong(line, "expected `pos size status`").found(format_args!("{text:?}")));
         };
         if status != '+' {
-            list.add(start, length);
+            list.add(start, length)?;
         }
         Ok(())
     })?;
@@ -115,12 +115,17 @@ fn block(text: &str) -> Option<(u64, u64, char)> {
     alone.then_some((start, length, known))
 }
 
-/// Whether a text begins as a map file does.
+/// Whether a text begins as a map file does: `5 + 3` alone could as well be a line of the text
+/// form, so that the line after it counts, or the comment that ddrescue begins its files with.
 pub(super) fn is_ddrescue(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
-    let lines = text
+    let named = text.lines().next().is_some_and(|first| {
+        first.starts_with('#') && first.to_ascii_lowercase().contains("gnu ddrescue")
+    });
+    let mut lines = text
         .lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim());
-    let first = lines.into_iter().find(|line| !line.is_empty());
-    first.is_some_and(status_line)
+        .map(|line| line.split('#').next().unwrap_or_default().trim())
+        .filter(|line| !line.is_empty());
+    let status = lines.next().is_some_and(status_line);
+    status && lines.next().map_or(named, |line| block(line).is_some())
 }
