@@ -64,27 +64,38 @@ pub(crate) struct DiffArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "overlay")]
     pub(crate) changes: Option<PathBuf>,
     /// Who wrote the list
-    #[arg(long, value_name = "FORMAT", requires = "changes")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        requires = "changes",
+        conflicts_with = "overlay"
+    )]
     pub(crate) changes_format: Option<ListFormat>,
     /// Bytes of a unit of a text list
     #[arg(
         long,
         value_name = "BYTES",
         requires = "changes",
+        conflicts_with = "overlay",
         default_value_t = 4096,
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub(crate) unit: u64,
     /// The disk after, for a list
-    #[arg(long, value_name = "IMAGE", requires = "changes")]
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        requires = "changes",
+        conflicts_with = "overlay"
+    )]
     pub(crate) merged: Option<PathBuf>,
     /// Compare with this internal snapshot of a qcow2 image
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "changes")]
     pub(crate) snapshot: Option<String>,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
-    /// End names with NUL, and do not escape them
-    #[arg(short = 'z')]
+    /// End names with NUL, and do not escape them; for --name-status and --name-only
+    #[arg(short = 'z', requires = "names", conflicts_with = "json")]
     pub(crate) nul: bool,
     /// Exit with 1 when there are changes
     #[arg(long)]
@@ -121,10 +132,10 @@ pub(crate) struct FormatArgs {
     #[arg(long)]
     pub(crate) json: bool,
     /// Write a letter and a path a line: A D R M m T
-    #[arg(long)]
+    #[arg(long, group = "names")]
     pub(crate) name_status: bool,
     /// Write a path a line
-    #[arg(long)]
+    #[arg(long, group = "names")]
     pub(crate) name_only: bool,
 }
 
@@ -164,15 +175,30 @@ pub(crate) enum Journal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ListFormat {
     /// qemu-img map --output=json
-    Qemu,
+    #[value(name = "qemu-img-map", alias = "qemu")]
+    QemuMap,
     /// nbdinfo --map --json
-    Nbd,
+    #[value(name = "nbdinfo", alias = "nbd")]
+    NbdInfo,
     /// rbd diff --format json
-    Rbd,
+    #[value(name = "rbd-diff", alias = "rbd")]
+    RbdDiff,
     /// A ddrescue map file
     Ddrescue,
     /// Lines of BLOCK or START+LENGTH
     Text,
+}
+
+impl From<ListFormat> for hexz_source::ListFormat {
+    fn from(format: ListFormat) -> Self {
+        match format {
+            ListFormat::QemuMap => Self::QemuMap,
+            ListFormat::NbdInfo => Self::NbdInfo,
+            ListFormat::RbdDiff => Self::RbdDiff,
+            ListFormat::Ddrescue => Self::Ddrescue,
+            ListFormat::Text => Self::Text,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -275,6 +301,21 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lists_have_the_names_that_they_have_elsewhere() {
+        let ours = ListFormat::value_variants();
+        let names = ours.iter().map(|format| {
+            let name = format.to_possible_value().unwrap();
+            assert_eq!(
+                name.get_name(),
+                hexz_source::ListFormat::from(*format).as_str()
+            );
+            name.get_name().to_owned()
+        });
+        let all = hexz_source::ListFormat::ALL.map(|format| format.as_str().to_owned());
+        assert_eq!(names.collect::<Vec<_>>(), all);
     }
 
     #[test]

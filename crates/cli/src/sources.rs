@@ -11,7 +11,7 @@ use hexz_source::{
     open_image,
 };
 
-use crate::args::{DiffArgs, EngineArgs, Journal, ListFormat};
+use crate::args::{DiffArgs, EngineArgs, Journal};
 
 /// What images may name.
 pub(crate) fn gate(args: &EngineArgs) -> DefaultGate {
@@ -48,7 +48,7 @@ pub(crate) fn changes(
     if let Some(file) = &args.changes {
         return Ok(Box::new(ExtentList {
             file: file.clone(),
-            format: args.changes_format.map(list_format),
+            format: args.changes_format.map(Into::into),
             unit: args.unit,
             base: args.base.clone(),
             merged: args.merged.clone(),
@@ -92,6 +92,19 @@ fn is_qcow2(path: &Path) -> bool {
     matches!(detect(path), Ok(Format::Qcow2))
 }
 
+/// That the arguments are of use for what `overlay` turned out to be.
+pub(crate) fn check(args: &DiffArgs) -> Result<()> {
+    if let (Some(overlay), Some(_)) = (&args.overlay, &args.snapshot) {
+        exists(overlay)?;
+        anyhow::ensure!(
+            is_qcow2(overlay),
+            "--snapshot is for qcow2 images, and {} is none",
+            overlay.display()
+        );
+    }
+    Ok(())
+}
+
 /// That a file is there at all, said in its own words.
 pub(crate) fn exists(path: &Path) -> Result<()> {
     std::fs::metadata(path)
@@ -108,14 +121,4 @@ pub(crate) fn image(
     exists(path)?;
     open_image(path, &Limits::default(), &gate(args), diagnostics)
         .with_context(|| format!("cannot open {}", path.display()))
-}
-
-fn list_format(format: ListFormat) -> hexz_source::ListFormat {
-    match format {
-        ListFormat::Qemu => hexz_source::ListFormat::QemuMap,
-        ListFormat::Nbd => hexz_source::ListFormat::NbdInfo,
-        ListFormat::Rbd => hexz_source::ListFormat::RbdDiff,
-        ListFormat::Ddrescue => hexz_source::ListFormat::Ddrescue,
-        ListFormat::Text => hexz_source::ListFormat::Text,
-    }
 }

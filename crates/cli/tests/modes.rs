@@ -180,10 +180,72 @@ fn an_answer_about_owners_names_the_disk() {
     let line = header(&["map", "base.hxz", "--json"]);
     assert!(line.contains(named), "{line}");
     let list = ["diff", "--changes", "vm-state.map.json", "--changes-format"];
-    let line = header(&[&list[..], &["qemu", "--base", "base.hxz", "--json"]].concat());
+    let line = header(&[&list[..], &["qemu-img-map", "--base", "base.hxz", "--json"]].concat());
     let named = "\"overlay\":\"vm-state.map.json\",\"base\":\"base.hxz\",";
     assert!(line.contains(named), "{line}");
     assert!(line.contains("\"precision\":\""), "{line}");
+}
+
+#[test]
+fn the_short_names_of_lists_are_still_known() {
+    let list = [
+        "diff",
+        "--changes",
+        "vm-state.map.json",
+        "--base",
+        "base.hxz",
+    ];
+    let shown = |format: &str| {
+        let args = [&list[..], &["--files", "--changes-format", format]].concat();
+        let output = hexz(&demo(), &args);
+        (output.status.code(), output.stdout)
+    };
+    let named = shown("qemu-img-map");
+    assert_eq!(named.0, Some(0));
+    assert_eq!(shown("qemu"), named);
+    assert_eq!(shown("nbd").0, Some(2));
+    assert_eq!(shown("nonsense").0, Some(2));
+}
+
+#[test]
+fn what_would_have_no_effect_is_refused() {
+    let overlay = ["diff", "vm-state.overlay", "--base", "base.hxz"];
+    let list = [
+        "diff",
+        "--changes",
+        "vm-state.map.json",
+        "--base",
+        "base.hxz",
+    ];
+    let two = ["diff", "base.hxz", "base.hxz"];
+    for (args, more, says) in [
+        (
+            &overlay[..],
+            &["--snapshot", "x"][..],
+            "is for qcow2 images",
+        ),
+        (&list, &["--snapshot", "x"], "--snapshot"),
+        (&two, &["--snapshot", "x"], "--snapshot"),
+        (&overlay, &["--merged", "base.hxz"], "--merged"),
+        (&two, &["--merged", "base.hxz"], "--merged"),
+        (&overlay, &["--unit", "512"], "--unit"),
+        (&overlay, &["--changes-format", "text"], "--changes-format"),
+        (&overlay, &["-z"], "--name-status"),
+        (&overlay, &["-z", "--files"], "--name-status"),
+        (&overlay, &["-z", "--json"], "--json"),
+        (&list, &["-z"], "--name-status"),
+    ] {
+        let output = hexz(&demo(), &[args, more].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?} {more:?}");
+        assert_eq!(stdout(&output), "", "{args:?} {more:?}");
+        let told = stderr(&output);
+        assert!(told.contains(says), "{args:?} {more:?}: {told}");
+    }
+    // Each of them alone, with what it is for.
+    for more in [&["--unit", "512"][..], &["--merged", "base.hxz"]] {
+        let output = hexz(&demo(), &[&list[..], more].concat());
+        assert!(output.status.success(), "{more:?}: {}", stderr(&output));
+    }
 }
 
 #[test]

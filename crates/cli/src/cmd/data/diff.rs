@@ -105,6 +105,7 @@ fn original(overlay: &Path, blocks: bool, files: bool) -> Result<Option<Index>> 
 
 /// The command line.
 pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> {
+    sources::check(args)?;
     let resolve = args.files || args.format.any();
     let self_contained = args.other.is_some()
         || args.changes.is_some()
