@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Ranges whose owners one thread puts together at a time.
-const RANGES: usize = 512;
+const RANGES: usize = 128;
 /// Bytes of them at least, unless there are no more.
 const PART_BYTES: u64 = 4 << 20;
 /// So many parts a window has, where it is a few long ranges.
