@@ -101,12 +101,7 @@ pub fn open_and_read(path: &Path) {
 
 /// What a qcow2 overlay changed: within the disk, and of both views as much as there is.
 pub fn overlay(path: &Path) {
-    let source = Qcow2Overlay {
-        path: path.to_owned(),
-        base: None,
-        snapshot: None,
-    };
-    check(&source);
+    check(&Qcow2Overlay::new(path));
 }
 
 /// What a differencing VHD changed, likewise.

@@ -161,6 +161,9 @@ pub(crate) struct EngineArgs {
         value_parser = RangedU64ValueParser::<usize>::new().range(0..=MOST_THREADS)
     )]
     pub(crate) threads: usize,
+    /// Take the disk images that are given for raw disks, whatever they begin with
+    #[arg(long)]
+    pub(crate) raw: bool,
     /// Let images name parents and backing files in this folder too
     #[arg(long, value_name = "DIR")]
     pub(crate) allow_backing: Vec<PathBuf>,

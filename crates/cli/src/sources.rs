@@ -1,14 +1,17 @@
 //! From arguments to change sources and images.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use hexz_resolve::engine::Options;
-use hexz_resolve::{ChangeSource, Diagnostics, JournalMode, Limits, Progress, ReadAt, Registry};
+use hexz_resolve::{
+    ChangeSource, Diagnostics, JournalMode, Limits, Loaded, OpenGate, Progress, ReadAt, Registry,
+};
+use hexz_source::meta::meta_path;
 use hexz_source::{
-    DefaultGate, ExtentList, Format, HexzOverlay, Qcow2Overlay, TwoImages, VhdOverlay, detect,
-    open_image,
+    DefaultGate, ExtentList, Format, Given, HexzOverlay, Qcow2Overlay, TwoImages, VhdOverlay,
+    detect,
 };
 
 use crate::args::{DiffArgs, EngineArgs, Journal};
@@ -40,56 +43,135 @@ pub(crate) fn options<'a>(
     }
 }
 
+/// What changes are read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    List,
+    TwoImages,
+    Qcow2,
+    Vhd,
+    /// A hexz overlay: it alone needs a base to be given.
+    Overlay,
+}
+
+impl Form {
+    pub(crate) fn of(args: &DiffArgs) -> Self {
+        if args.changes.is_some() {
+            Self::List
+        } else if args.other.is_some() {
+            Self::TwoImages
+        } else if args.snapshot.is_some() || args.overlay.as_deref().is_some_and(is_qcow2) {
+            Self::Qcow2
+        } else if args.overlay.as_deref().is_some_and(is_vhd) {
+            Self::Vhd
+        } else {
+            Self::Overlay
+        }
+    }
+}
+
+fn is_qcow2(path: &Path) -> bool {
+    says_itself(path, "qcow2") && matches!(detect(path), Ok(Format::Qcow2))
+}
+
+fn is_vhd(path: &Path) -> bool {
+    says_itself(path, "vhd") && VhdOverlay::is_at(path)
+}
+
+/// Whether the first bytes of `path` may say what it is. Those of an overlay of hexz were written
+/// by its guest, so where there is an index beside it the name must say so too: `vm.meta` may
+/// belong to `vm.overlay` as well as to `vm.qcow2`.
+fn says_itself(path: &Path, extension: &str) -> bool {
+    let named = path
+        .extension()
+        .is_some_and(|of| of.eq_ignore_ascii_case(extension));
+    named || !meta_path(path).exists()
+}
+
 /// Where the changes that were asked for come from.
 pub(crate) fn changes(
     args: &DiffArgs,
     progress: Arc<dyn Progress>,
 ) -> Result<Box<dyn ChangeSource>> {
     if let Some(file) = &args.changes {
-        return Ok(Box::new(ExtentList {
-            file: file.clone(),
-            format: args.changes_format.map(Into::into),
-            unit: args.unit,
-            base: args.base.clone(),
-            merged: args.merged.clone(),
-        }));
+        return Ok(list(args, file));
     }
     let overlay = args.overlay.clone().context("an overlay is needed")?;
     exists(&overlay)?;
+    let given = |path: &PathBuf| given(path, &args.engine);
+    let base = args.base.as_ref().map(given);
     if let Some(other) = &args.other {
         exists(other)?;
-        let mut two = TwoImages::new(overlay, other);
+        let mut two = TwoImages::new(given(&overlay), given(other));
         two.progress = progress;
         return Ok(Box::new(two));
     }
-    if is_qcow2(&overlay) {
+    if Form::of(args) == Form::Qcow2 {
         return Ok(Box::new(Qcow2Overlay {
-            path: overlay,
-            base: args.base.clone(),
+            base,
             snapshot: args.snapshot.clone(),
+            ..Qcow2Overlay::new(overlay)
         }));
     }
-    if VhdOverlay::is_at(&overlay) {
+    if Form::of(args) == Form::Vhd {
         return Ok(Box::new(VhdOverlay {
-            path: overlay,
-            base: args.base.clone(),
+            base,
             progress,
+            ..VhdOverlay::new(overlay)
         }));
     }
-    Ok(Box::new(HexzOverlay {
-        overlay,
-        base: args.base.clone(),
-    }))
+    Ok(Box::new(HexzOverlay { overlay, base }))
 }
 
-/// Whether `path` is an image that says itself what it holds and what it stands on: it needs no
-/// base to name files.
-pub(crate) fn is_self_contained(path: &Path) -> bool {
-    is_qcow2(path) || VhdOverlay::is_at(path)
+fn list(args: &DiffArgs, file: &Path) -> Box<dyn ChangeSource> {
+    let raw = args.engine.raw;
+    let list = ExtentList {
+        file: file.to_owned(),
+        format: args.changes_format.map(Into::into),
+        unit: args.unit,
+        base: args.base.clone().filter(|_| !raw),
+        merged: args.merged.clone().filter(|_| !raw),
+    };
+    if !raw {
+        return Box::new(list);
+    }
+    let given = |path: &PathBuf| given(path, &args.engine);
+    Box::new(RawDisks {
+        list,
+        base: args.base.as_ref().map(given),
+        merged: args.merged.as_ref().map(given),
+    })
 }
 
-fn is_qcow2(path: &Path) -> bool {
-    matches!(detect(path), Ok(Format::Qcow2))
+/// A list of extents of raw disks. What of it lies past their end is told by who looks for it.
+struct RawDisks {
+    list: ExtentList,
+    base: Option<Given>,
+    merged: Option<Given>,
+}
+
+impl ChangeSource for RawDisks {
+    fn load(&self, limits: &Limits, gate: &dyn OpenGate) -> hexz_resolve::Result<Loaded> {
+        let mut loaded = self.list.load(limits, gate)?;
+        let found = Diagnostics::new();
+        let open = |given: &Given| given.open(limits, gate, &found);
+        loaded.base = self.base.as_ref().map(open).transpose()?;
+        loaded.merged = self.merged.as_ref().map(open).transpose()?;
+        loaded.changes.diagnostics.extend(found.take());
+        loaded.base_name = self
+            .base
+            .as_ref()
+            .map(|base| base.path.display().to_string());
+        Ok(loaded)
+    }
+}
+
+/// An image that was named, and how the arguments say to take it.
+fn given(path: impl Into<PathBuf>, args: &EngineArgs) -> Given {
+    Given {
+        raw: args.raw,
+        ..Given::from(path)
+    }
 }
 
 /// That the arguments are of use for what `overlay` turned out to be.
@@ -119,6 +201,7 @@ pub(crate) fn image(
     diagnostics: &Diagnostics,
 ) -> Result<Arc<dyn ReadAt>> {
     exists(path)?;
-    open_image(path, &Limits::default(), &gate(args), diagnostics)
+    given(path, args)
+        .open(&Limits::default(), &gate(args), diagnostics)
         .with_context(|| format!("cannot open {}", path.display()))
 }

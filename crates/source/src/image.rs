@@ -82,9 +82,42 @@ pub fn detect(path: &Path) -> Result<Format> {
     Format::of(&RawFile::open(path)?)
 }
 
-/// Opens the disk image at `path`, which the user named, whatever its format. Parents and backing
-/// files that it names are opened as `gate` allows; what is odd goes to `diagnostics`. What is of
-/// no known format is taken as raw.
+/// A disk image that the user named, and how to take it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it is a raw disk, whatever it begins with: the first bytes of a raw disk are its
+    /// guest's, who may have written those of a container there. Else its first bytes decide.
+    pub raw: bool,
+}
+
+impl<P: Into<PathBuf>> From<P> for Given {
+    fn from(path: P) -> Self {
+        let path = path.into();
+        Self { path, raw: false }
+    }
+}
+
+impl Given {
+    /// Opens it. Parents and backing files that it names are opened as `gate` allows; what is
+    /// odd goes to `diagnostics`. What is of no known format is taken as raw.
+    ///
+    /// # Errors
+    /// With the path of the file that can't be used, and why.
+    pub fn open(
+        &self,
+        limits: &Limits,
+        gate: &dyn OpenGate,
+        diagnostics: &Diagnostics,
+    ) -> Result<Arc<dyn ReadAt>> {
+        let mut chain = Chain::new(limits, gate, diagnostics);
+        Ok(Opened::open(self, &mut chain)?.reader())
+    }
+}
+
+/// Opens the disk image at `path`, which the user named, whatever its format (see
+/// [`Given::open`]).
 ///
 /// # Errors
 /// With the path of the file that can't be used, and why.
@@ -94,8 +127,7 @@ pub fn open_image(
     gate: &dyn OpenGate,
     diagnostics: &Diagnostics,
 ) -> Result<Arc<dyn ReadAt>> {
-    let mut chain = Chain::new(limits, gate, diagnostics);
-    Ok(Opened::open(path, &mut chain)?.reader())
+    Given::from(path).open(limits, gate, diagnostics)
 }
 
 /// An open image whose format is still known, for what only images of one format can do.
@@ -116,10 +148,13 @@ pub(crate) enum Image {
 
 impl Opened {
     /// Opens what the user named.
-    pub(crate) fn open(path: &Path, chain: &mut Chain<'_>) -> Result<Self> {
-        let file = RawFile::open(path)?;
+    pub(crate) fn open(given: &Given, chain: &mut Chain<'_>) -> Result<Self> {
+        let file = RawFile::open(&given.path)?;
+        if given.raw {
+            return Ok(Self::new(Image::Other(Arc::new(file)), &given.path));
+        }
         let format = Format::of(&file)?;
-        Self::from_file(file, path, format, chain)
+        Self::from_file(file, &given.path, format, chain)
     }
 
     /// Opens the image in `file`, which lies at `path` and is of `format`.

@@ -1,8 +1,8 @@
 //! Where changed blocks and disk images come from.
 //!
-//! [`open_image`] opens a disk image by its content: raw files and block devices, `.hxz`
-//! archives, qcow2, VHD, and with their features VMDK and VHDX. The change sources are
-//! [`HexzOverlay`] (a data file with its `.meta` index), [`Qcow2Overlay`], [`VhdOverlay`],
+//! [`Given`] opens a disk image, by its content unless it is said to be raw: raw files and block
+//! devices, `.hxz` archives, qcow2, VHD, and with their features VMDK and VHDX. The change sources
+//! are [`HexzOverlay`] (a data file with its `.meta` index), [`Qcow2Overlay`], [`VhdOverlay`],
 //! [`TwoImages`] and [`ExtentList`].
 //!
 //! Files that the user names are opened as they are; files that an *image* names go through an
@@ -46,7 +46,7 @@ mod vmdk;
 pub use extents::{ExtentList, ListFormat};
 pub use file::RawFile;
 pub use gate::DefaultGate;
-pub use image::{Format, detect, open_image};
+pub use image::{Format, Given, detect, open_image};
 pub use overlay::{HexzOverlay, OverlayReader};
 pub use qcow2::Qcow2Overlay;
 pub use two_images::TwoImages;

@@ -11,7 +11,7 @@ use hexz_resolve::{
 };
 
 use crate::file::RawFile;
-use crate::image::open_image;
+use crate::image::Given;
 use crate::meta::{BLOCK_SIZE, meta_path, read_index};
 use crate::num::{take_front, u64_of};
 
@@ -22,7 +22,7 @@ pub struct HexzOverlay {
     /// The data file; its index lies beside it (see [`meta_path`]).
     pub overlay: PathBuf,
     /// The disk before.
-    pub base: Option<PathBuf>,
+    pub base: Option<Given>,
 }
 
 impl ChangeSource for HexzOverlay {
@@ -30,7 +30,7 @@ impl ChangeSource for HexzOverlay {
         let found = Diagnostics::new();
         let data = RawFile::open(&self.overlay)?;
         let base = match &self.base {
-            Some(path) => Some(open_image(path, limits, gate, &found)?),
+            Some(base) => Some(base.open(limits, gate, &found)?),
             None => None,
         };
         let disk_size = data.len().max(base.as_ref().map_or(0, ReadAt::len));
@@ -76,7 +76,10 @@ impl ChangeSource for HexzOverlay {
             base,
             merged,
             overlay_name: Some(self.overlay.display().to_string()),
-            base_name: self.base.as_ref().map(|path| path.display().to_string()),
+            base_name: self
+                .base
+                .as_ref()
+                .map(|base| base.path.display().to_string()),
         })
     }
 }
@@ -180,7 +183,7 @@ mod tests {
         write(dir.path().join("vm.meta"), log).unwrap();
         HexzOverlay {
             overlay: dir.path().join("vm.overlay"),
-            base: Some(dir.path().join("base.img")),
+            base: Some(dir.path().join("base.img").into()),
         }
         .load(&Limits::default(), &DefaultGate::new())
         .unwrap()

@@ -1,7 +1,6 @@
 //! Two images of one disk, compared: what both are known to share is not read.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use hexz_resolve::{
@@ -12,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::chain::Chain;
 use crate::hxz;
-use crate::image::{Image, Opened};
+use crate::image::{Given, Image, Opened};
 use crate::num::{u64_of, usize_of};
 
 /// Bytes of one block of the comparison.
@@ -25,9 +24,9 @@ const BATCH: usize = 256;
 /// Two images, before and after. Runs on the threads of the pool it is loaded in.
 pub struct TwoImages {
     /// The disk before.
-    pub a: PathBuf,
+    pub a: Given,
     /// The disk after.
-    pub b: PathBuf,
+    pub b: Given,
     /// Told of the bytes compared.
     pub progress: Arc<dyn Progress>,
 }
@@ -35,7 +34,7 @@ pub struct TwoImages {
 impl TwoImages {
     /// Compares `a` and `b` in silence.
     #[must_use]
-    pub fn new(a: impl Into<PathBuf>, b: impl Into<PathBuf>) -> Self {
+    pub fn new(a: impl Into<Given>, b: impl Into<Given>) -> Self {
         Self {
             a: a.into(),
             b: b.into(),
@@ -75,8 +74,8 @@ impl ChangeSource for TwoImages {
             },
             base: Some(a.reader()),
             merged: Some(b.reader()),
-            overlay_name: Some(self.b.display().to_string()),
-            base_name: Some(self.a.display().to_string()),
+            overlay_name: Some(self.b.path.display().to_string()),
+            base_name: Some(self.a.path.display().to_string()),
         })
     }
 }

@@ -110,7 +110,7 @@ fn the_demo_overlay_over_its_base_is_the_merged_disk() {
     let demo = fixtures().join("demo");
     let source = HexzOverlay {
         overlay: demo.join("vm-state.overlay"),
-        base: Some(demo.join("base.hxz")),
+        base: Some(demo.join("base.hxz").into()),
     };
     let loaded = source
         .load(&Limits::default(), &DefaultGate::new())

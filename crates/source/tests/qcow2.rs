@@ -33,11 +33,7 @@ impl Images {
     }
 
     fn overlay(&self, name: &str) -> Qcow2Overlay {
-        Qcow2Overlay {
-            path: self.path(name),
-            base: None,
-            snapshot: None,
-        }
+        Qcow2Overlay::new(self.path(name))
     }
 
     /// Writes `bytes` at `at` of a copy of the image `name`, and opens it.
@@ -130,7 +126,7 @@ fn the_base_is_the_backing_chain_or_what_the_user_gives() {
     );
 
     let given = Qcow2Overlay {
-        base: Some(images.path("deflate.qcow2")),
+        base: Some(images.path("deflate.qcow2").into()),
         ..images.overlay("top.qcow2")
     };
     let given = load(given);
@@ -347,9 +343,8 @@ fn flipped_bytes_never_panic() {
             bytes.truncate(bytes.len() - random(2) * random(bytes.len()));
             std::fs::write(&path, bytes).unwrap();
             let overlay = Qcow2Overlay {
-                path: path.clone(),
-                base: None,
                 snapshot: (round % 5 == 0).then(|| "first".into()),
+                ..Qcow2Overlay::new(&path)
             };
             let Ok(loaded) = overlay.load(&LIMITS(), &DefaultGate::new()) else {
                 errors += 1;
@@ -386,4 +381,18 @@ fn a_compressed_cluster_that_is_damaged_is_an_error_with_its_place() {
         errors.iter().all(|e| e.contains("compressed cluster")),
         "{errors:?}"
     );
+}
+
+#[test]
+fn a_backing_file_that_is_said_to_be_raw_is_raw() {
+    let images = Images::unpacked();
+    let mut disk = std::fs::read(images.path("disk.raw")).unwrap();
+    let header = std::fs::read(images.path("v2.qcow2")).unwrap();
+    disk[..4096].copy_from_slice(&header[..4096]);
+    std::fs::write(images.path("disk.raw"), &disk).unwrap();
+    let overlay = images.overlay("subclusters.qcow2");
+    let loaded = overlay.load(&LIMITS(), &DefaultGate::new()).unwrap();
+    let base = loaded.base.unwrap();
+    assert_eq!(base.len(), disk.len() as u64);
+    assert_eq!(read_vec(&*base, 0, disk.len()).unwrap(), disk);
 }

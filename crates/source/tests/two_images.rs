@@ -63,7 +63,7 @@ fn two_images_give_the_changed_blocks_whatever_their_format() {
     let archives = fixtures().join("archives");
     let overlay = HexzOverlay {
         overlay: demo.join("vm-state.overlay"),
-        base: Some(demo.join("base.hxz")),
+        base: Some(demo.join("base.hxz").into()),
     };
     let overlay = overlay.load(&Limits::default(), &gate()).unwrap();
     let before = bytes(&demo.join("base.hxz"));
@@ -86,11 +86,7 @@ fn two_images_give_the_changed_blocks_whatever_their_format() {
     let qcow2 = dir.path().join("vm-state.qcow2");
     let packed = Fixture::load("demo");
     std::fs::write(&qcow2, packed.bytes("vm-state.qcow2")).unwrap();
-    let overlay = Qcow2Overlay {
-        path: qcow2.clone(),
-        base: None,
-        snapshot: None,
-    };
+    let overlay = Qcow2Overlay::new(&qcow2);
     let list = ExtentList {
         file: demo.join("vm-state.map.json"),
         format: None,

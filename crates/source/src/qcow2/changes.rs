@@ -1,6 +1,6 @@
 //! The change source of a qcow2 overlay: what its top image holds itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hexz_resolve::{
@@ -12,7 +12,7 @@ use super::tables::Place;
 use super::{Options, Qcow2};
 use crate::chain::Chain;
 use crate::file::RawFile;
-use crate::image::Opened;
+use crate::image::{Given, Opened};
 
 /// A qcow2 image over its backing chain, or its active state over an internal snapshot.
 #[derive(Clone, Debug)]
@@ -20,10 +20,22 @@ pub struct Qcow2Overlay {
     /// The top image.
     pub path: PathBuf,
     /// Takes the place of the backing file that the image names.
-    pub base: Option<PathBuf>,
+    pub base: Option<Given>,
     /// The internal snapshot, by id or name, that is the disk before; the backing chain is then
     /// part of both.
     pub snapshot: Option<String>,
+}
+
+impl Qcow2Overlay {
+    /// The image at `path` over what it names itself.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            base: None,
+            snapshot: None,
+        }
+    }
 }
 
 impl ChangeSource for Qcow2Overlay {
@@ -42,7 +54,7 @@ impl ChangeSource for Qcow2Overlay {
             }
             None => {
                 let base = top.backing();
-                let title = self.base.clone();
+                let title = self.base.as_ref().map(|given| given.path.clone());
                 let title = title.or_else(|| base.map(|base| base.real.clone()));
                 let title = title.map(|path| path.display().to_string());
                 (top.allocated(whole)?, base.map(Opened::reader), title)
@@ -76,11 +88,11 @@ impl Qcow2Overlay {
     ) -> Result<Qcow2> {
         let mut chain = Chain::new(limits, gate, found);
         let options = Options {
-            base: self.base.as_deref(),
+            base: self.base.as_ref(),
             snapshot,
         };
-        let path: &Path = &self.path;
-        Qcow2::open(RawFile::open(path)?, path, &mut chain, options)
+        let file = RawFile::open(&self.path)?;
+        Qcow2::open(file, &self.path, &mut chain, options)
     }
 }
 

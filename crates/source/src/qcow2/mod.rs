@@ -18,7 +18,7 @@ use hexz_resolve::{
 use crate::cache::Cache;
 use crate::chain::Chain;
 use crate::file::RawFile;
-use crate::image::{Format, Opened};
+use crate::image::{Format, Given, Opened};
 use crate::num::{take_front, u64_of, usize_of};
 use header::{Header, L1};
 use tables::{Place, Tables};
@@ -43,7 +43,7 @@ pub(crate) struct Qcow2 {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Options<'a> {
     /// Takes the place of the backing file that the image names.
-    pub(crate) base: Option<&'a Path>,
+    pub(crate) base: Option<&'a Given>,
     /// The internal snapshot to read, by name or id, in place of the active state.
     pub(crate) snapshot: Option<&'a str>,
 }

@@ -13,7 +13,7 @@ use super::ondisk::{DiskType, SECTOR};
 use super::{Vhd, footers};
 use crate::chain::Chain;
 use crate::file::RawFile;
-use crate::image::{Format, Opened};
+use crate::image::{Format, Given, Opened};
 use crate::two_images::TwoImages;
 
 /// A VHD that is differencing, over its parent; or one that is dynamic, over nothing.
@@ -22,7 +22,7 @@ pub struct VhdOverlay {
     pub path: PathBuf,
     /// Takes the place of the parent that a differencing disk names. A dynamic disk hides all
     /// that is behind it, so it is compared with this one.
-    pub base: Option<PathBuf>,
+    pub base: Option<Given>,
     /// Told of the bytes compared.
     pub progress: Arc<dyn Progress>,
 }
@@ -59,14 +59,14 @@ impl ChangeSource for VhdOverlay {
         if let Some(base) = &self.base
             && disk_type(&self.path) != Some(DiskType::Differencing)
         {
-            let mut two = TwoImages::new(base, &self.path);
+            let mut two = TwoImages::new(base.clone(), &self.path);
             two.progress = Arc::clone(&self.progress);
             return two.load(limits, gate);
         }
         let found = Diagnostics::new();
         let mut chain = Chain::new(limits, gate, &found);
         let file = RawFile::open(&self.path)?;
-        let top = Vhd::open(file, &self.path, &mut chain, self.base.as_deref())?;
+        let top = Vhd::open(file, &self.path, &mut chain, self.base.as_ref())?;
         let ranges = top.allocated(|piece, error| {
             let text = format!(
                 "a block can't be read, and counts as changed: {}",
@@ -75,7 +75,7 @@ impl ChangeSource for VhdOverlay {
             found.push(Diagnostic::error("image-unreadable", text).at(piece.start()));
         });
         let parent = top.parent();
-        let base_name = self.base.clone();
+        let base_name = self.base.as_ref().map(|given| given.path.clone());
         let base_name = base_name.or_else(|| parent.map(|parent| parent.real.clone()));
         Ok(Loaded {
             changes: ChangeSet {

@@ -17,7 +17,7 @@ use hexz_resolve::{
 
 use crate::chain::Chain;
 use crate::file::RawFile;
-use crate::image::Opened;
+use crate::image::{Given, Opened};
 use crate::num::{take_front, u64_of};
 use blocks::{Blocks, Place};
 use ondisk::{DiskType, Footer};
@@ -44,7 +44,7 @@ impl Vhd {
         file: RawFile,
         path: &Path,
         chain: &mut Chain<'_>,
-        base: Option<&Path>,
+        base: Option<&Given>,
     ) -> Result<Self> {
         let name = path.display().to_string();
         let in_file = |e: Error| {

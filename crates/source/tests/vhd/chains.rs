@@ -84,7 +84,7 @@ fn a_base_takes_the_place_of_the_parent() {
     let family = family(&folder);
     let raw = folder.put("other.raw", vec![9; SIZE as usize]);
     let over = |base: &Path, name: &str| VhdOverlay {
-        base: Some(base.to_owned()),
+        base: Some(base.into()),
         ..VhdOverlay::new(folder.path(name))
     };
     let loaded = load(&over(&raw, "new.vhd")).unwrap();

@@ -15,7 +15,7 @@ use super::owner;
 use crate::args::DiffArgs;
 use crate::output;
 use crate::progress::Bar;
-use crate::sources;
+use crate::sources::{self, Form};
 
 /// Executes the diff command to analyze overlay modifications: without a base image, so what
 /// changed is told in blocks.
@@ -107,12 +107,7 @@ fn original(overlay: &Path, blocks: bool, files: bool) -> Result<Option<Index>> 
 pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> {
     sources::check(args)?;
     let resolve = args.files || args.format.any();
-    let self_contained = args.other.is_some()
-        || args.changes.is_some()
-        || args
-            .overlay
-            .as_deref()
-            .is_some_and(sources::is_self_contained);
+    let self_contained = Form::of(args) != Form::Overlay;
     let with_base = args.base.is_some() || self_contained;
     match &args.overlay {
         Some(overlay) if !(self_contained || resolve && with_base) => {
