@@ -33,6 +33,8 @@ pub struct Limits {
     pub journal_bytes: usize,
     /// Parents of an archive, or backing files of an image.
     pub parents: u32,
+    /// Ranges of a disk that are held for one purpose; past that, neighbours are joined.
+    pub ranges: usize,
 }
 
 impl Default for Limits {
@@ -52,6 +54,7 @@ impl Default for Limits {
             cache_bytes: 64 << 20,
             journal_bytes: 1 << 30,
             parents: 64,
+            ranges: 1 << 20,
         }
     }
 }

@@ -6,7 +6,9 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
-use hexz_resolve::{ByteRange, Error, RangeSet, ReadAt, ReadError, Result, check_bounds};
+use hexz_resolve::{ByteRange, Error, Limits, RangeSet, ReadAt, ReadError, Result, check_bounds};
+
+use crate::ranges::Ranges;
 
 /// A file or block device, read as it lies. Knows its holes, where the system tells them.
 #[derive(Debug)]
@@ -85,7 +87,7 @@ impl ReadAt for RawFile {
         let Some(range) = range.intersection(&ByteRange::new(0, self.len)) else {
             return RangeSet::new();
         };
-        let mut data = RangeSet::new();
+        let mut data = Ranges::new(Limits::default().ranges);
         let mut at = range.start();
         while at < range.end() {
             let start = match self.seek(Data(at)) {
@@ -93,7 +95,7 @@ impl ReadAt for RawFile {
                 Ok(_) => break,
                 // Not told: all that is left may be data.
                 Err(_) => {
-                    data.insert(ByteRange::new(at, range.end()));
+                    data.add(ByteRange::new(at, range.end()));
                     break;
                 }
             };
@@ -101,10 +103,10 @@ impl ReadAt for RawFile {
                 Ok(Some(end)) if end > start => end.min(range.end()),
                 _ => range.end(),
             };
-            data.insert(ByteRange::new(start, end));
+            data.add(ByteRange::new(start, end));
             at = end;
         }
-        data
+        data.within(range)
     }
 }
 

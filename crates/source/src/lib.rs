@@ -36,6 +36,7 @@ pub mod meta;
 mod num;
 mod overlay;
 mod qcow2;
+mod ranges;
 mod two_images;
 mod vhd;
 #[cfg(feature = "vhdx")]

@@ -12,7 +12,11 @@ use crate::{ByteRange, Diagnostic, RangeSet, ReadAt, ReadError, Result, read_vec
 const GAP: usize = 16;
 /// Past so many runs, one run a block is kept.
 const FINE_RUNS: usize = 1 << 20;
+/// Past so many, one run of several blocks.
+const MOST_RUNS: usize = 2 << 20;
 const CHUNK: u64 = 1 << 20;
+/// Chunks that are compared before their results are put together.
+const BATCH: usize = 256;
 
 /// Differing bytes, from the first to the last of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +43,19 @@ impl Differences {
         wanted: &RangeSet,
         block: u64,
     ) -> Result<Self> {
-        let chunks: Vec<ByteRange> = wanted.iter().flat_map(|r| chunks(r, CHUNK)).collect();
+        let mut pieces = wanted.iter().flat_map(|r| chunks(r, CHUNK));
         let compare = |chunk: &ByteRange| {
             run.options.progress.advance(chunk.len());
             compare_chunk(&**base, &**merged, *chunk, block)
         };
         let mut runs: Vec<DiffRun> = Vec::new();
         // In batches, so that cancellation is seen and few chunks wait to be put together.
-        for batch in chunks.chunks(256) {
+        let mut unit = block;
+        loop {
+            let batch: Vec<ByteRange> = pieces.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
             run.check()?;
             let results: Vec<(Vec<DiffRun>, Vec<ReadError>)> = match run.pool() {
                 Some(pool) => pool.install(|| batch.par_iter().map(compare).collect()),
@@ -64,9 +73,13 @@ impl Differences {
                     );
                 }
                 if runs.len() > FINE_RUNS {
-                    runs.extend(by_block(&found, block));
+                    runs.extend(by_block(&found, unit));
                 } else {
                     runs.extend(found);
+                }
+                while runs.len() > MOST_RUNS {
+                    unit = unit.saturating_mul(2);
+                    runs = by_block(&runs, unit);
                 }
             }
         }

@@ -13,6 +13,7 @@ use super::{Options, Qcow2};
 use crate::chain::Chain;
 use crate::file::RawFile;
 use crate::image::{Given, Opened};
+use crate::ranges::Ranges;
 
 /// A qcow2 image over its backing chain, or its active state over an internal snapshot.
 #[derive(Clone, Debug)]
@@ -99,7 +100,7 @@ impl Qcow2Overlay {
 /// Where the active state and a snapshot of one file have their bytes in different places. What
 /// both have in one place is shared, and equal.
 fn differing(active: &Qcow2, before: &Qcow2) -> Result<RangeSet> {
-    let mut all = Vec::new();
+    let mut all = Ranges::new(active.most_ranges);
     let mut at = 0;
     while at < active.len() {
         let window = active.tables.window(at);
@@ -110,11 +111,13 @@ fn differing(active: &Qcow2, before: &Qcow2) -> Result<RangeSet> {
         if !inside || table != before.tables.l2_offset(at) {
             let old = places(before, ByteRange::new(at, window.end().min(before.len())))?;
             let new = places(active, window)?;
-            all.extend(unequal(&new, &old));
+            unequal(&new, &old)
+                .into_iter()
+                .for_each(|range| all.add(range));
         }
         at = window.end();
     }
-    Ok(all.into_iter().collect())
+    Ok(all.within(ByteRange::new(0, active.len())))
 }
 
 /// The pieces of one window; what is left to the backing file is left out, where there is none

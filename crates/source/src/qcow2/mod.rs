@@ -20,6 +20,7 @@ use crate::chain::Chain;
 use crate::file::RawFile;
 use crate::image::{Format, Given, Opened};
 use crate::num::{take_front, u64_of, usize_of};
+use crate::ranges::Ranges;
 use header::{Header, L1};
 use tables::{Place, Tables};
 
@@ -35,6 +36,8 @@ pub(crate) struct Qcow2 {
     data: Option<RawFile>,
     backing: Option<Opened>,
     l2_cache: Cache<[u64]>,
+    /// How many ranges are collected.
+    most_ranges: usize,
     /// Clusters decompressed, by where they lie.
     clusters: Cache<[u8]>,
 }
@@ -113,6 +116,7 @@ impl Qcow2 {
             data,
             backing,
             l2_cache: Cache::new(budget >> 1, cluster),
+            most_ranges: chain.limits.ranges,
             clusters: Cache::new(budget >> 1, cluster),
         })
     }
@@ -127,16 +131,17 @@ impl Qcow2 {
         self.backing.as_ref()
     }
 
-    /// What of `range` this image holds itself, zeros included.
+    /// What of `range` this image holds itself, zeros included; more where it is in very many
+    /// pieces.
     pub(crate) fn allocated(&self, range: ByteRange) -> Result<RangeSet> {
-        let mut all = RangeSet::new();
+        let mut all = Ranges::new(self.most_ranges);
         self.walk(range, |piece, place| {
             if place != Place::Backing {
-                all.insert(piece);
+                all.add(piece);
             }
             Ok::<_, Error>(())
         })?;
-        Ok(all)
+        Ok(all.within(range))
     }
 
     fn walk<E: From<Error>>(
@@ -244,21 +249,26 @@ impl ReadAt for Qcow2 {
         let Some(range) = range.intersection(&ByteRange::new(0, self.len())) else {
             return RangeSet::new();
         };
-        let mut data = Vec::new();
+        let mut data = Ranges::new(self.most_ranges);
         let mut told = range.start();
         let walked = self.walk(range, |piece, place| {
             match (place, &self.backing) {
                 (Place::Zero, _) | (Place::Backing, None) => {}
-                (Place::Backing, Some(backing)) => data.extend(backing.data_in(piece).iter()),
-                _ => data.push(piece),
+                (Place::Backing, Some(backing)) => {
+                    backing
+                        .data_in(piece)
+                        .iter()
+                        .for_each(|part| data.add(part));
+                }
+                _ => data.add(piece),
             }
             told = piece.end();
             Ok::<_, Error>(())
         });
         if walked.is_err() {
-            data.push(ByteRange::new(told, range.end()));
+            data.add(ByteRange::new(told, range.end()));
         }
-        data.into_iter().collect()
+        data.within(range)
     }
 }
 
