@@ -1,16 +1,19 @@
 //! Images that stand on images: how deep, and never on themselves.
 #![allow(clippy::disallowed_methods)] // follows links
 
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use hexz_resolve::{Diagnostics, Error, Limits, OpenGate, Result};
+use hexz_resolve::{Diagnostic, Diagnostics, Error, Limits, OpenGate, Result};
+
+use crate::gate::folder_of;
 
 /// What is known of the images that are being opened, from the one the user named down.
 pub(crate) struct Chain<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) gate: &'a dyn OpenGate,
     pub(crate) diagnostics: &'a Diagnostics,
-    path: Vec<PathBuf>,
+    files: Vec<Identity>,
 }
 
 impl<'a> Chain<'a> {
@@ -23,35 +26,83 @@ impl<'a> Chain<'a> {
             limits,
             gate,
             diagnostics,
-            path: Vec::new(),
+            files: Vec::new(),
         }
     }
 
     /// Begins with what the image at `path` stands on.
     pub(crate) fn enter(&mut self, path: &Path) -> Result<()> {
-        let real = canonical(path);
-        if self.path.contains(&real) {
-            return Err(Error::corrupt("backing chain")
-                .message(format!("{} stands on itself", path.display())));
-        }
-        if u64::from(self.limits.parents) < crate::num::u64_of(self.path.len()) {
+        self.check(path)?;
+        if u64::from(self.limits.parents) < crate::num::u64_of(self.files.len()) {
             return Err(Error::limit(
                 "backing chain",
                 format!("more than {} images deep", self.limits.parents),
             ));
         }
-        self.path.push(real);
+        self.files.push(Identity::of(path));
         Ok(())
     }
 
+    /// That the file at `path` is none of the images being opened.
+    pub(crate) fn check(&self, path: &Path) -> Result<()> {
+        if !self.files.contains(&Identity::of(path)) {
+            return Ok(());
+        }
+        let message = format!("{} stands on itself", path.display());
+        Err(Error::corrupt("backing chain").message(message))
+    }
+
     pub(crate) fn leave(&mut self) {
-        self.path.pop();
+        self.files.pop();
+    }
+
+    /// The file to open for `named`, which stands in the image at `by`. Where it is another than
+    /// the one of that name, that is said.
+    pub(crate) fn allow(&self, named: &Path, by: &Path) -> Result<PathBuf> {
+        let path = self.gate.allow(named, by)?;
+        if Identity::of(&folder_of(by).join(named)) != Identity::of(&path) {
+            self.diagnostics.push(Diagnostic::warning(
+                "other-file-taken",
+                format!(
+                    "{} names {}, which is not there: {} was taken",
+                    by.display(),
+                    named.display(),
+                    path.display()
+                ),
+            ));
+        }
+        Ok(path)
     }
 
     /// The cache budget of the image that is being opened: half of what the one above it has.
     pub(crate) fn cache_bytes(&self) -> usize {
-        let depth = u32::try_from(self.path.len()).unwrap_or(u32::MAX);
+        let depth = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
         self.limits.cache_bytes.checked_shr(depth).unwrap_or(0)
+    }
+}
+
+/// Tells whether two paths lead to one file, also by links of both kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    File {
+        device: u64,
+        inode: u64,
+    },
+    BlockDevice(u64),
+    /// Of a path that leads nowhere.
+    Nothing(PathBuf),
+}
+
+impl Identity {
+    pub(crate) fn of(path: &Path) -> Self {
+        match std::fs::metadata(path) {
+            Ok(data) if data.file_type().is_block_device() => Self::BlockDevice(data.rdev()),
+            Ok(data) => Self::File {
+                device: data.dev(),
+                inode: data.ino(),
+            },
+            Err(_) => Self::Nothing(path.to_owned()),
+        }
     }
 }
 

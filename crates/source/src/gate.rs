@@ -1,13 +1,17 @@
 //! Which files an image may make us open.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // looks at the file system
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use hexz_resolve::{Error, OpenGate, Result};
+use hexz_resolve::{Error, ErrorKind, OpenGate, Result};
+
+use crate::chain::Identity;
 
 /// The careful gate: a file that an image names may be opened only where it lies beside the
 /// image or below that folder, or in a folder that the user allowed, with all links followed. A
-/// recorded path that leads nowhere, or elsewhere, is tried again by its file name alone.
+/// recorded path that leads nowhere is tried again by its file name alone, but for the image
+/// itself; one that leads elsewhere is refused, since another file of its name is not what it is.
 ///
 /// An image is someone else's data: without this, a backing file of `/etc/shadow` would be read.
 #[derive(Clone, Debug, Default)]
@@ -32,17 +36,10 @@ impl DefaultGate {
     /// The folders whose files may be opened for an image at `by`, links followed: the one it
     /// was named in, the one it really lies in, and those that were allowed.
     fn folders(&self, by: &Path) -> Vec<PathBuf> {
-        let named = by.parent().map(|folder| {
-            if folder.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                folder
-            }
-        });
         let real = by.canonicalize().ok();
         let real = real.as_deref().and_then(Path::parent);
         let mut folders: Vec<PathBuf> = Vec::new();
-        let all = named
+        let all = [folder_of(by)]
             .into_iter()
             .chain(real)
             .chain(self.allowed.iter().map(PathBuf::as_path));
@@ -59,39 +56,55 @@ impl OpenGate for DefaultGate {
     fn allow(&self, named: &Path, by: &Path) -> Result<PathBuf> {
         let folders = self.folders(by);
         let within = |path: &Path| folders.iter().any(|folder| path.starts_with(folder));
-        let mut refused = None;
-        let by_name = named.file_name().map(Path::new);
         // `join` takes an absolute path as it is.
-        for candidate in [Some(named), by_name].into_iter().flatten() {
-            for path in folders.iter().map(|folder| folder.join(candidate)) {
-                match path.canonicalize() {
-                    Ok(real) if within(&real) => return Ok(real),
-                    Ok(real) => {
-                        refused.get_or_insert(real);
-                    }
-                    Err(_) => {}
-                }
+        for path in folders.iter().map(|folder| folder.join(named)) {
+            match path.canonicalize() {
+                Ok(real) if within(&real) => return Ok(real),
+                Ok(real) => return Err(elsewhere(named, by, &real)),
+                Err(e) if is_nowhere(&e) => {}
+                Err(e) => return Err(refused(named, by, &format!("which can't be followed: {e}"))),
             }
         }
-        let problem = match refused {
-            Some(real) if real == named => format!(
-                "{} names {}, which lies outside its folder and was not allowed",
-                by.display(),
-                named.display()
-            ),
-            Some(real) => format!(
-                "{} names {}, which leads to {} outside its folder and was not allowed",
-                by.display(),
-                named.display(),
-                real.display()
-            ),
-            None => format!(
-                "{} needs {}, which is neither there nor beside it",
-                by.display(),
-                named.display()
-            ),
-        };
-        Err(Error::new(hexz_resolve::ErrorKind::Io, "parent image").message(problem))
+        let image = Identity::of(by);
+        let by_name = named.file_name().into_iter();
+        let by_name = by_name.flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+        let there = by_name.filter_map(|path| path.canonicalize().ok());
+        let mut there = there.filter(|path| Identity::of(path) != image);
+        match there.next() {
+            Some(real) if within(&real) => Ok(real),
+            Some(real) => Err(elsewhere(named, by, &real)),
+            None => Err(refused(named, by, "which is neither there nor beside it")),
+        }
+    }
+}
+
+fn refused(named: &Path, by: &Path, why: &str) -> Error {
+    let text = format!("{} names {}, {why}", by.display(), named.display());
+    Error::new(ErrorKind::Io, "parent image").message(text)
+}
+
+fn elsewhere(named: &Path, by: &Path, real: &Path) -> Error {
+    let place = if real == named {
+        "which lies".to_owned()
+    } else {
+        format!("which leads to {}", real.display())
+    };
+    let hint = "give --base IMAGE, or allow its folder with --allow-backing DIR";
+    let why = format!("{place} outside its folder and was not allowed: {hint}");
+    refused(named, by, &why)
+}
+
+/// Whether there is no such file, as against one that can't be looked at.
+fn is_nowhere(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | InvalidFilename)
+}
+
+/// The folder in which an image was named.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 
@@ -132,6 +145,13 @@ mod tests {
         for named in ["../other/away", "link", "/etc/passwd", "..", "/"] {
             assert!(allow(&gate, named).is_err(), "{named}");
         }
+        // What is named is there: no other file of its name takes its place, nor does the image.
+        let away = other.join("away");
+        write(inside.join("away"), "another").unwrap();
+        let error = allow(&gate, away.to_str().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("--allow-backing"), "{error}");
+        std::fs::remove_file(inside.join("away")).unwrap();
+        assert!(allow(&gate, "/no/such/child").is_err());
         let gate = gate.allow_folder(&other);
         assert_eq!(allow(&gate, "link").unwrap(), other.join("away"));
         assert_eq!(allow(&gate, "/gone/away").unwrap(), other.join("away"));

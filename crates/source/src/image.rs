@@ -10,7 +10,7 @@ use hexz_resolve::{
     Result,
 };
 
-use crate::chain::{Chain, canonical};
+use crate::chain::{Chain, Identity, canonical};
 use crate::file::RawFile;
 use crate::num::{take_front, usize_of};
 use crate::qcow2::{self, Options, Qcow2};
@@ -134,8 +134,12 @@ pub fn open_image(
 #[derive(Clone)]
 pub(crate) struct Opened {
     pub(crate) image: Image,
-    /// Links followed: tells whether two are the same.
+    pub(crate) format: Format,
+    /// Links followed.
     pub(crate) real: PathBuf,
+    /// Where it was opened: what it names is looked for from there.
+    path: PathBuf,
+    identity: Identity,
 }
 
 #[derive(Clone)]
@@ -151,7 +155,12 @@ impl Opened {
     pub(crate) fn open(given: &Given, chain: &mut Chain<'_>) -> Result<Self> {
         let file = RawFile::open(&given.path)?;
         if given.raw {
-            return Ok(Self::new(Image::Other(Arc::new(file)), &given.path));
+            chain.check(&given.path)?;
+            return Ok(Self::new(
+                Image::Other(Arc::new(file)),
+                Format::Raw,
+                &given.path,
+            ));
         }
         let format = Format::of(&file)?;
         Self::from_file(file, &given.path, format, chain)
@@ -164,6 +173,7 @@ impl Opened {
         format: Format,
         chain: &mut Chain<'_>,
     ) -> Result<Self> {
+        chain.check(path)?;
         let image = match format {
             Format::Raw => {
                 if let Some(kind) = unread_container(&file)? {
@@ -199,13 +209,29 @@ impl Opened {
             Format::Vhd => Image::Vhd(Arc::new(Vhd::open(file, path, chain, None)?)),
             Format::Vmdk | Format::Vhdx => Image::Other(foreign::open(format, file, path, chain)?),
         };
-        Ok(Self::new(image, path))
+        Ok(Self::new(image, format, path))
     }
 
-    /// `image`, which was opened at `path`.
-    pub(crate) fn new(image: Image, path: &Path) -> Self {
-        let real = canonical(path);
-        Self { image, real }
+    fn new(image: Image, format: Format, path: &Path) -> Self {
+        Self {
+            image,
+            format,
+            real: canonical(path),
+            path: path.to_owned(),
+            identity: Identity::of(path),
+        }
+    }
+
+    /// Whether both are one file, read in one way, over what is one disk in turn.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        if self.format != other.format || self.identity != other.identity {
+            return false;
+        }
+        match (&self.image, &other.image) {
+            (Image::Qcow2(a), Image::Qcow2(b)) => a.stands_on_same(b),
+            // What it names depends on where it was opened.
+            _ => self.format == Format::Raw || self.path == other.path,
+        }
     }
 
     /// The image, as what reads.

@@ -82,7 +82,7 @@ impl ChangeSource for TwoImages {
 
 /// Where the two may differ, from what their formats tell without reading the data.
 fn candidates(a: &Opened, b: &Opened) -> Result<RangeSet> {
-    if a.real == b.real {
+    if a.is_same(b) {
         return Ok(RangeSet::new());
     }
     if let (Image::Hxz(a), Image::Hxz(b)) = (&a.image, &b.image) {
@@ -123,8 +123,8 @@ fn shared_layer<'a>(a: &'a Opened, b: &'a Opened) -> Option<Shared<'a>> {
     let (at, layer) = left
         .iter()
         .enumerate()
-        .find(|(_, layer)| right.iter().any(|other| other.real == layer.real))?;
-    let other = right.iter().take_while(|other| other.real != layer.real);
+        .find(|(_, layer)| right.iter().any(|other| other.is_same(layer)))?;
+    let other = right.iter().take_while(|other| !other.is_same(layer));
     let above = left.iter().take(at).chain(other).copied().collect();
     Some(Shared { above, layer })
 }

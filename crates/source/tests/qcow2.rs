@@ -36,6 +36,21 @@ impl Images {
         Qcow2Overlay::new(self.path(name))
     }
 
+    /// Makes `name` a copy of the overlay over `disk.raw` that names `backing`, as long, instead.
+    fn over(&self, name: &str, backing: &str, format: &str) -> PathBuf {
+        let mut image = std::fs::read(self.path("subclusters.qcow2")).unwrap();
+        let at = image.windows(8).position(|w| w == b"disk.raw").unwrap();
+        image[at..at + 8].copy_from_slice(backing.as_bytes());
+        // The extension for the format of the backing file: type, length, padded text.
+        let kind = [0xE2, 0x79, 0x2A, 0xCA];
+        let at = image.windows(4).position(|w| w == kind).unwrap();
+        image[at + 7] = format.len() as u8;
+        image[at + 8..at + 8 + format.len()].copy_from_slice(format.as_bytes());
+        let path = self.path(name);
+        std::fs::write(&path, image).unwrap();
+        path
+    }
+
     /// Writes `bytes` at `at` of a copy of the image `name`, and opens it.
     fn patched(&self, name: &str, at: usize, bytes: &[u8], found: &Diagnostics) -> Result<()> {
         let mut image = std::fs::read(self.path(name)).unwrap();
@@ -422,4 +437,77 @@ fn more_ranges_than_are_held_are_joined() {
         let merged = loaded.merged.unwrap();
         assert!(merged.data_in(ByteRange::new(0, u64::MAX)).runs() <= 2);
     }
+}
+
+#[test]
+fn no_other_file_of_that_name_is_taken_unless_the_named_one_is_nowhere() {
+    let images = Images::unpacked();
+    let found = Diagnostics::new();
+    let open = |path: &Path| open_image(path, &LIMITS(), &DefaultGate::new(), &found);
+    let beside = images.path("d.raw");
+    std::fs::copy(images.path("disk.raw"), &beside).unwrap();
+
+    // From another machine: what lies beside it is taken, and said.
+    let image = open(&images.over("moved.qcow2", "/x/d.raw", "raw")).unwrap();
+    assert_eq!(sha256(&*image), truth()["subclusters.qcow2"]);
+    let told = found.take();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].code, "other-file-taken");
+    for name in ["/x/d.raw", beside.to_str().unwrap()] {
+        assert!(told[0].message.contains(name), "{told:?}");
+    }
+
+    // It is there, and not allowed.
+    std::fs::create_dir(images.path("sub")).unwrap();
+    std::fs::copy(&beside, images.path("sub/d.raw")).unwrap();
+    let error = open(&images.over("sub/top.qcow2", "../d.raw", "raw"))
+        .err()
+        .unwrap();
+    let text = error.chain();
+    assert!(
+        text.contains("../d.raw") && text.contains("--allow-backing"),
+        "{text}"
+    );
+
+    // Beside it is only the image itself.
+    let error = open(&images.over("s.raw", "/x/s.raw", "raw"))
+        .err()
+        .unwrap();
+    assert!(
+        error.chain().contains("neither there nor beside"),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn an_image_is_no_raw_base_of_its_own() {
+    let images = Images::unpacked();
+    let image = images.path("subclusters.qcow2");
+    let base = images.path("disk.raw");
+    let links: [fn(&Path, &Path) -> std::io::Result<()>; 2] = [
+        |from, to| std::fs::hard_link(from, to),
+        |from, to| std::os::unix::fs::symlink(from, to),
+    ];
+    for link in links {
+        std::fs::remove_file(&base).unwrap();
+        link(&image, &base).unwrap();
+        let error = open_image(&image, &LIMITS(), &DefaultGate::new(), &Diagnostics::new());
+        let error = error.err().unwrap();
+        assert!(error.chain().contains("stands on itself"), "{error:?}");
+    }
+}
+
+#[test]
+fn one_file_read_in_two_formats_is_not_one_disk() {
+    let images = Images::unpacked();
+    let file = std::fs::read(images.path("v2.qcow2")).unwrap();
+    std::fs::write(images.path("disk.raw"), &file).unwrap();
+    images.over("raw.qcow2", "disk.raw", "raw");
+    images.over("deep.qcow2", "disk.raw", "qcow2");
+    let two = TwoImages::new(images.path("raw.qcow2"), images.path("deep.qcow2"));
+    let loaded = two.load(&LIMITS(), &DefaultGate::new()).unwrap();
+    // There make.sh wrote nines to the disk of the one.
+    let at = 1200 << 10;
+    assert_ne!(file.get(at), Some(&9));
+    assert!(loaded.changes.ranges.contains(at as u64));
 }

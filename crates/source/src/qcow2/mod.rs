@@ -16,7 +16,7 @@ use hexz_resolve::{
 };
 
 use crate::cache::Cache;
-use crate::chain::Chain;
+use crate::chain::{Chain, Identity};
 use crate::file::RawFile;
 use crate::image::{Format, Given, Opened};
 use crate::num::{take_front, u64_of, usize_of};
@@ -34,6 +34,7 @@ pub(crate) struct Qcow2 {
     header: Header,
     tables: Tables,
     data: Option<RawFile>,
+    data_identity: Option<Identity>,
     backing: Option<Opened>,
     l2_cache: Cache<[u64]>,
     /// How many ranges are collected.
@@ -87,9 +88,12 @@ impl Qcow2 {
         };
         let tables = Tables::load(&file, &header, l1).map_err(in_file)?;
         chain.enter(path)?;
+        let mut data_identity = None;
         let data = match &header.data_file {
             Some(Some(named)) => {
-                let path = chain.gate.allow(Path::new(named), path)?;
+                let path = chain.allow(Path::new(named), path)?;
+                chain.check(&path)?;
+                data_identity = Some(Identity::of(&path));
                 Some(RawFile::open_regular(&path)?)
             }
             Some(None) => {
@@ -114,6 +118,7 @@ impl Qcow2 {
             header,
             tables,
             data,
+            data_identity,
             backing,
             l2_cache: Cache::new(budget >> 1, cluster),
             most_ranges: chain.limits.ranges,
@@ -129,6 +134,16 @@ impl Qcow2 {
     /// The image behind this one.
     pub(crate) fn backing(&self) -> Option<&Opened> {
         self.backing.as_ref()
+    }
+
+    /// Whether two readers of one image stand on the same data file and backing chain.
+    pub(crate) fn stands_on_same(&self, other: &Self) -> bool {
+        let backing = match (&self.backing, &other.backing) {
+            (Some(a), Some(b)) => a.is_same(b),
+            (None, None) => true,
+            _ => false,
+        };
+        backing && self.data_identity == other.data_identity
     }
 
     /// What of `range` this image holds itself, zeros included; more where it is in very many
@@ -317,7 +332,7 @@ fn open_backing(named: &str, header: &Header, by: &Path, chain: &mut Chain<'_>) 
             ),
         ));
     }
-    let path: PathBuf = chain.gate.allow(Path::new(path), by)?;
+    let path: PathBuf = chain.allow(Path::new(path), by)?;
     let file = RawFile::open_regular(&path)?;
     // What the image says goes before what the content looks like: the content of a raw disk is
     // its guest's.
