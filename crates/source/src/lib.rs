@@ -37,6 +37,7 @@ mod num;
 mod overlay;
 mod qcow2;
 mod ranges;
+mod tail;
 mod two_images;
 mod vhd;
 #[cfg(feature = "vhdx")]

@@ -13,6 +13,7 @@ use crate::chain::Chain;
 use crate::hxz;
 use crate::image::{Given, Image, Opened};
 use crate::num::{u64_of, usize_of};
+use crate::tail::{cut, past_end};
 
 /// Bytes of one block of the comparison.
 const BLOCK: u64 = 4096;
@@ -57,18 +58,30 @@ impl ChangeSource for TwoImages {
         let found = Diagnostics::new();
         let a = Opened::open(&self.a, &mut Chain::new(limits, gate, &found))?;
         let b = Opened::open(&self.b, &mut Chain::new(limits, gate, &found))?;
-        let whole = ByteRange::new(0, a.len().max(b.len()));
-        let candidates = candidates(&a, &b)?.aligned_out(BLOCK).clipped(whole);
+        let (shorter, longer) = if a.len() < b.len() {
+            (&a, &b)
+        } else {
+            (&b, &a)
+        };
+        let common = ByteRange::new(0, shorter.len());
+        let candidates = candidates(&a, &b)?.aligned_out(BLOCK).clipped(common);
         self.progress
             .stage("comparing images", Some(candidates.len()));
         let (changed, unreadable) = compare(&a, &b, &candidates, &*self.progress, &found);
+        let tail = past_end(longer, common.end(), BLOCK, limits.ranges, &found);
+        let whole = ByteRange::new(0, longer.len());
+        let changed = changed
+            .union(&tail.changed)
+            .aligned_out(BLOCK)
+            .clipped(whole);
         Ok(Loaded {
             changes: ChangeSet {
                 ranges: changed,
                 block_size: u32::try_from(BLOCK).unwrap_or(u32::MAX),
-                precision: match unreadable {
-                    0 => Precision::Exact,
-                    _ => Precision::Over,
+                precision: if unreadable > 0 || tail.unreadable {
+                    Precision::Over
+                } else {
+                    Precision::Exact
                 },
                 diagnostics: found.take(),
             },
@@ -89,7 +102,11 @@ fn candidates(a: &Opened, b: &Opened) -> Result<RangeSet> {
         return hxz::candidates(a, b);
     }
     if let Some(shared) = shared_layer(a, b) {
-        return above(&shared);
+        let (mut all, hidden) = above(&shared)?;
+        for image in [a, b] {
+            all = all.union(&image.data_in(hidden));
+        }
+        return Ok(all);
     }
     let whole = ByteRange::new(0, a.len().max(b.len()));
     Ok(a.data_in(whole).union(&b.data_in(whole)))
@@ -129,8 +146,8 @@ fn shared_layer<'a>(a: &'a Opened, b: &'a Opened) -> Option<Shared<'a>> {
     Some(Shared { above, layer })
 }
 
-/// What the layers above a shared one hold themselves.
-fn above(shared: &Shared<'_>) -> Result<RangeSet> {
+/// What the layers above a shared one hold themselves, and where one may hide what is below it.
+fn above(shared: &Shared<'_>) -> Result<(RangeSet, ByteRange)> {
     let mut all = RangeSet::new();
     let lengths = || {
         let above = shared.above.iter().map(|layer| layer.len());
@@ -149,7 +166,7 @@ fn above(shared: &Shared<'_>) -> Result<RangeSet> {
     // A layer hides what is behind its end, whatever stands above it.
     let shortest = lengths().min().unwrap_or(0);
     let longest = lengths().max().unwrap_or(0);
-    Ok(all.union(&ByteRange::new(shortest, longest).into()))
+    Ok((all, ByteRange::new(shortest, longest)))
 }
 
 /// The blocks of `candidates` that differ, and how many could not be read: they are among them,
@@ -162,10 +179,11 @@ fn compare(
     found: &Diagnostics,
 ) -> (RangeSet, u64) {
     let common = ByteRange::new(0, a.len().min(b.len()));
-    let whole = ByteRange::new(0, a.len().max(b.len()));
     let mut changed = RangeSet::new();
     let mut unreadable = 0u64;
-    let mut pieces = candidates.overlapping(common).flat_map(pieces);
+    let mut pieces = candidates
+        .overlapping(common)
+        .flat_map(|range| cut(range, PIECE));
     loop {
         let batch: Vec<ByteRange> = pieces.by_ref().take(BATCH).collect();
         if batch.is_empty() {
@@ -190,23 +208,7 @@ fn compare(
             }
         }
     }
-    // What only one of them has.
-    for tail in candidates.overlapping(ByteRange::new(common.end(), whole.end())) {
-        progress.advance(tail.len());
-        changed.insert(tail);
-    }
     (changed, unreadable)
-}
-
-/// `range` in pieces that end at multiples of [`PIECE`].
-fn pieces(range: ByteRange) -> impl Iterator<Item = ByteRange> {
-    let mut at = range.start();
-    std::iter::from_fn(move || {
-        let end = at.saturating_add(1).checked_next_multiple_of(PIECE);
-        let piece = ByteRange::new(at, end.unwrap_or(u64::MAX).min(range.end()));
-        at = piece.end();
-        (!piece.is_empty()).then_some(piece)
-    })
 }
 
 type Found = (Vec<ByteRange>, Vec<(u64, ReadError)>);
@@ -321,6 +323,32 @@ mod tests {
         assert_eq!(changed.as_slice(), [block(5), block(9)]);
         assert_eq!(unreadable, 1);
         assert_eq!(found.take()[0].offset, Some(5 * 4096));
+    }
+
+    #[test]
+    fn behind_the_end_of_the_shorter_one_zeros_are_no_change_however_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        let [short, dense, sparse] = ["short", "dense", "sparse"].map(|name| dir.path().join(name));
+        let mut bytes = vec![1; 10_000];
+        std::fs::write(&short, &bytes).unwrap();
+        bytes.resize(3 << 20, 0);
+        bytes[1 << 20] = 1;
+        std::fs::write(&dense, &bytes).unwrap();
+        std::fs::write(&sparse, &bytes[..=1 << 20]).unwrap();
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .open(&sparse)
+            .unwrap();
+        file.set_len(3 << 20).unwrap();
+        let ranges = |a, b| {
+            let loaded = TwoImages::new(a, b).load(&Limits::default(), &DefaultGate::new());
+            loaded.unwrap().changes.ranges
+        };
+        let block = ByteRange::new(1 << 20, (1 << 20) + 4096);
+        for (a, b) in [(&short, &dense), (&short, &sparse), (&dense, &short)] {
+            assert_eq!(ranges(a, b), block.into());
+        }
+        assert!(ranges(&dense, &sparse).is_empty());
     }
 
     #[test]

@@ -34,8 +34,9 @@ pub(super) struct Differences {
 }
 
 impl Differences {
-    /// Compares `wanted` in both. What only one of them has differs. What can't be read differs
-    /// for all that is known, and is a finding.
+    /// Compares `wanted` in both. What only one of them has is compared with zeros, which is what
+    /// the other one reads as when it grows. What can't be read differs for all that is known, and
+    /// is a finding.
     pub(super) fn find(
         run: &Run<'_>,
         base: &Arc<dyn ReadAt>,
@@ -120,9 +121,8 @@ impl Differences {
         let mut differing = 0;
         for chunk in chunks(part, CHUNK) {
             // What can't be read was counted as different before, and is now.
-            let length = chunk.len() as usize;
-            let pair = read_vec(&*self.base, chunk.start(), length)
-                .and_then(|b| Ok((b, read_vec(&*self.merged, chunk.start(), length)?)));
+            let pair =
+                padded(&*self.base, chunk).and_then(|b| Ok((b, padded(&*self.merged, chunk)?)));
             differing += pair.map_or(chunk.len(), |(b, m)| count_bytes(&b, &m));
         }
         differing
@@ -149,35 +149,22 @@ fn compare_chunk(
     chunk: ByteRange,
     block: u64,
 ) -> (Vec<DiffRun>, Vec<ReadError>) {
-    let both = ByteRange::new(0, base.len().min(merged.len()));
-    let mut runs = Vec::new();
-    let mut errors = Vec::new();
-    if let Some(common) = chunk.intersection(&both) {
-        match compare_bytes(base, merged, common) {
-            Ok(found) => runs = found,
-            // Once more by block: one bad block must not blur its neighbours.
-            Err(_) => {
-                for piece in chunks(common, block) {
-                    match compare_bytes(base, merged, piece) {
-                        Ok(found) => runs.extend(found),
-                        Err(error) => {
-                            errors.push(error);
-                            runs.push(DiffRun {
-                                range: piece,
-                                differing: piece.len(),
-                            });
-                        }
-                    }
-                }
+    if let Ok(runs) = compare_bytes(base, merged, chunk) {
+        return (runs, Vec::new());
+    }
+    // Once more by block: one bad block must not blur its neighbours.
+    let (mut runs, mut errors) = (Vec::new(), Vec::new());
+    for piece in chunks(chunk, block) {
+        match compare_bytes(base, merged, piece) {
+            Ok(found) => runs.extend(found),
+            Err(error) => {
+                errors.push(error);
+                runs.push(DiffRun {
+                    range: piece,
+                    differing: piece.len(),
+                });
             }
         }
-    }
-    let only_one = ByteRange::new(chunk.start().max(both.end()), chunk.end());
-    if !only_one.is_empty() {
-        runs.push(DiffRun {
-            range: only_one,
-            differing: only_one.len(),
-        });
     }
     (runs, errors)
 }
@@ -187,10 +174,20 @@ fn compare_bytes(
     merged: &dyn ReadAt,
     range: ByteRange,
 ) -> Result<Vec<DiffRun>, ReadError> {
-    let length = range.len() as usize;
-    let before = read_vec(base, range.start(), length)?;
-    let after = read_vec(merged, range.start(), length)?;
+    let before = padded(base, range)?;
+    let after = padded(merged, range)?;
     Ok(differing_runs(&before, &after, range.start()))
+}
+
+/// The bytes of `range`, with zeros past the end of the disk.
+fn padded(disk: &dyn ReadAt, range: ByteRange) -> Result<Vec<u8>, ReadError> {
+    let there = disk.len().saturating_sub(range.start()).min(range.len());
+    let mut bytes = match there {
+        0 => Vec::new(),
+        there => read_vec(disk, range.start(), there as usize)?,
+    };
+    bytes.resize(range.len() as usize, 0);
+    Ok(bytes)
 }
 
 fn differing_runs(before: &[u8], after: &[u8], start: u64) -> Vec<DiffRun> {
@@ -266,6 +263,20 @@ mod tests {
             }
             let coarse: u64 = by_block(&runs, 64).iter().map(|r| r.differing).sum();
             prop_assert_eq!(coarse, total);
+        }
+    }
+
+    #[test]
+    fn what_only_one_has_is_compared_with_zeros() {
+        let (short, mut long) = (vec![1; 100], vec![1; 100]);
+        long.resize(300, 0);
+        long[200] = 7;
+        for (base, merged) in [(&short, &long), (&long, &short)] {
+            let (runs, errors) = compare_chunk(base, merged, ByteRange::new(50, 300), 64);
+            let range = ByteRange::new(200, 201);
+            let differing = 1;
+            assert_eq!(runs, [DiffRun { range, differing }]);
+            assert!(errors.is_empty());
         }
     }
 

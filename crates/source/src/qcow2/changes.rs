@@ -14,6 +14,7 @@ use crate::chain::Chain;
 use crate::file::RawFile;
 use crate::image::{Given, Opened};
 use crate::ranges::Ranges;
+use crate::tail::past_end;
 
 /// A qcow2 image over its backing chain, or its active state over an internal snapshot.
 #[derive(Clone, Debug)]
@@ -43,7 +44,6 @@ impl ChangeSource for Qcow2Overlay {
     fn load(&self, limits: &Limits, gate: &dyn OpenGate) -> Result<Loaded> {
         let found = Diagnostics::new();
         let top = self.open(None, limits, gate, &found)?;
-        let whole = ByteRange::new(0, top.len());
         let (ranges, base, base_name) = match &self.snapshot {
             Some(name) => {
                 // What is odd about the file was said when it was opened first.
@@ -58,8 +58,13 @@ impl ChangeSource for Qcow2Overlay {
                 let title = self.base.as_ref().map(|given| given.path.clone());
                 let title = title.or_else(|| base.map(|base| base.real.clone()));
                 let title = title.map(|path| path.display().to_string());
-                (top.allocated(whole)?, base.map(Opened::reader), title)
+                let ranges = top.allocated(ByteRange::new(0, top.len()))?;
+                (ranges, base.map(Opened::reader), title)
             }
+        };
+        let ranges = match &base {
+            Some(base) => with_ends(ranges, &top, &**base, limits.ranges, &found),
+            None => ranges,
         };
         let block_size = u32::try_from(top.unit())
             .map_err(|_| Error::corrupt("qcow2 header").message("cluster size"))?;
@@ -97,27 +102,44 @@ impl Qcow2Overlay {
     }
 }
 
-/// Where the active state and a snapshot of one file have their bytes in different places. What
-/// both have in one place is shared, and equal.
+/// `changed`, and what only the longer disk has, in whole units.
+fn with_ends(
+    changed: RangeSet,
+    top: &Qcow2,
+    base: &dyn ReadAt,
+    most: usize,
+    found: &Diagnostics,
+) -> RangeSet {
+    let (start, longer): (u64, &dyn ReadAt) = if top.len() < base.len() {
+        (top.len(), base)
+    } else {
+        (base.len(), top)
+    };
+    let tail = past_end(longer, start, top.unit(), most, found).changed;
+    let whole = ByteRange::new(0, longer.len());
+    changed.union(&tail).aligned_out(top.unit()).clipped(whole)
+}
+
+/// Where the active state and a snapshot of one file have their bytes in different places, up to
+/// the end of the shorter. What both have in one place is shared, and equal.
 fn differing(active: &Qcow2, before: &Qcow2) -> Result<RangeSet> {
     let mut all = Ranges::new(active.most_ranges);
+    let end = active.len().min(before.len());
     let mut at = 0;
-    while at < active.len() {
+    while at < end {
         let window = active.tables.window(at);
-        let window = ByteRange::new(at, window.end().min(active.len()));
+        let window = ByteRange::new(at, window.end().min(end));
         let table = active.tables.l2_offset(at);
-        let inside = window.end() <= before.len();
         // One table for both: nothing in it differs.
-        if !inside || table != before.tables.l2_offset(at) {
-            let old = places(before, ByteRange::new(at, window.end().min(before.len())))?;
-            let new = places(active, window)?;
+        if table != before.tables.l2_offset(at) {
+            let (old, new) = (places(before, window)?, places(active, window)?);
             unequal(&new, &old)
                 .into_iter()
                 .for_each(|range| all.add(range));
         }
         at = window.end();
     }
-    Ok(all.within(ByteRange::new(0, active.len())))
+    Ok(all.within(ByteRange::new(0, end)))
 }
 
 /// The pieces of one window; what is left to the backing file is left out, where there is none
@@ -135,7 +157,8 @@ fn places(image: &Qcow2, range: ByteRange) -> Result<Vec<(ByteRange, Place)>> {
     Ok(all)
 }
 
-/// What of `new` is not in the same place in `old`. Both are rising, and `new` has no gaps.
+/// What of `new` is not in the same place in `old`. Both are rising, and without gaps, from one
+/// place to another.
 fn unequal(new: &[(ByteRange, Place)], old: &[(ByteRange, Place)]) -> Vec<ByteRange> {
     let mut out = Vec::new();
     let mut old = old.iter().peekable();
@@ -144,10 +167,7 @@ fn unequal(new: &[(ByteRange, Place)], old: &[(ByteRange, Place)]) -> Vec<ByteRa
         while at < range.end() {
             while old.next_if(|(before, _)| before.end() <= at).is_some() {}
             let Some((before, was)) = old.peek() else {
-                // Past the end of the disk as it was: what reads as zeros was never written.
-                if !matches!(place, Place::Zero | Place::Backing) {
-                    out.push(ByteRange::new(at, range.end()));
-                }
+                out.push(ByteRange::new(at, range.end()));
                 break;
             };
             let end = before.end().min(range.end());
