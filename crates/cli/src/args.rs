@@ -57,9 +57,13 @@ pub(crate) struct DiffArgs {
     /// Name the files that changed; without a base, list the changed blocks
     #[arg(long)]
     pub(crate) files: bool,
-    /// The disk before; where it is not given, HEXZ_BASE names it
+    /// The disk before; where it is not known otherwise, HEXZ_BASE names it
     #[arg(long, value_name = "IMAGE")]
     pub(crate) base: Option<PathBuf>,
+    /// The base that the environment names. (As an argument's own default it would forbid to
+    /// compare two images, and replace the backing file that an image names.)
+    #[arg(skip)]
+    pub(crate) default_base: Option<PathBuf>,
     /// Read the changed ranges from a list (- for standard input)
     #[arg(long, value_name = "FILE", conflicts_with = "overlay")]
     pub(crate) changes: Option<PathBuf>,
@@ -114,14 +118,16 @@ pub(crate) struct DiffArgs {
 }
 
 impl DiffArgs {
-    /// Takes the base that the environment names, where the arguments leave room for one. (As an
-    /// argument's own default it would forbid to compare two images.)
+    /// Notes the base that the environment names.
     pub(crate) fn or_base(mut self, named: Option<OsString>) -> Self {
         let named = named.filter(|name| !name.is_empty());
-        if self.base.is_none() && self.other.is_none() {
-            self.base = named.map(PathBuf::from);
-        }
+        self.default_base = named.map(PathBuf::from);
         self
+    }
+
+    /// The base of what knows none by itself.
+    pub(crate) fn any_base(&self) -> Option<&PathBuf> {
+        self.base.as_ref().or(self.default_base.as_ref())
     }
 }
 

@@ -99,7 +99,6 @@ pub(crate) fn changes(
     let overlay = args.overlay.clone().context("an overlay is needed")?;
     exists(&overlay)?;
     let given = |path: &PathBuf| given(path, &args.engine);
-    let base = args.base.as_ref().map(given);
     if let Some(other) = &args.other {
         exists(other)?;
         let mut two = TwoImages::new(given(&overlay), given(other));
@@ -108,18 +107,21 @@ pub(crate) fn changes(
     }
     if Form::of(args) == Form::Qcow2 {
         return Ok(Box::new(Qcow2Overlay {
-            base,
+            base: args.base.as_ref().map(given),
+            or_base: args.default_base.as_ref().map(given),
             snapshot: args.snapshot.clone(),
+            progress,
             ..Qcow2Overlay::new(overlay)
         }));
     }
     if Form::of(args) == Form::Vhd {
         return Ok(Box::new(VhdOverlay {
-            base,
+            base: args.base.as_ref().map(given),
             progress,
             ..VhdOverlay::new(overlay)
         }));
     }
+    let base = args.any_base().map(given);
     Ok(Box::new(HexzOverlay { overlay, base }))
 }
 
@@ -129,7 +131,7 @@ fn list(args: &DiffArgs, file: &Path) -> Box<dyn ChangeSource> {
         file: file.to_owned(),
         format: args.changes_format.map(Into::into),
         unit: args.unit,
-        base: args.base.clone().filter(|_| !raw),
+        base: args.any_base().cloned().filter(|_| !raw),
         merged: args.merged.clone().filter(|_| !raw),
     };
     if !raw {
@@ -138,7 +140,7 @@ fn list(args: &DiffArgs, file: &Path) -> Box<dyn ChangeSource> {
     let given = |path: &PathBuf| given(path, &args.engine);
     Box::new(RawDisks {
         list,
-        base: args.base.as_ref().map(given),
+        base: args.any_base().map(given),
         merged: args.merged.as_ref().map(given),
     })
 }

@@ -109,3 +109,23 @@ fn a_raw_disk_that_begins_like_a_container_can_be_said_to_be_raw() {
         );
     }
 }
+
+#[test]
+fn the_environment_names_no_base_where_the_image_does() {
+    let dir = qcow2_images();
+    let diff = |image: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_hexz"))
+            .args(["diff", "--json", image])
+            .current_dir(dir.path())
+            .env("HEXZ_BASE", "zstd.qcow2")
+            .output()
+            .expect("hexz runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(
+        diff("top.qcow2"),
+        text(dir.path(), &["diff", "--json", "top.qcow2"])
+    );
+    let given = ["diff", "--json", "zstd.qcow2", "v2.qcow2"];
+    assert_eq!(diff("v2.qcow2"), text(dir.path(), &given));
+}

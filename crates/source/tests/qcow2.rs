@@ -560,3 +560,41 @@ fn one_file_read_in_two_formats_is_not_one_disk() {
     assert_ne!(file.get(at), Some(&9));
     assert!(loaded.changes.ranges.contains(at as u64));
 }
+
+#[test]
+fn an_image_without_a_backing_file_is_compared_with_the_base_that_is_given() {
+    let images = Images::unpacked();
+    let disk = |name: &str| {
+        let gate = DefaultGate::new();
+        let image = open_image(&images.path(name), &LIMITS(), &gate, &Diagnostics::new()).unwrap();
+        read_vec(&*image, 0, image.len() as usize).unwrap()
+    };
+    // Both as qemu reads them, by their sums.
+    let truth_of = differing(disk("disk.raw"), disk("v2.qcow2"), 4096);
+    let base = || Some(images.path("disk.raw").into());
+    for (base, or_base) in [(base(), None), (None, base())] {
+        let overlay = Qcow2Overlay {
+            base,
+            or_base,
+            ..images.overlay("v2.qcow2")
+        };
+        let loaded = overlay.load(&LIMITS(), &DefaultGate::new()).unwrap();
+        assert_eq!(loaded.changes.ranges, truth_of);
+        assert_eq!(sha256(&*loaded.merged.unwrap()), truth()["v2.qcow2"]);
+    }
+    // What the image names itself goes before a base that is there by default.
+    let overlay = Qcow2Overlay {
+        or_base: Some(images.path("zstd.qcow2").into()),
+        ..images.overlay("top.qcow2")
+    };
+    let loaded = overlay.load(&LIMITS(), &DefaultGate::new()).unwrap();
+    assert_eq!(sha256(&*loaded.base.unwrap()), truth()["middle.qcow2"]);
+
+    let overlay = Qcow2Overlay {
+        base: base(),
+        snapshot: Some("first".into()),
+        ..images.overlay("snapshots.qcow2")
+    };
+    let error = overlay.load(&LIMITS(), &DefaultGate::new()).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}

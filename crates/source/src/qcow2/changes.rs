@@ -1,13 +1,15 @@
 //! The change source of a qcow2 overlay: what its top image holds itself.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use hexz_resolve::{
     ByteRange, ChangeSet, ChangeSource, Diagnostics, Error, Limits, Loaded, OpenGate, Precision,
-    RangeSet, ReadAt, Result,
+    Progress, RangeSet, ReadAt, Result, Silent,
 };
 
+use super::header::Header;
 use super::tables::Place;
 use super::{Options, Qcow2};
 use crate::chain::Chain;
@@ -15,17 +17,34 @@ use crate::file::RawFile;
 use crate::image::{Given, Opened};
 use crate::ranges::Ranges;
 use crate::tail::past_end;
+use crate::two_images::TwoImages;
 
 /// A qcow2 image over its backing chain, or its active state over an internal snapshot.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Qcow2Overlay {
     /// The top image.
     pub path: PathBuf,
-    /// Takes the place of the backing file that the image names.
+    /// Takes the place of the backing file that the image names. An image that names none holds
+    /// all of its disk, and is compared with this one.
     pub base: Option<Given>,
+    /// What an image is compared with that names no backing file, where no base is given.
+    pub or_base: Option<Given>,
     /// The internal snapshot, by id or name, that is the disk before; the backing chain is then
     /// part of both.
     pub snapshot: Option<String>,
+    /// Told of what is compared.
+    pub progress: Arc<dyn Progress>,
+}
+
+impl fmt::Debug for Qcow2Overlay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Qcow2Overlay")
+            .field("path", &self.path)
+            .field("base", &self.base)
+            .field("or_base", &self.or_base)
+            .field("snapshot", &self.snapshot)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Qcow2Overlay {
@@ -35,13 +54,18 @@ impl Qcow2Overlay {
         Self {
             path: path.into(),
             base: None,
+            or_base: None,
             snapshot: None,
+            progress: Arc::new(Silent),
         }
     }
 }
 
 impl ChangeSource for Qcow2Overlay {
     fn load(&self, limits: &Limits, gate: &dyn OpenGate) -> Result<Loaded> {
+        if let Some(two) = self.whole()? {
+            return two.load(limits, gate);
+        }
         let found = Diagnostics::new();
         let top = self.open(None, limits, gate, &found)?;
         let (ranges, base, base_name) = match &self.snapshot {
@@ -85,6 +109,28 @@ impl ChangeSource for Qcow2Overlay {
 }
 
 impl Qcow2Overlay {
+    /// What to compare, where the image stands on nothing and a base is given: such an image reads
+    /// as zeros where it holds nothing, and not as the base.
+    fn whole(&self) -> Result<Option<TwoImages>> {
+        let header = Header::read(&RawFile::open(&self.path)?, &self.path)?;
+        if header.backing_file.is_some() {
+            return Ok(None);
+        }
+        if self.snapshot.is_some() {
+            let name = self.path.display();
+            let message = format!("{name} stands on no other image that a base could replace");
+            let given = self.base.as_ref();
+            return given.map_or(Ok(None), |_| {
+                Err(Error::unsupported("qcow2 image", message))
+            });
+        }
+        let base = self.base.as_ref().or(self.or_base.as_ref());
+        Ok(base.map(|base| TwoImages {
+            progress: Arc::clone(&self.progress),
+            ..TwoImages::new(base.clone(), &self.path)
+        }))
+    }
+
     fn open(
         &self,
         snapshot: Option<&str>,

@@ -2,9 +2,12 @@
 //!
 //! Specification: <https://www.qemu.org/docs/master/interop/qcow2.html>
 
-use hexz_ondisk::Fields;
-use hexz_resolve::{Error, Result};
+use std::path::Path;
 
+use hexz_ondisk::{Fields, read};
+use hexz_resolve::{Error, ReadAt, Result};
+
+use crate::file::RawFile;
 use crate::num::{u64_of, usize_of};
 
 /// First bytes of an image.
@@ -14,7 +17,7 @@ pub(crate) const MAGIC: [u8; 4] = *b"QFI\xfb";
 const V2_LENGTH: usize = 72;
 const V3_LENGTH: usize = 104;
 /// As much of the file as can hold header, extensions and backing file name.
-pub(super) const HEADER_BYTES: u64 = 64 << 10;
+const HEADER_BYTES: u64 = 64 << 10;
 
 const INCOMPATIBLE_DIRTY: u64 = 1;
 const INCOMPATIBLE_CORRUPT: u64 = 1 << 1;
@@ -65,6 +68,18 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// Reads the header of the image in `file`, which lies at `path`.
+    pub(super) fn read(file: &RawFile, path: &Path) -> Result<Self> {
+        let length = usize_of(file.len().min(HEADER_BYTES));
+        let bytes = read(file, "qcow2 header", 0, length);
+        bytes
+            .and_then(|bytes| parse(&bytes, file.len()))
+            .map_err(|e| {
+                let name = path.display().to_string();
+                Error::new(e.kind(), "qcow2 image").message(name).source(e)
+            })
+    }
+
     /// Bytes of a cluster.
     pub(super) fn cluster_size(&self) -> u64 {
         1u64.checked_shl(self.cluster_bits).unwrap_or(1)
@@ -113,7 +128,7 @@ impl Header {
 }
 
 /// Reads the header from the first bytes of a file of `file_len` bytes.
-pub(super) fn parse(bytes: &[u8], file_len: u64) -> Result<Header> {
+fn parse(bytes: &[u8], file_len: u64) -> Result<Header> {
     let f = Fields::new("qcow2 header", 0, bytes);
     let magic = f.array::<4>(0)?;
     if magic != MAGIC {

@@ -67,9 +67,7 @@ impl Qcow2 {
                 .message(name.clone())
                 .source(e)
         };
-        let length = usize_of(file.len().min(header::HEADER_BYTES));
-        let bytes = read(&file, "qcow2 header", 0, length).map_err(in_file)?;
-        let header = header::parse(&bytes, file.len()).map_err(in_file)?;
+        let header = Header::read(&file, path)?;
         if header.dirty {
             chain.diagnostics.push(Diagnostic::info(
                 "qcow2-dirty",

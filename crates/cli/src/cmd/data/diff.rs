@@ -108,7 +108,7 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
     sources::check(args)?;
     let resolve = args.files || args.format.any();
     let self_contained = Form::of(args) != Form::Overlay;
-    let with_base = args.base.is_some() || self_contained;
+    let with_base = args.any_base().is_some() || self_contained;
     match &args.overlay {
         Some(overlay) if !(self_contained || resolve && with_base) => {
             anyhow::ensure!(
