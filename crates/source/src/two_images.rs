@@ -64,7 +64,9 @@ impl ChangeSource for TwoImages {
             (&b, &a)
         };
         let common = ByteRange::new(0, shorter.len());
-        let candidates = candidates(&a, &b)?.aligned_out(BLOCK).clipped(common);
+        let candidates = candidates(&a, &b, &found)?
+            .aligned_out(BLOCK)
+            .clipped(common);
         self.progress
             .stage("comparing images", Some(candidates.len()));
         let (changed, unreadable) = compare(&a, &b, &candidates, &*self.progress, &found);
@@ -94,7 +96,7 @@ impl ChangeSource for TwoImages {
 }
 
 /// Where the two may differ, from what their formats tell without reading the data.
-fn candidates(a: &Opened, b: &Opened) -> Result<RangeSet> {
+fn candidates(a: &Opened, b: &Opened, found: &Diagnostics) -> Result<RangeSet> {
     if a.is_same(b) {
         return Ok(RangeSet::new());
     }
@@ -102,7 +104,7 @@ fn candidates(a: &Opened, b: &Opened) -> Result<RangeSet> {
         return hxz::candidates(a, b);
     }
     if let Some(shared) = shared_layer(a, b) {
-        let (mut all, hidden) = above(&shared)?;
+        let (mut all, hidden) = above(&shared, found);
         for image in [a, b] {
             all = all.union(&image.data_in(hidden));
         }
@@ -147,7 +149,7 @@ fn shared_layer<'a>(a: &'a Opened, b: &'a Opened) -> Option<Shared<'a>> {
 }
 
 /// What the layers above a shared one hold themselves, and where one may hide what is below it.
-fn above(shared: &Shared<'_>) -> Result<(RangeSet, ByteRange)> {
+fn above(shared: &Shared<'_>, found: &Diagnostics) -> (RangeSet, ByteRange) {
     let mut all = RangeSet::new();
     let lengths = || {
         let above = shared.above.iter().map(|layer| layer.len());
@@ -156,7 +158,7 @@ fn above(shared: &Shared<'_>) -> Result<(RangeSet, ByteRange)> {
     for layer in &shared.above {
         let whole = ByteRange::new(0, layer.len());
         let held = match &layer.image {
-            Image::Qcow2(layer) => layer.allocated(whole)?,
+            Image::Qcow2(layer) => layer.allocated(whole, found),
             // A damaged block is told of when it is compared.
             Image::Vhd(layer) => layer.allocated(|_, _| {}),
             Image::Hxz(_) | Image::Other(_) => continue,
@@ -166,7 +168,7 @@ fn above(shared: &Shared<'_>) -> Result<(RangeSet, ByteRange)> {
     // A layer hides what is behind its end, whatever stands above it.
     let shortest = lengths().min().unwrap_or(0);
     let longest = lengths().max().unwrap_or(0);
-    Ok((all, ByteRange::new(shortest, longest)))
+    (all, ByteRange::new(shortest, longest))
 }
 
 /// The blocks of `candidates` that differ, and how many could not be read: they are among them,

@@ -1,5 +1,6 @@
 //! The change source of a qcow2 overlay: what its top image holds itself.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,7 +73,7 @@ impl ChangeSource for Qcow2Overlay {
             Some(name) => {
                 // What is odd about the file was said when it was opened first.
                 let before = self.open(Some(name), limits, gate, &Diagnostics::new())?;
-                let ranges = differing(&top, &before)?;
+                let ranges = differing(&top, &before, &found);
                 let base: Arc<dyn ReadAt> = Arc::new(before);
                 let title = format!("{} snapshot {name}", self.path.display());
                 (ranges, Some(base), Some(title))
@@ -82,7 +83,7 @@ impl ChangeSource for Qcow2Overlay {
                 let title = self.base.as_ref().map(|given| given.path.clone());
                 let title = title.or_else(|| base.map(|base| base.real.clone()));
                 let title = title.map(|path| path.display().to_string());
-                let ranges = top.allocated(ByteRange::new(0, top.len()))?;
+                let ranges = top.allocated(ByteRange::new(0, top.len()), &found);
                 (ranges, base.map(Opened::reader), title)
             }
         };
@@ -168,7 +169,7 @@ fn with_ends(
 
 /// Where the active state and a snapshot of one file have their bytes in different places, up to
 /// the end of the shorter. What both have in one place is shared, and equal.
-fn differing(active: &Qcow2, before: &Qcow2) -> Result<RangeSet> {
+fn differing(active: &Qcow2, before: &Qcow2, found: &Diagnostics) -> RangeSet {
     let mut all = Ranges::new(active.most_ranges);
     let end = active.len().min(before.len());
     let mut at = 0;
@@ -178,29 +179,31 @@ fn differing(active: &Qcow2, before: &Qcow2) -> Result<RangeSet> {
         let table = active.tables.l2_offset(at);
         // One table for both: nothing in it differs.
         if table != before.tables.l2_offset(at) {
-            let (old, new) = (places(before, window)?, places(active, window)?);
+            let places = |image| places(image, window, found);
+            let (old, new) = (places(before), places(active));
             unequal(&new, &old)
                 .into_iter()
                 .for_each(|range| all.add(range));
         }
         at = window.end();
     }
-    Ok(all.within(ByteRange::new(0, end)))
+    all.within(ByteRange::new(0, end))
 }
 
 /// The pieces of one window; what is left to the backing file is left out, where there is none
 /// it is zeros as everywhere.
-fn places(image: &Qcow2, range: ByteRange) -> Result<Vec<(ByteRange, Place)>> {
+fn places(image: &Qcow2, range: ByteRange, found: &Diagnostics) -> Vec<(ByteRange, Place)> {
     let mut all = Vec::new();
     let zeros = image.backing.is_none();
-    image.walk(range, |piece, place| {
+    let Ok(()) = image.walk(range, |piece, place| {
+        image.tell_damage(piece, place, found);
         match place {
             Place::Backing if zeros => all.push((piece, Place::Zero)),
             place => all.push((piece, place)),
         }
-        Ok::<_, Error>(())
-    })?;
-    Ok(all)
+        Ok::<_, Infallible>(())
+    });
+    all
 }
 
 /// What of `new` is not in the same place in `old`. Both are rising, and without gaps, from one
@@ -218,7 +221,8 @@ fn unequal(new: &[(ByteRange, Place)], old: &[(ByteRange, Place)]) -> Vec<ByteRa
             };
             let end = before.end().min(range.end());
             let here = place.after(at.saturating_sub(range.start()));
-            if here != was.after(at.saturating_sub(before.start())) {
+            let known = !matches!(here, Place::Damaged(_));
+            if !known || here != was.after(at.saturating_sub(before.start())) {
                 out.push(ByteRange::new(at, end));
             }
             at = end;

@@ -2,7 +2,9 @@
 //!
 //! Specification: <https://www.qemu.org/docs/master/interop/qcow2.html>
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use hexz_ondisk::{Fields, read};
 use hexz_resolve::{Error, ReadAt, Result};
@@ -57,12 +59,12 @@ pub(super) struct Header {
     pub(super) l1: L1,
     pub(super) nb_snapshots: u32,
     pub(super) snapshots_offset: u64,
-    pub(super) backing_file: Option<String>,
+    pub(super) backing_file: Option<PathBuf>,
     pub(super) backing_format: Option<String>,
     pub(super) dirty: bool,
     pub(super) corrupt: bool,
     /// Whether guest data lies in a file of its own, and its name.
-    pub(super) data_file: Option<Option<String>>,
+    pub(super) data_file: Option<Option<PathBuf>>,
     pub(super) compression: Compression,
     pub(super) extended_l2: bool,
 }
@@ -196,7 +198,7 @@ fn parse(bytes: &[u8], file_len: u64) -> Result<Header> {
     Ok(header)
 }
 
-fn backing_file(f: &Fields<'_>) -> Result<Option<String>> {
+fn backing_file(f: &Fields<'_>) -> Result<Option<PathBuf>> {
     let (offset, length) = (f.be64(8)?, f.be32(16)?);
     if offset == 0 || length == 0 {
         return Ok(None);
@@ -208,18 +210,25 @@ fn backing_file(f: &Fields<'_>) -> Result<Option<String>> {
         return Err(error.found(length));
     }
     let name = f.bytes(usize_of(offset), usize_of(u64::from(length)))?;
-    text(f, name, usize_of(offset)).map(Some)
+    Ok(Some(path(name)))
 }
 
-fn text(f: &Fields<'_>, bytes: &[u8], at: usize) -> Result<String> {
-    let text = std::str::from_utf8(bytes).map_err(|e| f.corrupt(at).source(e))?;
-    Ok(text.trim_end_matches('\0').to_owned())
+/// A name as the file system knows it, which need not be text.
+fn path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(without_zeros(bytes)))
+}
+
+fn without_zeros(mut bytes: &[u8]) -> &[u8] {
+    while let Some(shorter) = bytes.strip_suffix(&[0]) {
+        bytes = shorter;
+    }
+    bytes
 }
 
 #[derive(Default)]
 struct Extensions {
     backing_format: Option<String>,
-    data_file: Option<String>,
+    data_file: Option<PathBuf>,
 }
 
 /// Extensions follow the header: type u32, length u32, data padded to 8 bytes, up to type 0.
@@ -241,9 +250,10 @@ fn extensions(f: &Fields<'_>, mut at: usize) -> Result<Extensions> {
         match kind {
             EXTENSION_END => break,
             EXTENSION_BACKING_FORMAT => {
-                found.backing_format = Some(text(f, f.bytes(at, length)?, at)?);
+                let name = String::from_utf8_lossy(without_zeros(f.bytes(at, length)?));
+                found.backing_format = Some(name.into_owned());
             }
-            EXTENSION_DATA_FILE => found.data_file = Some(text(f, f.bytes(at, length)?, at)?),
+            EXTENSION_DATA_FILE => found.data_file = Some(path(f.bytes(at, length)?)),
             _ => {}
         }
         at = at.saturating_add(length.checked_next_multiple_of(8).unwrap_or(length));

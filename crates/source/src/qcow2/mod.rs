@@ -6,13 +6,16 @@ mod decode;
 mod header;
 mod tables;
 
+use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hexz_ondisk::read;
 use hexz_resolve::{
-    ByteRange, Diagnostic, Error, RangeSet, ReadAt, ReadError, Result, check_bounds,
+    ByteRange, Diagnostic, Diagnostics, Error, RangeSet, ReadAt, ReadError, Result, check_bounds,
 };
 
 use crate::cache::Cache;
@@ -26,6 +29,9 @@ use tables::{Place, Tables};
 
 pub use changes::Qcow2Overlay;
 pub(crate) use header::MAGIC;
+
+/// Snapshots that a message names.
+const NAMED: usize = 20;
 
 /// An open image: reads as the disk it holds.
 pub(crate) struct Qcow2 {
@@ -89,7 +95,7 @@ impl Qcow2 {
         let mut data_identity = None;
         let data = match &header.data_file {
             Some(Some(named)) => {
-                let path = chain.allow(Path::new(named), path)?;
+                let path = chain.allow(named, path)?;
                 chain.check(&path)?;
                 data_identity = Some(Identity::of(&path));
                 Some(RawFile::open_regular(&path)?)
@@ -145,19 +151,35 @@ impl Qcow2 {
     }
 
     /// What of `range` this image holds itself, zeros included; more where it is in very many
-    /// pieces.
-    pub(crate) fn allocated(&self, range: ByteRange) -> Result<RangeSet> {
+    /// pieces. What can't be told is among it, and `found` says why.
+    pub(crate) fn allocated(&self, range: ByteRange, found: &Diagnostics) -> RangeSet {
         let mut all = Ranges::new(self.most_ranges);
-        self.walk(range, |piece, place| {
+        let Ok(()) = self.walk(range, |piece, place| {
+            self.tell_damage(piece, place, found);
             if place != Place::Backing {
                 all.add(piece);
             }
-            Ok::<_, Error>(())
-        })?;
-        Ok(all.within(range))
+            Ok::<_, Infallible>(())
+        });
+        all.within(range)
     }
 
-    fn walk<E: From<Error>>(
+    /// Says so where `piece` is damaged.
+    fn tell_damage(&self, piece: ByteRange, place: Place, found: &Diagnostics) {
+        let Place::Damaged(damage) = place else {
+            return;
+        };
+        let error = self.tables.error(&self.file, &self.l2_cache, damage);
+        let text = format!(
+            "{}: {}: {} bytes of the disk can't be read, and count as changed",
+            self.name,
+            error.chain(),
+            piece.len()
+        );
+        found.push(Diagnostic::error("qcow2-damaged", text).at(piece.start()));
+    }
+
+    fn walk<E>(
         &self,
         range: ByteRange,
         each: impl FnMut(ByteRange, Place) -> Result<(), E>,
@@ -182,6 +204,10 @@ impl Qcow2 {
                 let file = self.data.as_ref().unwrap_or(&self.file);
                 file.read_exact_at(host, out)
                     .map_err(|e| self.damaged(range.start(), &e.to_string()))
+            }
+            Place::Damaged(damage) => {
+                let error = self.tables.error(&self.file, &self.l2_cache, damage);
+                Err(self.damaged(range.start(), &error.chain()))
             }
             Place::Compressed { host, length } => self
                 .read_compressed(range, host, length, out)
@@ -227,18 +253,6 @@ impl Qcow2 {
     }
 }
 
-/// An error while walking for a read: from the tables, or from what they point at.
-enum Failed {
-    Tables(Error),
-    Read(ReadError),
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self::Tables(error)
-    }
-}
-
 impl ReadAt for Qcow2 {
     fn len(&self) -> u64 {
         self.tables.disk_size
@@ -250,11 +264,7 @@ impl ReadAt for Qcow2 {
         let mut rest = buf;
         self.walk(range, |piece, place| {
             let out = take_front(&mut rest, piece.len());
-            self.read_piece(piece, place, out).map_err(Failed::Read)
-        })
-        .map_err(|failed| match failed {
-            Failed::Read(error) => error,
-            Failed::Tables(error) => self.damaged(offset, &error.chain()),
+            self.read_piece(piece, place, out)
         })
     }
 
@@ -263,8 +273,7 @@ impl ReadAt for Qcow2 {
             return RangeSet::new();
         };
         let mut data = Ranges::new(self.most_ranges);
-        let mut told = range.start();
-        let walked = self.walk(range, |piece, place| {
+        let Ok(()) = self.walk(range, |piece, place| {
             match (place, &self.backing) {
                 (Place::Zero, _) | (Place::Backing, None) => {}
                 (Place::Backing, Some(backing)) => {
@@ -275,12 +284,8 @@ impl ReadAt for Qcow2 {
                 }
                 _ => data.add(piece),
             }
-            told = piece.end();
-            Ok::<_, Error>(())
+            Ok::<_, Infallible>(())
         });
-        if walked.is_err() {
-            data.add(ByteRange::new(told, range.end()));
-        }
         data.within(range)
     }
 }
@@ -308,20 +313,28 @@ fn snapshot(file: &RawFile, header: &Header, wanted: &str) -> Result<L1> {
     let found = all.iter().find(|snapshot| snapshot.id == wanted);
     let found = found.or_else(|| all.iter().find(|snapshot| snapshot.name == wanted));
     found.map(|snapshot| snapshot.l1).ok_or_else(|| {
-        let names: Vec<&str> = all.iter().map(|snapshot| snapshot.name.as_str()).collect();
-        let there = match names.as_slice() {
-            [] => "it has none".to_owned(),
-            names => format!("it has {}", names.join(", ")),
+        let names = all
+            .iter()
+            .take(NAMED)
+            .map(|snapshot| snapshot.name.as_str());
+        let names: Vec<&str> = names.collect();
+        let there = match (names.as_slice(), all.len().saturating_sub(NAMED)) {
+            ([], _) => "it has none".to_owned(),
+            (names, 0) => format!("it has {}", names.join(", ")),
+            (names, more) => format!("it has {} and {more} more", names.join(", ")),
         };
         Error::io("qcow2 snapshot", format!("no snapshot {wanted:?}; {there}"))
     })
 }
 
-fn open_backing(named: &str, header: &Header, by: &Path, chain: &mut Chain<'_>) -> Result<Opened> {
-    let path = named.strip_prefix("file:").unwrap_or(named);
+fn open_backing(named: &Path, header: &Header, by: &Path, chain: &mut Chain<'_>) -> Result<Opened> {
+    let path = named.as_os_str().as_bytes();
+    let path = path.strip_prefix(b"file:").unwrap_or(path);
     // `json:{…}`, `nbd://…`: a colon before any slash.
-    let scheme = path.split('/').next().unwrap_or_default().split_once(':');
-    if let Some((scheme, _)) = scheme {
+    let first = path.split(|byte| *byte == b'/').next().unwrap_or_default();
+    let mut parts = first.splitn(2, |byte| *byte == b':');
+    if let (Some(scheme), Some(_)) = (parts.next(), parts.next()) {
+        let scheme = String::from_utf8_lossy(scheme);
         return Err(Error::unsupported(
             "qcow2 backing file",
             format!(
@@ -330,7 +343,7 @@ fn open_backing(named: &str, header: &Header, by: &Path, chain: &mut Chain<'_>) 
             ),
         ));
     }
-    let path: PathBuf = chain.allow(Path::new(path), by)?;
+    let path: PathBuf = chain.allow(Path::new(OsStr::from_bytes(path)), by)?;
     let file = RawFile::open_regular(&path)?;
     // What the image says goes before what the content looks like: the content of a raw disk is
     // its guest's.

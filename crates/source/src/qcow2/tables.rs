@@ -33,6 +33,17 @@ pub(super) enum Place {
     Data { host: u64 },
     /// In the cluster compressed into `length` bytes at `host`, as its byte `skip` and on.
     Compressed { host: u64, length: u32 },
+    /// Not known: the tables are damaged.
+    Damaged(Damage),
+}
+
+/// What of the tables is damaged, by its place in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// An L2 table.
+    Table(u64),
+    /// An L2 entry, and what is wrong with it.
+    Entry(u64, &'static str),
 }
 
 impl Place {
@@ -105,7 +116,7 @@ impl Tables {
     }
 
     /// Calls `each` with the pieces of `range`, rising, neighbours joined where their bytes are.
-    pub(super) fn walk<E: From<Error>>(
+    pub(super) fn walk<E>(
         &self,
         file: &dyn ReadAt,
         cache: &Cache<[u64]>,
@@ -117,23 +128,39 @@ impl Tables {
         while at < range.end() {
             let window = self.window(at);
             let piece = ByteRange::new(at, window.end().min(range.end()));
-            match self.l2_offset(at) {
-                0 => join.add(piece, Place::Backing, &mut each)?,
-                l2 => {
-                    let table = self.l2(file, cache, l2)?;
-                    let mut from = piece.start();
-                    while from < piece.end() {
-                        let (cluster, place) = self.entry(&table, window, from, l2)?;
-                        let part = ByteRange::new(from, cluster.end().min(piece.end()));
-                        let place = place.after(from.saturating_sub(cluster.start()));
-                        join.add(part, place, &mut each)?;
-                        from = part.end();
-                    }
-                }
-            }
             at = piece.end();
+            let l2 = self.l2_offset(piece.start());
+            if l2 == 0 {
+                join.add(piece, Place::Backing, &mut each)?;
+                continue;
+            }
+            let Ok(table) = self.l2(file, cache, l2) else {
+                join.add(piece, Place::Damaged(Damage::Table(l2)), &mut each)?;
+                continue;
+            };
+            let mut from = piece.start();
+            while from < piece.end() {
+                let (cluster, place) = self.entry(&table, window, from, l2);
+                let part = ByteRange::new(from, cluster.end().min(piece.end()));
+                let place = place.after(from.saturating_sub(cluster.start()));
+                join.add(part, place, &mut each)?;
+                from = part.end();
+            }
         }
         join.finish(&mut each)
+    }
+
+    /// What is wrong, in full.
+    pub(super) fn error(&self, file: &dyn ReadAt, cache: &Cache<[u64]>, damage: Damage) -> Error {
+        match damage {
+            Damage::Entry(offset, what) => {
+                Error::corrupt("qcow2 L2 entry").at(offset).message(what)
+            }
+            Damage::Table(offset) => match self.l2(file, cache, offset) {
+                Err(error) => error,
+                Ok(_) => Error::io("qcow2 L2 table", "it could not be read before").at(offset),
+            },
+        }
     }
 
     fn l2(&self, file: &dyn ReadAt, cache: &Cache<[u64]>, offset: u64) -> Result<Arc<[u64]>> {
@@ -156,13 +183,7 @@ impl Tables {
     }
 
     /// The cluster or subcluster of `at`, in the table of `window` at `l2`, and its place.
-    fn entry(
-        &self,
-        table: &[u64],
-        window: ByteRange,
-        at: u64,
-        l2: u64,
-    ) -> Result<(ByteRange, Place)> {
+    fn entry(&self, table: &[u64], window: ByteRange, at: u64, l2: u64) -> (ByteRange, Place) {
         let inside = at.saturating_sub(window.start());
         let number = inside >> self.cluster_bits;
         let start = window.start().saturating_add(number << self.cluster_bits);
@@ -172,12 +193,13 @@ impl Tables {
         let entry = word_at(word);
         let offset = l2.saturating_add(word << 3);
         if entry & COMPRESSED != 0 {
-            return Ok((cluster, self.compressed(entry, offset)?));
+            return (cluster, self.compressed(entry, offset));
         }
         let host = entry & OFFSET;
-        let corrupt = || Error::corrupt("qcow2 L2 entry").at(offset);
+        let damaged = |what| Place::Damaged(Damage::Entry(offset, what));
         if host & self.cluster_size().saturating_sub(1) != 0 {
-            return Err(corrupt().expected("the start of a cluster").found(host));
+            let place = damaged("it does not lead to the start of a cluster");
+            return (cluster, place);
         }
         let allocated = host != 0 || self.external && entry & COPIED != 0;
         if !self.extended {
@@ -186,7 +208,7 @@ impl Tables {
                 false if allocated => Place::Data { host },
                 false => Place::Backing,
             };
-            return Ok((cluster, place));
+            return (cluster, place);
         }
         let bits = word_at(word.saturating_add(1));
         let unit_bits = self.cluster_bits.saturating_sub(5);
@@ -196,28 +218,21 @@ impl Tables {
         let is_allocated = bits >> sub & 1 != 0;
         let is_zero = bits >> sub.saturating_add(32) & 1 != 0;
         let place = match (is_allocated, is_zero) {
-            (true, true) => {
-                return Err(
-                    corrupt().message(format!("subcluster {sub} is allocated and zero at a time"))
-                );
-            }
-            (true, false) if !allocated => {
-                return Err(corrupt().message(format!("subcluster {sub} lies nowhere")));
-            }
+            (true, true) => damaged("a subcluster is allocated and zero at a time"),
+            (true, false) if !allocated => damaged("a subcluster lies nowhere"),
             (true, false) => Place::Data {
                 host: host.saturating_add(sub << unit_bits),
             },
             (false, true) => Place::Zero,
             (false, false) => Place::Backing,
         };
-        Ok((range, place))
+        (range, place)
     }
 
-    fn compressed(&self, entry: u64, offset: u64) -> Result<Place> {
+    fn compressed(&self, entry: u64, offset: u64) -> Place {
         if self.external {
-            return Err(Error::corrupt("qcow2 L2 entry")
-                .at(offset)
-                .message("a compressed cluster in an image with a data file"));
+            let what = "a compressed cluster in an image with a data file";
+            return Place::Damaged(Damage::Entry(offset, what));
         }
         // Of the low 62 bits, the upper ones count the further sectors that are touched.
         let shift = 70u32.saturating_sub(self.cluster_bits);
@@ -228,7 +243,7 @@ impl Tables {
             .saturating_mul(512)
             .saturating_sub(host & 511);
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        Ok(Place::Compressed { host, length })
+        Place::Compressed { host, length }
     }
 
     /// The same piece of the disk, in pieces that are not longer than a cluster and do not cross
