@@ -7,7 +7,7 @@ use hexz_resolve::{
 };
 use hexz_source::{DefaultGate, Qcow2Overlay, TwoImages, open_image};
 
-use super::{Images, LIMITS};
+use super::{Images, LIMITS, be64};
 
 #[test]
 fn header_fields_that_are_odd_are_said_or_refused() {
@@ -159,12 +159,6 @@ fn more_ranges_than_are_held_are_joined() {
         let merged = loaded.merged.unwrap();
         assert!(merged.data_in(ByteRange::new(0, u64::MAX)).runs() <= 2);
     }
-}
-
-/// A number of the header or a table, at `at`.
-fn be64(image: &[u8], at: u64) -> u64 {
-    let at = at as usize;
-    u64::from_be_bytes(image[at..at + 8].try_into().unwrap())
 }
 
 #[test]
