@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
             file: list.path().to_owned(),
             format,
             unit,
-            base: Some(disk.path().to_owned()),
+            base: Some(disk.path().into()),
             merged: None,
         };
         if let Ok(loaded) = source.load(&Limits::default(), &Closed) {

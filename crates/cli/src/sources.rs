@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use hexz_resolve::engine::Options;
-use hexz_resolve::{
-    ChangeSource, Diagnostics, JournalMode, Limits, Loaded, OpenGate, Progress, ReadAt, Registry,
-};
+use hexz_resolve::{ChangeSource, Diagnostics, JournalMode, Limits, Progress, ReadAt, Registry};
 use hexz_source::meta::meta_path;
 use hexz_source::{
     DefaultGate, ExtentList, Format, Given, HexzOverlay, Qcow2Overlay, TwoImages, VhdOverlay,
@@ -93,12 +91,18 @@ pub(crate) fn changes(
     args: &DiffArgs,
     progress: Arc<dyn Progress>,
 ) -> Result<Box<dyn ChangeSource>> {
+    let given = |path: &PathBuf| given(path, &args.engine);
     if let Some(file) = &args.changes {
-        return Ok(list(args, file));
+        return Ok(Box::new(ExtentList {
+            file: file.clone(),
+            format: args.changes_format.map(Into::into),
+            unit: args.unit,
+            base: args.any_base().map(given),
+            merged: args.merged.as_ref().map(given),
+        }));
     }
     let overlay = args.overlay.clone().context("an overlay is needed")?;
     exists(&overlay)?;
-    let given = |path: &PathBuf| given(path, &args.engine);
     if let Some(other) = &args.other {
         exists(other)?;
         let mut two = TwoImages::new(given(&overlay), given(other));
@@ -117,55 +121,13 @@ pub(crate) fn changes(
     if Form::of(args) == Form::Vhd {
         return Ok(Box::new(VhdOverlay {
             base: args.base.as_ref().map(given),
+            or_base: args.default_base.as_ref().map(given),
             progress,
             ..VhdOverlay::new(overlay)
         }));
     }
     let base = args.any_base().map(given);
     Ok(Box::new(HexzOverlay { overlay, base }))
-}
-
-fn list(args: &DiffArgs, file: &Path) -> Box<dyn ChangeSource> {
-    let raw = args.engine.raw;
-    let list = ExtentList {
-        file: file.to_owned(),
-        format: args.changes_format.map(Into::into),
-        unit: args.unit,
-        base: args.any_base().cloned().filter(|_| !raw),
-        merged: args.merged.clone().filter(|_| !raw),
-    };
-    if !raw {
-        return Box::new(list);
-    }
-    let given = |path: &PathBuf| given(path, &args.engine);
-    Box::new(RawDisks {
-        list,
-        base: args.any_base().map(given),
-        merged: args.merged.as_ref().map(given),
-    })
-}
-
-/// A list of extents of raw disks. What of it lies past their end is told by who looks for it.
-struct RawDisks {
-    list: ExtentList,
-    base: Option<Given>,
-    merged: Option<Given>,
-}
-
-impl ChangeSource for RawDisks {
-    fn load(&self, limits: &Limits, gate: &dyn OpenGate) -> hexz_resolve::Result<Loaded> {
-        let mut loaded = self.list.load(limits, gate)?;
-        let found = Diagnostics::new();
-        let open = |given: &Given| given.open(limits, gate, &found);
-        loaded.base = self.base.as_ref().map(open).transpose()?;
-        loaded.merged = self.merged.as_ref().map(open).transpose()?;
-        loaded.changes.diagnostics.extend(found.take());
-        loaded.base_name = self
-            .base
-            .as_ref()
-            .map(|base| base.path.display().to_string());
-        Ok(loaded)
-    }
 }
 
 /// An image that was named, and how the arguments say to take it.

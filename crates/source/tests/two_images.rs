@@ -91,8 +91,8 @@ fn two_images_give_the_changed_blocks_whatever_their_format() {
         file: demo.join("vm-state.map.json"),
         format: None,
         unit: 1,
-        base: Some(raw_before.clone()),
-        merged: Some(raw_after.clone()),
+        base: Some(raw_before.clone().into()),
+        merged: Some(raw_after.clone().into()),
     };
     let sources: [&dyn ChangeSource; 2] = [&overlay, &list];
     for source in sources {

@@ -11,7 +11,7 @@ use hexz_resolve::{
     Precision, RangeSet, Result,
 };
 
-use crate::image::open_image;
+use crate::image::Given;
 
 /// Who wrote a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,19 +63,17 @@ pub struct ExtentList {
     /// Bytes of a unit of [`ListFormat::Text`]; the other forms count bytes.
     pub unit: u64,
     /// The disk before.
-    pub base: Option<PathBuf>,
+    pub base: Option<Given>,
     /// The disk after.
-    pub merged: Option<PathBuf>,
+    pub merged: Option<Given>,
 }
 
 impl ChangeSource for ExtentList {
     fn load(&self, limits: &Limits, gate: &dyn OpenGate) -> Result<Loaded> {
         let found = Diagnostics::new();
-        let open = |path: &Option<PathBuf>| match path {
-            Some(path) => open_image(path, limits, gate, &found).map(Some),
-            None => Ok(None),
-        };
-        let (base, merged) = (open(&self.base)?, open(&self.merged)?);
+        let open = |given: &Given| given.open(limits, gate, &found);
+        let base = self.base.as_ref().map(open).transpose()?;
+        let merged = self.merged.as_ref().map(open).transpose()?;
         let views = [&base, &merged].into_iter().flatten();
         let disk_size = views.map(|view| view.len()).max();
         let in_file = |e: Error| {
@@ -88,7 +86,10 @@ impl ChangeSource for ExtentList {
             base,
             merged,
             overlay_name: Some(self.file.display().to_string()),
-            base_name: self.base.as_ref().map(|path| path.display().to_string()),
+            base_name: self
+                .base
+                .as_ref()
+                .map(|base| base.path.display().to_string()),
         })
     }
 }

@@ -23,6 +23,8 @@ pub struct VhdOverlay {
     /// Takes the place of the parent that a differencing disk names. A dynamic disk hides all
     /// that is behind it, so it is compared with this one.
     pub base: Option<Given>,
+    /// The disk before, where the image names no parent and `base` is not given.
+    pub or_base: Option<Given>,
     /// Told of the bytes compared.
     pub progress: Arc<dyn Progress>,
 }
@@ -34,6 +36,7 @@ impl VhdOverlay {
         Self {
             path: path.into(),
             base: None,
+            or_base: None,
             progress: Arc::new(Silent),
         }
     }
@@ -56,7 +59,7 @@ fn disk_type(path: &Path) -> Option<DiskType> {
 
 impl ChangeSource for VhdOverlay {
     fn load(&self, limits: &Limits, gate: &dyn OpenGate) -> Result<Loaded> {
-        if let Some(base) = &self.base
+        if let Some(base) = self.base.as_ref().or(self.or_base.as_ref())
             && disk_type(&self.path) != Some(DiskType::Differencing)
         {
             let mut two = TwoImages::new(base.clone(), &self.path);
