@@ -49,10 +49,11 @@ impl Format {
         }
     }
 
-    pub(crate) fn of(file: &RawFile) -> Result<Self> {
-        let start = read(file, "image", 0, usize_of(file.len().min(64)))?;
+    pub(crate) fn of(file: &dyn ReadAt) -> Self {
+        // A disk whose first sector is bad is a disk: who needs that sector says that it is.
+        let start = read(file, "image", 0, usize_of(file.len().min(64))).unwrap_or_default();
         let begins = |magic: &[u8]| start.starts_with(magic);
-        Ok(if begins(hxz::MAGIC) {
+        if begins(hxz::MAGIC) {
             Self::Hxz
         } else if begins(&qcow2::MAGIC) {
             Self::Qcow2
@@ -64,7 +65,7 @@ impl Format {
             Self::Vhd
         } else {
             Self::Raw
-        })
+        }
     }
 }
 
@@ -79,7 +80,7 @@ impl fmt::Display for Format {
 /// # Errors
 /// `Io`, naming the path.
 pub fn detect(path: &Path) -> Result<Format> {
-    Format::of(&RawFile::open(path)?)
+    Ok(Format::of(&RawFile::open(path)?))
 }
 
 /// A disk image that the user named, and how to take it.
@@ -162,7 +163,7 @@ impl Opened {
                 &given.path,
             ));
         }
-        let format = Format::of(&file)?;
+        let format = Format::of(&file);
         Self::from_file(file, &given.path, format, chain)
     }
 
@@ -176,7 +177,7 @@ impl Opened {
         chain.check(path)?;
         let image = match format {
             Format::Raw => {
-                if let Some(kind) = unread_container(&file)? {
+                if let Some(kind) = unread_container(&file) {
                     chain.diagnostics.push(Diagnostic::warning(
                         "image-container",
                         format!(
@@ -287,8 +288,8 @@ impl fmt::Debug for Opened {
 }
 
 /// What an image that we take as raw begins like, where that is some container.
-fn unread_container(file: &RawFile) -> Result<Option<&'static str>> {
-    let start = read(file, "image", 0, usize_of(file.len().min(128)))?;
+fn unread_container(file: &dyn ReadAt) -> Option<&'static str> {
+    let start = read(file, "image", 0, usize_of(file.len().min(128))).ok()?;
     let kinds: [(usize, &[u8], &str); 4] = [
         (64, &[0x7F, 0x10, 0xDA, 0xBE], "a VDI"),
         (0, b"QED\0", "a QED image"),
@@ -297,7 +298,7 @@ fn unread_container(file: &RawFile) -> Result<Option<&'static str>> {
     ];
     let begins = |at: usize, magic: &[u8]| start.get(at..).is_some_and(|s| s.starts_with(magic));
     let found = kinds.iter().find(|(at, magic, _)| begins(*at, magic));
-    Ok(found.map(|(.., kind)| *kind))
+    found.map(|(.., kind)| *kind)
 }
 
 /// The error for a format that this build can't read.
@@ -316,6 +317,14 @@ pub(crate) fn not_built(format: Format, path: &Path) -> Error {
 mod tests {
     use super::*;
     use crate::DefaultGate;
+
+    #[test]
+    fn a_disk_with_a_bad_first_sector_is_a_raw_disk() {
+        let disk =
+            hexz_testkit::Faulty::failing(Arc::new(vec![0; 4096]), ByteRange::new(0, 512).into());
+        assert_eq!(Format::of(&disk), Format::Raw);
+        assert_eq!(unread_container(&disk), None);
+    }
 
     #[test]
     fn a_container_that_is_not_read_is_said() {

@@ -348,7 +348,7 @@ fn open_backing(named: &Path, header: &Header, by: &Path, chain: &mut Chain<'_>)
     // What the image says goes before what the content looks like: the content of a raw disk is
     // its guest's.
     let format = match header.backing_format.as_deref() {
-        None | Some("") => Format::of(&file)?,
+        None | Some("") => Format::of(&file),
         Some("raw" | "file" | "host_device") => Format::Raw,
         Some("qcow2") => Format::Qcow2,
         Some("vmdk") => Format::Vmdk,

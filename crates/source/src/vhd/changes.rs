@@ -51,7 +51,7 @@ impl VhdOverlay {
 fn disk_type(path: &Path) -> Option<DiskType> {
     let file = RawFile::open(path).ok()?;
     // One that is damaged is told so when it is loaded.
-    (Format::of(&file).ok()? == Format::Vhd).then(|| {
+    (Format::of(&file) == Format::Vhd).then(|| {
         let found = footers::find(&file);
         found.map_or(DiskType::Dynamic, |found| found.footer.disk_type)
     })
