@@ -18,7 +18,7 @@ use crate::xattr;
 struct Batch(Arc<[Directory]>);
 
 /// Directories of a batch.
-const BATCH: usize = 64;
+const BATCH: usize = 16;
 
 impl Ext4 {
     pub(crate) fn scan_links(

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -90,9 +91,9 @@ pub(crate) fn run(command: &mut Command, out: Option<&Path>) -> Result<Cost> {
         .stderr(Stdio::null());
     let start = Instant::now();
     let child = command.spawn().with_context(|| format!("{command:?}"))?;
-    let (status, memory) = watch(child)?;
+    let (status, end, memory) = watch(child)?;
     let cost = Cost {
-        time: start.elapsed(),
+        time: end - start,
         memory,
     };
     if !status.success() {
@@ -102,19 +103,26 @@ pub(crate) fn run(command: &mut Command, out: Option<&Path>) -> Result<Cost> {
 }
 
 /// Waits for `child`, reading its high-water mark on the way: the mark only rises, so what is
-/// missed is what it rose in the last few milliseconds.
-fn watch(mut child: Child) -> Result<(ExitStatus, u64)> {
+/// missed is what it rose in the last moments. It is read by another thread, and seldom: reading it
+/// holds the child up where it asks for memory.
+fn watch(mut child: Child) -> Result<(ExitStatus, Instant, u64)> {
     let status_file = PathBuf::from(format!("/proc/{}/status", child.id()));
-    let mut memory = 0;
-    loop {
-        if let Ok(text) = fs::read_to_string(&status_file) {
-            memory = memory.max(high_water(&text));
-        }
-        if let Some(status) = child.try_wait()? {
-            return Ok((status, memory));
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
+    let (memory, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (status, end) = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(10));
+                if let Ok(text) = fs::read_to_string(&status_file) {
+                    memory.fetch_max(high_water(&text), Ordering::Relaxed);
+                }
+            }
+        });
+        let status = child.wait();
+        let end = Instant::now();
+        ended.store(true, Ordering::Relaxed);
+        (status, end)
+    });
+    Ok((status?, end, memory.into_inner()))
 }
 
 fn high_water(status: &str) -> u64 {

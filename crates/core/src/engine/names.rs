@@ -101,7 +101,25 @@ impl Names {
 
     /// The links whose child is `key`, by parent and name.
     pub(super) fn links_of(&self, key: FileKey) -> &[Link] {
-        let from = self.links.partition_point(|l| l.child < key);
+        self.links_from(self.links.partition_point(|l| l.child < key), key)
+    }
+
+    /// The same, when the last file that was asked for had its links at `near`, which is moved
+    /// along: files that lie near each other on a disk mostly have numbers that do.
+    fn links_near(&self, near: &mut usize, key: FileKey) -> &[Link] {
+        let (low, high) = (near.saturating_sub(NEAR), near.saturating_add(NEAR));
+        let before = |at: usize| self.links.get(at).is_some_and(|l| l.child < key);
+        // With the first of them before the key, and one behind that is not, it starts between.
+        let between = before(low) && !before(high);
+        let within = self.links.get(low..high.min(self.links.len()));
+        *near = match within.filter(|_| between) {
+            Some(within) => low + within.partition_point(|l| l.child < key),
+            None => self.links.partition_point(|l| l.child < key),
+        };
+        self.links_from(*near, key)
+    }
+
+    fn links_from(&self, from: usize, key: FileKey) -> &[Link] {
         let behind = self.links.get(from..).unwrap_or_default();
         let count = behind.iter().take_while(|l| l.child == key).count();
         behind.get(..count).unwrap_or_default()
@@ -127,9 +145,15 @@ impl Names {
         paths
     }
 
-    /// The paths alone. Most files have one, and there are many files.
-    pub(super) fn shared_paths(&self, run: &Run<'_>, key: FileKey) -> Arc<[PathBytes]> {
-        let mut reached = self.reached(run, self.links_of(key));
+    /// The paths alone, with a hint where the links are. Most files have one, and there are many
+    /// files.
+    pub(super) fn shared_paths(
+        &self,
+        run: &Run<'_>,
+        near: &mut usize,
+        key: FileKey,
+    ) -> Arc<[PathBytes]> {
+        let mut reached = self.reached(run, self.links_near(near, key));
         match (reached.next(), reached.next()) {
             (Some((above, link)), None) if key != self.root => {
                 [join(above, link.name.as_bytes())].into()
@@ -150,7 +174,7 @@ impl Names {
     ) -> HashMap<FileKey, Arc<[PathBytes]>> {
         linked(&self.links, files)
             .filter(|(_, links)| links.len() > MANY_LINKS)
-            .map(|(file, _)| (file, self.shared_paths(run, file)))
+            .map(|(file, _)| (file, self.shared_paths(run, &mut 0, file)))
             .collect()
     }
 
@@ -240,6 +264,8 @@ struct Directory {
     depth: u32,
 }
 
+/// Links that are looked at around the last ones, before all are.
+const NEAR: usize = 64;
 /// So many links are many.
 const MANY_LINKS: usize = 64;
 

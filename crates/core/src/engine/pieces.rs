@@ -17,13 +17,13 @@ use crate::{
 };
 
 /// Ranges whose owners one thread puts together at a time.
-const RANGES: usize = 128;
+const RANGES: usize = 64;
 /// Bytes of them at least, unless there are no more.
 const PART_BYTES: u64 = 4 << 20;
 /// So many parts a window has, where it is a few long ranges.
 const PARTS: u64 = 256;
 /// Parts for each thread that are put together before they are told.
-const PARTS_A_THREAD: usize = 8;
+const PARTS_A_THREAD: usize = 16;
 /// A window that is not cut further.
 const SMALLEST_WINDOW: u64 = 4096;
 
@@ -150,6 +150,7 @@ impl<'a> Answer<'a> {
                 run: self.run,
                 files: &found.files,
                 last: None,
+                near: 0,
             };
             let wanted = volume.wanted(window);
             let over = found
@@ -356,11 +357,11 @@ impl Files {
     }
 
     /// All paths of a file, or what it is usually called when no directory names it.
-    fn paths(&self, run: &Run<'_>, key: FileKey) -> Arc<[PathBytes]> {
+    fn paths(&self, run: &Run<'_>, near: &mut usize, key: FileKey) -> Arc<[PathBytes]> {
         if let Some(paths) = self.paths.get(&key) {
             return Arc::clone(paths);
         }
-        let paths = self.names.shared_paths(run, key);
+        let paths = self.names.shared_paths(run, near, key);
         match self.kinds.get(&key) {
             Some((_, Some(reserved))) if paths.is_empty() => [reserved.as_bytes().to_vec()].into(),
             _ => paths,
@@ -374,6 +375,8 @@ struct Namer<'a> {
     run: &'a Run<'a>,
     files: &'a Files,
     last: Option<(FileKey, Arc<[PathBytes]>)>,
+    /// Where the links of the last one are.
+    near: usize,
 }
 
 impl Namer<'_> {
@@ -386,7 +389,8 @@ impl Namer<'_> {
             };
             let key = file.key();
             let last = self.last.take().filter(|(last, _)| *last == key);
-            let last = last.unwrap_or_else(|| (key, self.files.paths(self.run, key)));
+            let last =
+                last.unwrap_or_else(|| (key, self.files.paths(self.run, &mut self.near, key)));
             let (_, paths) = self.last.insert(last);
             let kind = || self.files.kinds.get(&key).map(|(kind, _)| *kind);
             owners.push(FileOwner {
