@@ -1,9 +1,7 @@
 //! Where the fixed metadata of a filesystem lies: groups, their descriptors, bitmaps and tables.
 
 use hexz_ondisk::{Fields, read, to_usize};
-use hexz_resolve::{
-    ByteRange, Claim, Diagnostic, Error, OpenContext, RangeSet, ReadAt, Result, Role,
-};
+use hexz_resolve::{ByteRange, Claim, Diagnostic, OpenContext, RangeSet, ReadAt, Result, Role};
 
 use crate::checksum::crc;
 use crate::ondisk::{GroupDescriptor, Superblock, compat, incompat, ro_compat};
@@ -21,25 +19,12 @@ impl Geometry {
     /// Reads the group descriptors; those of a block that can't be read are taken from a backup,
     /// and else left out.
     pub(crate) fn read(reader: &dyn ReadAt, sb: Superblock, cx: &OpenContext<'_>) -> Result<Self> {
-        let size = u64::from(sb.descriptor_size);
-        let count = sb.groups();
-        // Each group has a descriptor somewhere on the volume.
-        if count
-            .checked_mul(size)
-            .is_none_or(|bytes| bytes > reader.len())
-        {
-            return Err(Error::corrupt("ext4 superblock")
-                .expected(format_args!(
-                    "group descriptors that fit {} bytes",
-                    reader.len()
-                ))
-                .found(format_args!("{count} groups")));
-        }
         let mut geometry = Self {
             sb,
             groups: Vec::new(),
             volume: reader.len(),
         };
+        let count = geometry.groups_within();
         let per_block = geometry.descriptors_per_block();
         for block in 0..count.div_ceil(per_block) {
             let wanted = count
@@ -107,6 +92,25 @@ impl Geometry {
             let text = format!("descriptor of group {group} does not match its checksum");
             cx.diagnose(Diagnostic::warning("ext4-checksum", text).at(f.offset()));
         }
+    }
+
+    /// Number of groups of which anything may lie within the volume. The count of blocks is not
+    /// believed beyond that: the volume may be cut, and the count may be wrong.
+    fn groups_within(&self) -> u64 {
+        let blocks = self.volume.div_ceil(self.block());
+        let per_group = u64::from(self.sb.s_blocks_per_group);
+        let mut count = blocks
+            .saturating_sub(self.sb.s_first_data_block.into())
+            .div_ceil(per_group.max(1));
+        if self.sb.incompat(incompat::FLEX_BG) {
+            // The first group has the inode tables of all that stand together with it; as many
+            // as the volume has room for.
+            let flex = 1u64.checked_shl(self.sb.s_log_groups_per_flex.into());
+            let together = flex.and_then(|flex| count.checked_next_multiple_of(flex));
+            let tables = blocks.checked_div(self.table_blocks()).unwrap_or(0);
+            count = together.unwrap_or(u64::MAX).min(tables.max(count));
+        }
+        count.min(self.sb.groups())
     }
 
     /// Bytes of a block.
@@ -203,7 +207,7 @@ impl Geometry {
             let first = block.saturating_mul(self.descriptors_per_block());
             self.meta_group_block(first.saturating_add(1))
         } else {
-            let group = (1..self.sb.groups())
+            let group = (1..self.groups_within())
                 .find(|g| self.has_super(*g))
                 .unwrap_or(1);
             self.super_block(group)
@@ -269,7 +273,9 @@ impl Geometry {
     /// The fixed metadata that shares a byte with `wanted`.
     pub(crate) fn structures(&self, wanted: &RangeSet) -> Vec<Claim> {
         let mut out = Vec::new();
+        let volume = ByteRange::new(0, self.volume);
         let mut put = |range: Option<ByteRange>, role, detail| {
+            let range = range.and_then(|range| range.intersection(&volume));
             if let Some(range) = range.filter(|r| wanted.overlaps(*r)) {
                 out.push(Claim::structure(range, role, detail));
             }

@@ -105,6 +105,8 @@ pub(crate) struct Superblock {
     pub(crate) s_mkfs_time: u32,
     pub(crate) s_jnl_blocks: [u8; 68],
     pub(crate) s_mmp_block: u64,
+    /// Groups whose bitmaps and inode tables stand together (`flex_bg`), as a power of two.
+    pub(crate) s_log_groups_per_flex: u8,
     pub(crate) s_usr_quota_inum: u32,
     pub(crate) s_grp_quota_inum: u32,
     pub(crate) s_prj_quota_inum: u32,
@@ -177,6 +179,7 @@ impl Superblock {
             s_mkfs_time: f.le32(0x108)?,
             s_jnl_blocks: f.array(0x10C)?,
             s_mmp_block: f.le64(0x168)?,
+            s_log_groups_per_flex: f.u8(0x174)?,
             s_usr_quota_inum: f.le32(0x240)?,
             s_grp_quota_inum: f.le32(0x244)?,
             s_prj_quota_inum: f.le32(0x26C)?,

@@ -57,7 +57,7 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ext4
             "the filesystem takes up {} bytes, the volume has {}",
             info.size, geometry.volume
         );
-        cx.diagnose(Diagnostic::warning("volume-truncated", text).at(geometry.volume));
+        cx.diagnose(Diagnostic::error("volume-truncated", text).at(geometry.volume));
     }
     Ok(Ext4 {
         info,

@@ -269,7 +269,7 @@ impl<'a> Disk<'a> {
 
     /// A block that no one uses, taken into use. `avoid` are blocks that someone will use.
     pub(super) fn allocate(&mut self, avoid: &hexz_resolve::RangeSet) -> Result<u64> {
-        let groups = u32::try_from(self.superblock.groups()).unwrap_or(u32::MAX);
+        let groups = u32::try_from(self.geometry.groups.len()).unwrap_or(u32::MAX);
         for group in 0..groups {
             self.spend(1)?;
             let descriptor = self.descriptor(group)?;
