@@ -228,10 +228,13 @@ impl Ext4 {
         let content = self.content(number, &inode)?;
         let wants = |range: ByteRange| wanted.is_some_and(|w| w.overlaps(range));
         let mut slack = Slack::new(&self.geometry, wanted.map(RangeCursor::set));
-        let acl = inode.i_file_acl()?;
-        if acl != 0
-            && let Some(range) = self.geometry.blocks(acl, 1)
-        {
+        let acl = self.xattr_block(&inode).unwrap_or_else(|error| {
+            if wanted.is_some() {
+                mapper.finding(&error.layer("ext4"));
+            }
+            None
+        });
+        if let Some(range) = acl {
             if let Some(slack) = &mut slack {
                 slack.used(range);
             }
@@ -317,7 +320,7 @@ impl Ext4 {
         if inode.i_flags()? & i_flags::EXTENTS != 0 {
             return Ok(false);
         }
-        let acl = if inode.i_file_acl()? == 0 {
+        let acl = if self.xattr_block(inode).is_ok_and(|acl| acl.is_none()) {
             0
         } else {
             (self.geometry.block() >> 9).saturating_mul(self.geometry.sb.cluster_blocks.into())

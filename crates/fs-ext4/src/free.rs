@@ -32,7 +32,7 @@ impl Ext4 {
             let never_used = geometry.has_checksummed_groups()
                 && descriptor.bg_flags & bg_flags::BLOCK_UNINIT != 0;
             let bitmap = geometry
-                .blocks(descriptor.bg_block_bitmap, 1)
+                .structure(descriptor.bg_block_bitmap, 1)
                 .map(|r| r.start());
             match (never_used, bitmap) {
                 (true, _) => groups.push(Group {
@@ -45,6 +45,7 @@ impl Ext4 {
                     start,
                     blocks,
                 }),
+                // What is wrong with the descriptor was told when it was read.
                 (false, None) => {}
             }
         }

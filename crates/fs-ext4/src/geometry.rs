@@ -1,9 +1,9 @@
 //! Where the fixed metadata of a filesystem lies: groups, their descriptors, bitmaps and tables.
 
-use hexz_ondisk::{Fields, read, to_usize};
-use hexz_resolve::{ByteRange, Claim, Diagnostic, OpenContext, RangeSet, ReadAt, Result, Role};
+use hexz_ondisk::to_usize;
+use hexz_resolve::{ByteRange, Claim, OpenContext, RangeSet, ReadAt, Result, Role};
 
-use crate::checksum::crc;
+use crate::descriptors;
 use crate::ondisk::{GroupDescriptor, Superblock, compat, incompat, ro_compat};
 
 /// A superblock and the group descriptors it leads to.
@@ -16,7 +16,7 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// Reads the group descriptors; those of a block that can't be read are taken from a backup,
+    /// Reads the group descriptors. What of them is damaged or can't be read is taken from a backup,
     /// and else left out.
     pub(crate) fn read(reader: &dyn ReadAt, sb: Superblock, cx: &OpenContext<'_>) -> Result<Self> {
         let mut geometry = Self {
@@ -25,92 +25,32 @@ impl Geometry {
             volume: reader.len(),
         };
         let count = geometry.groups_within();
-        let per_block = geometry.descriptors_per_block();
-        for block in 0..count.div_ceil(per_block) {
-            let wanted = count
-                .saturating_sub(block.saturating_mul(per_block))
-                .min(per_block);
-            let at = geometry.descriptor_block(block);
-            let found = geometry
-                .descriptors(reader, at, block, wanted, cx)
-                .or_else(|error| {
-                    cx.diagnose(Diagnostic::from(&error.layer("ext4")));
-                    let backup = geometry.backup_descriptor_block(block);
-                    geometry.descriptors(reader, backup, block, wanted, cx)
-                });
-            let found = match found {
-                Ok(found) => found,
-                Err(error) if block == 0 => return Err(error),
-                Err(error) => {
-                    cx.diagnose(Diagnostic::from(&error.layer("ext4")));
-                    vec![GroupDescriptor::default(); to_usize(wanted).unwrap_or(0)]
-                }
-            };
-            geometry.groups.extend(found);
-        }
+        geometry.groups = descriptors::read_all(&geometry, reader, count, cx)?;
         Ok(geometry)
-    }
-
-    fn descriptors(
-        &self,
-        reader: &dyn ReadAt,
-        at: u64,
-        block: u64,
-        wanted: u64,
-        cx: &OpenContext<'_>,
-    ) -> Result<Vec<GroupDescriptor>> {
-        let offset = at.saturating_mul(self.block());
-        let length = to_usize(self.block()).unwrap_or(0);
-        let bytes = read(reader, "group descriptors", offset, length)?;
-        let fields = Fields::new("group descriptor", offset, &bytes);
-        let size = usize::from(self.sb.descriptor_size);
-        let first = block.saturating_mul(self.descriptors_per_block());
-        (0..to_usize(wanted).unwrap_or(0))
-            .map(|n| {
-                let one = fields.sub("group descriptor", n.saturating_mul(size), size)?;
-                let group = first.saturating_add(u64::try_from(n).unwrap_or(0));
-                self.check_descriptor(one, group, cx);
-                GroupDescriptor::parse(one)
-            })
-            .collect()
-    }
-
-    fn check_descriptor(&self, f: Fields<'_>, group: u64, cx: &OpenContext<'_>) {
-        if !self.sb.ro_compat(ro_compat::METADATA_CSUM) {
-            return;
-        }
-        let number = u32::try_from(group).unwrap_or(u32::MAX).to_le_bytes();
-        let (Ok(head), Ok(tail), Ok(stored)) = (f.bytes(0, 0x1E), f.rest(0x20), f.le16(0x1E))
-        else {
-            return;
-        };
-        let sum = crc(
-            crc(crc(crc(self.sb.checksum_seed(), &number), head), &[0; 2]),
-            tail,
-        );
-        if sum & 0xFFFF != u32::from(stored) {
-            let text = format!("descriptor of group {group} does not match its checksum");
-            cx.diagnose(Diagnostic::warning("ext4-checksum", text).at(f.offset()));
-        }
     }
 
     /// Number of groups of which anything may lie within the volume. The count of blocks is not
     /// believed beyond that: the volume may be cut, and the count may be wrong.
-    fn groups_within(&self) -> u64 {
-        let blocks = self.volume.div_ceil(self.block());
-        let per_group = u64::from(self.sb.s_blocks_per_group);
-        let mut count = blocks
-            .saturating_sub(self.sb.s_first_data_block.into())
-            .div_ceil(per_group.max(1));
+    pub(crate) fn groups_within(&self) -> u64 {
+        let mut count = self.groups_starting_within();
         if self.sb.incompat(incompat::FLEX_BG) {
             // The first group has the inode tables of all that stand together with it; as many
             // as the volume has room for.
             let flex = 1u64.checked_shl(self.sb.s_log_groups_per_flex.into());
             let together = flex.and_then(|flex| count.checked_next_multiple_of(flex));
+            let blocks = self.volume.div_ceil(self.block());
             let tables = blocks.checked_div(self.table_blocks()).unwrap_or(0);
             count = together.unwrap_or(u64::MAX).min(tables.max(count));
         }
         count.min(self.sb.groups())
+    }
+
+    /// Number of groups whose first block lies within the volume.
+    pub(crate) fn groups_starting_within(&self) -> u64 {
+        let blocks = self.volume.div_ceil(self.block());
+        let blocks = blocks.saturating_sub(self.sb.s_first_data_block.into());
+        let per_group = u64::from(self.sb.s_blocks_per_group);
+        blocks.div_ceil(per_group.max(1)).min(self.sb.groups())
     }
 
     /// Bytes of a block.
@@ -128,6 +68,11 @@ impl Geometry {
             end.checked_mul(self.block())?,
         );
         (length > 0).then_some(range)
+    }
+
+    /// The same of what a group descriptor leads to; block 0 says that it leads nowhere.
+    pub(crate) fn structure(&self, start: u64, length: u64) -> Option<ByteRange> {
+        self.blocks(start, length).filter(|_| start != 0)
     }
 
     pub(crate) fn descriptors_per_block(&self) -> u64 {
@@ -155,7 +100,7 @@ impl Geometry {
 
     /// Where the superblock of a group would be: behind the boot block even in a group that
     /// starts at block 0 of 1 KiB (`bigalloc`).
-    fn super_block(&self, group: u64) -> u64 {
+    pub(crate) fn super_block(&self, group: u64) -> u64 {
         match self.group_start(group) {
             0 if self.sb.block_size == 1024 => 1,
             start => start,
@@ -182,13 +127,13 @@ impl Geometry {
         })
     }
 
-    fn meta_bg(&self, descriptor_block: u64) -> bool {
+    pub(crate) fn meta_bg(&self, descriptor_block: u64) -> bool {
         self.sb.incompat(incompat::META_BG)
             && descriptor_block >= u64::from(self.sb.s_first_meta_bg)
     }
 
     /// The block with the descriptors of a meta group, in one of its groups.
-    fn meta_group_block(&self, group: u64) -> u64 {
+    pub(crate) fn meta_group_block(&self, group: u64) -> u64 {
         self.super_block(group)
             .saturating_add(u64::from(self.has_super(group)))
     }
@@ -199,20 +144,6 @@ impl Geometry {
             self.meta_group_block(block.saturating_mul(self.descriptors_per_block()))
         } else {
             self.super_block(0).saturating_add(1).saturating_add(block)
-        }
-    }
-
-    fn backup_descriptor_block(&self, block: u64) -> u64 {
-        if self.meta_bg(block) {
-            let first = block.saturating_mul(self.descriptors_per_block());
-            self.meta_group_block(first.saturating_add(1))
-        } else {
-            let group = (1..self.groups_within())
-                .find(|g| self.has_super(*g))
-                .unwrap_or(1);
-            self.super_block(group)
-                .saturating_add(1)
-                .saturating_add(block)
         }
     }
 
@@ -234,7 +165,7 @@ impl Geometry {
             }
             count = count.saturating_sub(u64::from(descriptor.bg_itable_unused));
         }
-        self.blocks(descriptor.bg_inode_table, 1)?;
+        self.structure(descriptor.bg_inode_table, 1)?;
         let start = descriptor.bg_inode_table.checked_mul(self.block())?;
         (count > 0).then_some((start, first, count))
     }
@@ -245,7 +176,7 @@ impl Geometry {
     }
 
     /// Bytes of an inode table.
-    fn table_blocks(&self) -> u64 {
+    pub(crate) fn table_blocks(&self) -> u64 {
         u64::from(self.sb.s_inodes_per_group)
             .saturating_mul(u64::from(self.sb.s_inode_size))
             .div_ceil(self.block())
@@ -260,7 +191,7 @@ impl Geometry {
         let per_group = u64::from(self.sb.s_inodes_per_group);
         let group = to_usize(index.checked_div(per_group)?)?;
         let descriptor = self.groups.get(group)?;
-        self.blocks(descriptor.bg_inode_table, 1)?;
+        self.structure(descriptor.bg_inode_table, 1)?;
         let within = index
             .checked_rem(per_group)?
             .checked_mul(u64::from(self.sb.s_inode_size))?;
@@ -299,23 +230,23 @@ impl Geometry {
             }
             self.descriptor_copies(group, &mut put);
             put(
-                self.blocks(descriptor.bg_block_bitmap, 1),
+                self.structure(descriptor.bg_block_bitmap, 1),
                 Role::Allocation,
                 "block-bitmap",
             );
             put(
-                self.blocks(descriptor.bg_inode_bitmap, 1),
+                self.structure(descriptor.bg_inode_bitmap, 1),
                 Role::Allocation,
                 "inode-bitmap",
             );
-            let table = self.blocks(descriptor.bg_inode_table, self.table_blocks());
+            let table = self.structure(descriptor.bg_inode_table, self.table_blocks());
             put(table, Role::InodeTable, "inode-table");
         }
         out
     }
 
     /// Blocks of group descriptors that stand together behind a superblock.
-    fn plain_descriptor_blocks(&self) -> u64 {
+    pub(crate) fn plain_descriptor_blocks(&self) -> u64 {
         let all = self.sb.groups().div_ceil(self.descriptors_per_block());
         if self.sb.incompat(incompat::META_BG) {
             all.min(u64::from(self.sb.s_first_meta_bg))

@@ -18,6 +18,7 @@
 mod attributes;
 mod checksum;
 mod claims;
+mod descriptors;
 mod directory;
 mod free;
 mod fs;

@@ -116,6 +116,11 @@ impl<'a> Mapper<'a> {
         result.or_else(|error| self.tolerate(error, number))
     }
 
+    /// Tells what is wrong with an inode beside its map.
+    pub(crate) fn finding(&self, error: &Error) {
+        (self.diagnose)(Diagnostic::from(error));
+    }
+
     /// Makes damage a finding, so that what was found before it stands.
     fn tolerate(&self, error: Error, number: u64) -> Result<()> {
         if error.ends_scan() {

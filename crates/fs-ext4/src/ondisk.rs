@@ -338,6 +338,16 @@ impl GroupDescriptor {
             bg_itable_unused: u32::from(unused_hi) << 16 | u32::from(f.le16(0x1C)?),
         })
     }
+
+    /// The same without what says that parts of the group were never used: a backup is as old as
+    /// the filesystem, and a damaged descriptor is not believed.
+    pub(crate) fn without_flags(self) -> Self {
+        Self {
+            bg_flags: 0,
+            bg_itable_unused: 0,
+            ..self
+        }
+    }
 }
 
 /// `i_flags`.

@@ -10,7 +10,7 @@ use hexz_resolve::{ByteRange, Error, RawName, ReadAt, Result, Xattr};
 use crate::checksum::crc;
 use crate::fs::Ext4;
 use crate::map::{Mapped, Mapper};
-use crate::ondisk::{RawInode, ro_compat};
+use crate::ondisk::{RawInode, incompat, ro_compat};
 
 const MAGIC: u32 = 0xEA02_0000;
 /// `e_name_index` of `system.`.
@@ -109,6 +109,28 @@ pub(crate) fn inline_ranges(inode: &RawInode<'_>) -> Result<Vec<(ByteRange, u64)
 }
 
 impl Ext4 {
+    /// The block of extended attributes of an inode.
+    ///
+    /// # Errors
+    /// When it lies outside of the filesystem.
+    pub(crate) fn xattr_block(&self, inode: &RawInode<'_>) -> Result<Option<ByteRange>> {
+        let sb = &self.geometry.sb;
+        let mut acl = inode.i_file_acl()?;
+        if !sb.incompat(incompat::BITS64) {
+            // The high bits mean something else on other systems.
+            acl &= u64::from(u32::MAX);
+        }
+        if acl == 0 {
+            return Ok(None);
+        }
+        self.geometry.blocks(acl, 1).map(Some).ok_or_else(|| {
+            Error::corrupt("inode i_file_acl")
+                .at(inode.fields().offset_of(0x68))
+                .expected(format_args!("a block below {}", sb.s_blocks_count))
+                .found(acl)
+        })
+    }
+
     /// All extended attributes of an inode, sorted by name, without `system.data`.
     pub(crate) fn xattrs(
         &self,
@@ -133,24 +155,14 @@ impl Ext4 {
         if let Some((space, entries)) = in_inode(inode)? {
             take(space, entries)?;
         }
-        let acl = inode.i_file_acl()?;
-        if acl != 0 {
-            let range = self.geometry.blocks(acl, 1).ok_or_else(|| {
-                Error::corrupt("inode i_file_acl")
-                    .at(inode.fields().offset_of(0x68))
-                    .expected(format_args!(
-                        "a block below {}",
-                        self.geometry.sb.s_blocks_count
-                    ))
-                    .found(acl)
-            })?;
+        if let Some(range) = self.xattr_block(inode)? {
             let length = to_usize(range.len()).unwrap_or(0);
             let bytes = read(&*self.reader, "xattr block", range.start(), length)?;
             let f = Fields::new("xattr block", range.start(), &bytes);
             if f.le32(0)? != MAGIC {
                 return Err(f.corrupt(0).expected("magic 0xea020000").found(f.le32(0)?));
             }
-            self.check_block(f, acl, diagnose)?;
+            self.check_block(f, diagnose)?;
             take(f, entries(f, 32)?)?;
         }
         out.sort();
@@ -160,12 +172,12 @@ impl Ext4 {
     fn check_block(
         &self,
         f: Fields<'_>,
-        block: u64,
         diagnose: &dyn Fn(hexz_resolve::Diagnostic),
     ) -> Result<()> {
         if !self.geometry.sb.ro_compat(ro_compat::METADATA_CSUM) {
             return Ok(());
         }
+        let block = f.offset().checked_div(self.geometry.block()).unwrap_or(0);
         // Block number, then the block with h_checksum taken as zero.
         let seed = crc(self.geometry.sb.checksum_seed(), &block.to_le_bytes());
         let sum = crc(crc(crc(seed, f.bytes(0, 16)?), &[0; 4]), f.rest(20)?);

@@ -64,6 +64,12 @@ impl Told {
         claims.map(|c| c.range).collect()
     }
 
+    /// Free space.
+    fn free(&self) -> RangeSet {
+        let claims = self.claims.iter().filter(|c| c.owner == Owner::Free);
+        claims.map(|c| c.range).collect()
+    }
+
     fn has(&self, severity: Severity, code: &str) -> bool {
         let mut findings = self.findings.iter();
         findings.any(|f| f.severity == severity && f.code == code)
@@ -103,4 +109,105 @@ fn groups_that_are_cut_off_are_known_where_their_table_is_there() {
     assert!(told.has(Severity::Error, "volume-truncated"));
     assert_eq!(told.tables().len(), 10);
     assert_eq!(told.tables(), sound.tables());
+}
+
+/// The length of a descriptor in the fixtures with several groups, and where theirs begin.
+const DESCRIPTOR: u64 = 64;
+const DESCRIPTORS: u64 = 2048;
+
+/// What e2fsprogs wrote gives no finding.
+#[test]
+fn descriptors_of_sound_images_match_their_checksums() {
+    for case in ["gdt-csum", "meta-bg", "blocks-64k", "ext2-old", "bigalloc"] {
+        let told = Told::of(&Fixture::load(case).base());
+        assert_eq!(told.findings, [], "{case}");
+    }
+}
+
+/// A descriptor that fails its checksum or leads out of its group is taken from a backup.
+#[test]
+fn a_damaged_descriptor_is_made_good_by_a_backup() {
+    let lost = 0x7FFF_FFFFu32.to_le_bytes();
+    // With checksums, with the older ones, and without any: `s_feature_ro_compat` says which.
+    for (case, ro_compat) in [
+        ("gdt-csum", None),
+        ("gdt-csum", Some(0u8)),
+        ("meta-bg", None),
+    ] {
+        let feature: Vec<(u64, &[u8])> = ro_compat
+            .iter()
+            .map(|bits| (1024 + 0x64, std::slice::from_ref(bits)))
+            .collect();
+        let sound = Told::of(&patched(case, &feature));
+        assert_eq!(sound.findings, []);
+        // `bg_block_bitmap`, `bg_inode_bitmap`, `bg_inode_table` of each group.
+        for at in [0, 4, 8] {
+            for group in 0..6 {
+                let at = DESCRIPTORS + DESCRIPTOR * group + at;
+                for bytes in [lost, 2u32.to_le_bytes()] {
+                    let patches = [feature.clone(), vec![(at, &bytes[..])]].concat();
+                    let told = Told::of(&patched(case, &patches));
+                    let what = format!("{case} {ro_compat:?} group {group} at {at}: {bytes:?}");
+                    assert!(
+                        told.has(Severity::Warning, "ext4-backup-descriptor"),
+                        "{what}"
+                    );
+                    assert!(told.findings.iter().all(|f| f.severity < Severity::Error));
+                    assert_eq!(told.links, sound.links, "{what}");
+                    assert!(told.of_files() == sound.of_files(), "{what}");
+                    assert_eq!(told.tables(), sound.tables(), "{what}");
+                    assert_eq!(told.free(), sound.free(), "{what}");
+                }
+            }
+        }
+    }
+}
+
+/// A flag or a count that lies is noticed by the checksum, and costs no file.
+#[test]
+fn files_are_not_lost_by_a_wrong_count_of_unused_inodes() {
+    for case in ["gdt-csum", "meta-bg", "ext2-old", "blocks-4k"] {
+        let image = Fixture::load(case).base();
+        let sound = Told::of(&image);
+        let at = if case == "blocks-4k" {
+            4096
+        } else {
+            DESCRIPTORS
+        };
+        // `bg_flags`: no inode, no block in use. `bg_itable_unused`.
+        for (at, bytes) in [(at + 0x12, [7u8, 0]), (at + 0x1C, [0xFF, 0xFF])] {
+            let told = Told::of(&patched(case, &[(at, &bytes)]));
+            assert_eq!(told.links, sound.links, "{case}");
+            assert!(told.of_files() == sound.of_files(), "{case}");
+            assert_eq!(told.free(), sound.free(), "{case}");
+            assert_eq!(told.findings.is_empty(), case == "ext2-old", "{case}");
+        }
+    }
+}
+
+/// Where no backup is sound, what is lost is said to be.
+#[test]
+fn a_descriptor_without_a_sound_backup_is_an_error() {
+    let lost = 0x7FFF_FFFFu32.to_le_bytes();
+    // One group, and so no backup; and one whose backups are damaged likewise.
+    let at = DESCRIPTORS + DESCRIPTOR;
+    let all = [2u64, 514, 1538, 2562].map(|block| block * 1024 + DESCRIPTOR);
+    assert_eq!(all[0], at);
+    for field in [0, 4, 8] {
+        let several: Vec<(u64, &[u8])> = all.iter().map(|at| (at + field, &lost[..])).collect();
+        let several = patched("gdt-csum", &several);
+        let single = patched("ext2-old", &[(DESCRIPTORS + field, &lost)]);
+        for image in [several, single] {
+            let told = Told::of(&image);
+            assert!(told.has(Severity::Error, "corrupt-group-descriptor"));
+        }
+    }
+}
+
+/// `i_file_acl` of inode 17 (the first of group 1) leads out of the filesystem.
+#[test]
+fn attributes_that_are_nowhere_are_an_error() {
+    let lost = 0x7FFF_FFFFu32.to_le_bytes();
+    let told = Told::of(&patched("gdt-csum", &[(773 * 1024 + 0x68, &lost)]));
+    assert!(told.has(Severity::Error, "corrupt-inode-i-file-acl"));
 }
