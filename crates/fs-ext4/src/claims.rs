@@ -14,7 +14,7 @@ use crate::directory::Directory;
 use crate::fs::{Ext4, file_id, telling};
 use crate::geometry::Geometry;
 use crate::map::{Mapped, Mapper, Piece};
-use crate::ondisk::{RawInode, i_flags, ro_compat};
+use crate::ondisk::{RawInode, i_flags, incompat, ro_compat};
 use crate::slack::Slack;
 use crate::xattr;
 
@@ -315,17 +315,22 @@ impl Ext4 {
     }
 
     /// Whether the target of a symlink stands in `i_block`: it has no block but that of its
-    /// attributes.
+    /// attributes. With `ea_inode`, the blocks of inodes that hold attributes count as its own, and
+    /// its length decides.
     fn is_fast_symlink(&self, inode: &RawInode<'_>) -> Result<bool> {
+        let short = inode.i_size()? < 60;
         if inode.i_flags()? & i_flags::EXTENTS != 0 {
             return Ok(false);
+        }
+        if self.geometry.sb.incompat(incompat::EA_INODE) {
+            return Ok(short);
         }
         let acl = if self.xattr_block(inode).is_ok_and(|acl| acl.is_none()) {
             0
         } else {
             (self.geometry.block() >> 9).saturating_mul(self.geometry.sb.cluster_blocks.into())
         };
-        Ok(inode.i_size()? < 60 && inode.i_blocks()? <= acl)
+        Ok(short && inode.i_blocks()? <= acl)
     }
 
     /// The whole content of files.

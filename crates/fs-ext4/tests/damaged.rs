@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use hexz_fs_ext4::Ext4Plugin;
 use hexz_resolve::{
-    ByteRange, Claim, Diagnostic, Diagnostics, FileKey, FileSet, Filesystem, FilesystemPlugin,
-    JournalMode, Limits, Link, OpenContext, Owner, RangeSet, ReadAt, Role, Scan, Severity, Silent,
-    View,
+    Attributes, ByteRange, Claim, Diagnostic, Diagnostics, FileKey, FileSet, Filesystem,
+    FilesystemPlugin, JournalMode, Limits, Link, OpenContext, Owner, RangeSet, RawName, ReadAt,
+    Role, Scan, Severity, Silent, View,
 };
 use hexz_testkit::{Fixture, Patched};
 
@@ -16,6 +16,7 @@ use hexz_testkit::{Fixture, Patched};
 struct Told {
     claims: Vec<Claim>,
     links: BTreeSet<(u64, Vec<u8>, u64)>,
+    attributes: Vec<Attributes>,
     findings: Vec<Diagnostic>,
 }
 
@@ -36,12 +37,16 @@ impl Told {
         let files: FileSet = (1..10_000).map(FileKey::new).collect();
         let mut links: Vec<Link> = Vec::new();
         fs.links(&files, &scan, &mut links).expect("links");
+        let mut attributes: Vec<Attributes> = Vec::new();
+        fs.attributes(&files, &scan, &mut attributes)
+            .expect("attributes");
         let links = links.into_iter();
         let links = links.map(|l| (l.parent.number, l.name.as_bytes().to_vec(), l.child.number));
         let links = links.collect();
         Self {
             claims,
             links,
+            attributes,
             findings: diagnostics.take(),
         }
     }
@@ -210,4 +215,25 @@ fn attributes_that_are_nowhere_are_an_error() {
     let lost = 0x7FFF_FFFFu32.to_le_bytes();
     let told = Told::of(&patched("gdt-csum", &[(773 * 1024 + 0x68, &lost)]));
     assert!(told.has(Severity::Error, "corrupt-inode-i-file-acl"));
+}
+
+/// With `ea_inode`, `i_blocks` of a symlink counts the blocks of its attributes' inodes, and what
+/// is shorter than `i_block` is a target all the same (`ext4_inode_is_fast_symlink` of Linux).
+#[test]
+fn a_short_target_is_no_map() {
+    // /etc/mtab, inode 15: i_size 1, i_blocks 2, no flag, i_block "a"; block 97 is no block of it.
+    let inode = 264 * 1024 + 0x200;
+    let mut target = [0u8; 60];
+    target[0] = b'a';
+    let patches: [(u64, &[u8]); 4] = [
+        (1024 + 0x60, &[0xC2, 0x04]), // s_feature_incompat: and ea_inode.
+        (inode + 4, &[1, 0, 0, 0]),
+        (inode + 0x1C, &[2, 0, 0, 0]),
+        (inode + 0x28, &target),
+    ];
+    let told = Told::of(&patched("gdt-csum", &patches));
+    assert!(told.of_files().iter().all(|(_, _, number)| *number != 15));
+    let mtab = told.attributes.iter().find(|a| a.id.number == 15);
+    let target = mtab.and_then(|a| a.target.as_ref());
+    assert_eq!(target.map(RawName::as_bytes), Some(&b"a"[..]));
 }
