@@ -38,7 +38,7 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ntfs
     if info_size > volume.len() {
         let missing = info_size.saturating_sub(volume.len());
         let text = format!("the volume ends {missing} bytes before the filesystem does");
-        cx.diagnose(Diagnostic::warning("volume-too-short", text).at(volume.len()));
+        cx.diagnose(Diagnostic::error("volume-too-short", text).at(volume.len()));
     }
     let about = system_file(&mft, reader, number::VOLUME, &tolerate)?;
     let label = about

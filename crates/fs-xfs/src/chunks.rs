@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hexz_ondisk::{Fields, read_into, to_usize, with_scratch};
-use hexz_resolve::{ByteRange, FileSet, RangeSet, Result, Scan};
+use hexz_resolve::{ByteRange, Diagnostic, FileSet, RangeSet, Result, Scan};
 
 use crate::btree::{INOBT, Visitor, walk};
 use crate::disk::Disk;
@@ -168,7 +168,9 @@ impl Xfs {
                         "inode chunks of group {} overlap or reach past its end",
                         unit.agno
                     );
-                    disk.warn("bad-inode-chunks", at, text);
+                    // Inodes are left out by it.
+                    let finding = Diagnostic::error("bad-inode-chunks", text);
+                    disk.findings.note(finding.at(at));
                 }
                 Ok(records.chunks)
             },

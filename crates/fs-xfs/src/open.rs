@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use hexz_ondisk::{Fields, Guid, read, to_usize};
 use hexz_resolve::{
     Diagnostic, Error, ErrorKind, FsInfo, FsState, JournalMode, OpenContext, RangeSet, ReadAt,
-    Result,
+    Result, Severity,
 };
 
 use crate::disk::checksum;
@@ -23,7 +23,8 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Xfs>
     let missing = geometry.size().saturating_sub(volume.len());
     if missing > 0 {
         let text = format!("the volume ends {missing} bytes before the filesystem does");
-        cx.diagnose(Diagnostic::warning("volume-too-short", text).at(volume.len()));
+        // A mount refuses it, and what lies behind the end can't be told.
+        cx.diagnose(Diagnostic::error("volume-too-short", text).at(volume.len()));
     }
     let mut info = FsInfo {
         filesystem: "xfs",
@@ -65,8 +66,11 @@ fn replay(fs: &mut Xfs, superblock: &Superblock, cx: &OpenContext<'_>) -> Result
             Ok(false) => {}
             Ok(true) => fs.info.state = FsState::NeedsRecovery,
             Err(error) => {
+                // Nothing is lacking that was asked for.
                 fs.info.state = FsState::NeedsRecovery;
-                cx.diagnose(Diagnostic::from(&error));
+                let mut finding = Diagnostic::from(&error);
+                finding.severity = Severity::Warning;
+                cx.diagnose(finding);
             }
         }
         return Ok(());
@@ -97,7 +101,7 @@ fn replay(fs: &mut Xfs, superblock: &Superblock, cx: &OpenContext<'_>) -> Result
             fs.info.state = FsState::NeedsRecovery;
             let text = format!("the log is not replayed: {}", error.chain());
             let offset = error.offset().unwrap_or(place);
-            cx.diagnose(Diagnostic::warning("log-not-replayed", text).at(offset));
+            cx.diagnose(Diagnostic::error("log-not-replayed", text).at(offset));
         }
     }
     Ok(())

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use hexz_fs_xfs::XfsPlugin;
 use hexz_resolve::{
     ByteRange, Claim, Diagnostics, ErrorKind, Filesystem, FilesystemPlugin, FsState, JournalMode,
-    Limits, OpenContext, Probe, RangeSet, ReadAt, Result, Scan, Silent, View, Window,
+    Limits, OpenContext, Probe, RangeSet, ReadAt, Result, Scan, Severity, Silent, View, Window,
 };
-use hexz_testkit::{Fixture, Patched};
+use hexz_testkit::{Faulty, Fixture, Patched};
 
 struct Opened {
     fs: Result<Box<dyn Filesystem>>,
     codes: Vec<String>,
+    /// Codes of errors: with any, a report is not complete.
+    errors: Vec<String>,
 }
 
 fn open(image: &Arc<dyn ReadAt>, journal: JournalMode) -> Opened {
@@ -23,12 +25,11 @@ fn open(image: &Arc<dyn ReadAt>, journal: JournalMode) -> Opened {
         diagnostics: &findings,
     };
     let fs = XfsPlugin.open(Arc::clone(image), &cx);
-    let codes = findings
-        .take()
-        .into_iter()
-        .map(|d| d.code.into_owned())
-        .collect();
-    Opened { fs, codes }
+    let findings = findings.take();
+    let errors = findings.iter().filter(|d| d.severity == Severity::Error);
+    let errors = errors.map(|d| d.code.to_string()).collect();
+    let codes = findings.into_iter().map(|d| d.code.into_owned()).collect();
+    Opened { fs, codes, errors }
 }
 
 fn claims(fs: &dyn Filesystem) -> Vec<Claim> {
@@ -114,4 +115,33 @@ fn a_wrong_checksum_is_said_and_nothing_is_left_out() {
         .map(|d| (d.code.into_owned(), d.offset))
         .collect();
     assert_eq!(codes, [("bad-checksum".to_owned(), Some(512))]);
+}
+
+/// A log that holds something, and can't be read.
+#[test]
+fn a_log_that_can_not_be_read_is_an_error_unless_it_is_not_asked_for() {
+    let image = Fixture::load("xfs-rmap").merged();
+    let sound = open(&image, JournalMode::Ignore).fs.unwrap();
+    let claims = claims(&*sound);
+    let log = claims.iter().find(|c| c.detail == "xlog").unwrap().range;
+    let bad: Arc<dyn ReadAt> = Arc::new(Faulty::failing(image, log.into()));
+    for (mode, errors) in [
+        (JournalMode::Replay, vec!["log-not-replayed".to_owned()]),
+        (JournalMode::Ignore, Vec::new()),
+    ] {
+        let opened = open(&bad, mode);
+        assert_eq!(opened.errors, errors);
+        assert!(!opened.codes.is_empty(), "nothing is said");
+        let state = opened.fs.unwrap().info().state;
+        assert_eq!(state, FsState::NeedsRecovery);
+    }
+}
+
+#[test]
+fn a_volume_that_is_cut_is_an_error() {
+    let image = Fixture::load("xfs-v4").base();
+    let length = image.len() / 2 + 1;
+    let cut: Arc<dyn ReadAt> = Arc::new(Patched::new(image).truncate(length));
+    let opened = open(&cut, JournalMode::Ignore);
+    assert!(opened.errors.contains(&"volume-too-short".to_owned()));
 }
