@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hexz_ondisk::{Fields, read_into, to_usize, with_scratch};
+use hexz_ondisk::{Fields, read_what_can_be, to_usize, with_scratch};
 use hexz_resolve::{
     ByteRange, Claim, Diagnostic, Error, FileId, FileKind, FileSet, RangeCursor, RangeSet, ReadAt,
     Result, Role, Scan, Sink, UnitReader,
@@ -165,7 +165,23 @@ impl Ext4 {
         let there = reader.len().saturating_sub(slice.start);
         let length = length.min(to_usize(there).unwrap_or(usize::MAX));
         with_scratch(length, |bytes| {
-            read_into(reader, "inode table", slice.start, bytes)?;
+            let mut lost = RangeSet::new();
+            let mut note = |range: ByteRange, error: Error| {
+                lost.insert(range);
+                reader.tolerate(error.layer("ext4"))
+            };
+            read_what_can_be(reader, "inode table", slice.start, bytes, &mut note)?;
+            if !lost.is_empty() {
+                // A record of which a part is lost is none.
+                let (mut at, step) = (slice.start, u64::from(self.geometry.sb.s_inode_size));
+                for record in bytes.chunks_mut(size) {
+                    let range = ByteRange::new(at, at.saturating_add(step));
+                    if lost.overlaps(range) {
+                        record.fill(0);
+                    }
+                    at = range.end();
+                }
+            }
             self.inodes(slice, bytes, reader, wanted)
         })
     }

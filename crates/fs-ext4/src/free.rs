@@ -1,7 +1,7 @@
 //! Free space, from the block bitmaps.
 
-use hexz_ondisk::{read, to_usize};
-use hexz_resolve::{ByteRange, Claim, RangeSet, ReadAt, Result, Scan, UnitReader};
+use hexz_ondisk::{read_what_can_be, to_usize};
+use hexz_resolve::{ByteRange, Claim, Error, RangeSet, Result, Scan, UnitReader};
 
 use crate::fs::Ext4;
 use crate::geometry::Geometry;
@@ -71,7 +71,7 @@ impl Ext4 {
     }
 }
 
-fn free_in(geometry: &Geometry, group: &Group, reader: &dyn ReadAt) -> Result<Vec<ByteRange>> {
+fn free_in(geometry: &Geometry, group: &Group, reader: &UnitReader<'_>) -> Result<Vec<ByteRange>> {
     let Some(bitmap) = group.bitmap else {
         return Ok(geometry
             .blocks(group.start, group.blocks)
@@ -81,12 +81,20 @@ fn free_in(geometry: &Geometry, group: &Group, reader: &dyn ReadAt) -> Result<Ve
     let ratio = u64::from(geometry.sb.cluster_blocks);
     let clusters = group.blocks.div_ceil(ratio);
     let length = clusters.div_ceil(8).min(geometry.block());
-    let bits = read(
-        reader,
-        "block bitmap",
-        bitmap,
-        to_usize(length).unwrap_or(0),
-    )?;
+    let mut bits = vec![0; to_usize(length).unwrap_or(0)];
+    let mut lost = Vec::new();
+    let mut note = |range: ByteRange, error: Error| {
+        lost.push(range);
+        reader.tolerate(error.layer("ext4"))
+    };
+    read_what_can_be(reader, "block bitmap", bitmap, &mut bits, &mut note)?;
+    for range in lost {
+        // What is not known to be free is not told as free.
+        let at = |offset: u64| to_usize(offset.saturating_sub(bitmap)).unwrap_or(usize::MAX);
+        if let Some(bits) = bits.get_mut(at(range.start())..at(range.end())) {
+            bits.fill(0xFF);
+        }
+    }
     let end = group.start.saturating_add(group.blocks);
     let mut free = RangeSet::new();
     let mut put = |from: u64, to: u64| {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use hexz_ondisk::{Fields, read, to_usize};
-use hexz_resolve::{FileKey, FileSet, Link, ReadAt, Result, Scan, Sink, UnitReader};
+use hexz_ondisk::{Fields, read_what_can_be, to_usize};
+use hexz_resolve::{
+    ByteRange, FileKey, FileSet, Link, RangeSet, ReadAt, Result, Scan, Sink, UnitReader,
+};
 
 use crate::checksum::inode_seed;
 use crate::claims::Content;
@@ -142,17 +144,21 @@ impl Ext4 {
                     break;
                 };
                 done = done.saturating_add(now);
-                let bytes = to_usize(range.len()).unwrap_or(0);
-                let bytes = match read(reader, "directory block", range.start(), bytes) {
-                    Ok(bytes) => bytes,
-                    Err(error) => {
-                        diagnose(directory::damage(error, directory.number));
-                        continue;
-                    }
+                let mut bytes = vec![0; to_usize(range.len()).unwrap_or(0)];
+                let mut lost = RangeSet::new();
+                let mut note = |range: ByteRange, error| {
+                    lost.insert(range.aligned_out(block));
+                    diagnose(directory::damage(error, directory.number));
+                    Ok(())
                 };
+                let start = range.start();
+                read_what_can_be(reader, "directory block", start, &mut bytes, &mut note)?;
                 let size = to_usize(block).unwrap_or(1);
                 for (n, bytes) in (0u64..).zip(bytes.chunks(size)) {
                     let offset = range.start().saturating_add(n.saturating_mul(block));
+                    if lost.contains(offset) {
+                        continue;
+                    }
                     let fields = Fields::new("directory block", offset, bytes);
                     if let Some(seed) = seed
                         && let Some(finding) = directory::check(fields, seed, directory.number)

@@ -79,7 +79,13 @@ fn file(
                 break;
             };
             let size = to_usize(range.len()).unwrap_or(0);
-            let bytes = read(reader, "orphan file", range.start(), size)?;
+            let bytes = match read(reader, "orphan file", range.start(), size) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    diagnose(Diagnostic::from(&error.layer("ext4")));
+                    continue;
+                }
+            };
             let block = Fields::new("orphan file", range.start(), &bytes);
             let tail = size.saturating_sub(8);
             if block.le32(tail)? != MAGIC {

@@ -10,7 +10,7 @@ use hexz_resolve::{
     FilesystemPlugin, JournalMode, Limits, Link, OpenContext, Owner, RangeSet, RawName, ReadAt,
     Role, Scan, Severity, Silent, View,
 };
-use hexz_testkit::{Fixture, Patched};
+use hexz_testkit::{Faulty, Fixture, Patched};
 
 /// What all passes tell of an image.
 struct Told {
@@ -18,6 +18,7 @@ struct Told {
     links: BTreeSet<(u64, Vec<u8>, u64)>,
     attributes: Vec<Attributes>,
     findings: Vec<Diagnostic>,
+    partial: bool,
 }
 
 impl Told {
@@ -40,6 +41,7 @@ impl Told {
         let mut attributes: Vec<Attributes> = Vec::new();
         fs.attributes(&files, &scan, &mut attributes)
             .expect("attributes");
+        let partial = scan.is_partial();
         let links = links.into_iter();
         let links = links.map(|l| (l.parent.number, l.name.as_bytes().to_vec(), l.child.number));
         let links = links.collect();
@@ -48,6 +50,7 @@ impl Told {
             links,
             attributes,
             findings: diagnostics.take(),
+            partial,
         }
     }
 
@@ -58,6 +61,17 @@ impl Told {
             .filter(|c| c.role != Role::InodeRecord)
             .filter_map(|c| match c.owner {
                 Owner::File(id) => Some((c.range.start(), c.range.end(), id.number)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Where the records of files lie, with their numbers.
+    fn records(&self) -> Vec<(ByteRange, u64)> {
+        let claims = self.claims.iter().filter(|c| c.role == Role::InodeRecord);
+        claims
+            .filter_map(|c| match c.owner {
+                Owner::File(id) => Some((c.range, id.number)),
                 _ => None,
             })
             .collect()
@@ -236,4 +250,70 @@ fn a_short_target_is_no_map() {
     let mtab = told.attributes.iter().find(|a| a.id.number == 15);
     let target = mtab.and_then(|a| a.target.as_ref());
     assert_eq!(target.map(RawName::as_bytes), Some(&b"a"[..]));
+}
+
+fn failing(image: &Arc<dyn ReadAt>, start: u64) -> Arc<dyn ReadAt> {
+    let bad = ByteRange::new(start, start + 512);
+    Arc::new(Faulty::failing(Arc::clone(image), bad.into()))
+}
+
+/// A sector of an inode table that can't be read costs the files whose inodes lie in it.
+#[test]
+fn a_bad_sector_of_an_inode_table_costs_two_files() {
+    let image = Fixture::load("htree").base();
+    let sound = Told::of(&image);
+    let records = sound.records();
+    let (middle, _) = records[records.len() / 2];
+    let start = middle.start() / 512 * 512;
+    let told = Told::of(&failing(&image, start));
+    let bad = ByteRange::new(start, start + 512);
+    let left = records.iter().filter(|(range, _)| !bad.overlaps(range));
+    let left: Vec<_> = left.copied().collect();
+    assert_eq!((records.len() - left.len(), told.records()), (2, left));
+    // The directory that names them was read.
+    assert_eq!(told.links, sound.links);
+    assert!(told.partial);
+    assert_eq!(told.findings.first().and_then(|f| f.offset), Some(start));
+    let mut places = told.findings.iter().filter_map(|f| f.offset);
+    assert!(places.all(|at| bad.contains(at)), "{:?}", told.findings);
+}
+
+/// A sector of a directory that can't be read costs the names in its block.
+#[test]
+fn a_bad_sector_of_a_directory_costs_the_names_of_a_block() {
+    let image = Fixture::load("htree").base();
+    let sound = Told::of(&image);
+    let directories = sound.claims.iter().filter(|c| c.role == Role::Directory);
+    let long = directories.max_by_key(|c| c.range.len()).expect("one");
+    let start = long.range.start() + long.range.len() / 2 / 1024 * 1024 + 512;
+    let told = Told::of(&failing(&image, start));
+    let lost = sound.links.len() - told.links.len();
+    // A block of 1024 bytes holds up to 21 such names, and these are half full or more.
+    assert!((8..=21).contains(&lost), "{lost} names are lost");
+    assert!(told.links.is_subset(&sound.links));
+    let errors = told
+        .findings
+        .iter()
+        .filter(|f| f.severity == Severity::Error);
+    let places: BTreeSet<_> = errors.map(|f| f.offset).collect();
+    assert_eq!(places, [Some(start)].into());
+}
+
+/// A sector of a block bitmap that can't be read costs what is known of its blocks.
+#[test]
+fn a_bad_sector_of_a_bitmap_costs_what_is_known_of_its_blocks() {
+    let image = Fixture::load("journal").base();
+    let sound = Told::of(&image);
+    let bitmap = sound.claims.iter().find(|c| c.detail == "block-bitmap");
+    let bitmap = bitmap.expect("a bitmap").range;
+    // 8191 blocks of 1 KiB from block 1 on, of which each sector tells of 4096.
+    let second = 4097 * 1024;
+    for (at, unknown) in [(0, 0..second), (512, second..image.len())] {
+        let told = Told::of(&failing(&image, bitmap.start() + at));
+        let unknown = RangeSet::from(ByteRange::new(unknown.start, unknown.end));
+        let expected = sound.free().difference(&unknown);
+        assert_ne!(expected, sound.free());
+        assert_eq!(told.free(), expected);
+        assert!(told.partial);
+    }
 }

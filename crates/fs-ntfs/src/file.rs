@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hexz_ondisk::read_into;
+use hexz_ondisk::{read_into, read_what_can_be};
 use hexz_resolve::{ByteRange, Error, FileId, FileKey, ReadAt, Result};
 
 use crate::mft::Mft;
@@ -311,6 +311,35 @@ impl Content {
             if let Some(part) = out.get_mut(from..to) {
                 read_into(reader, "attribute", range.start(), part)?;
             }
+        }
+        Ok(out)
+    }
+
+    /// The same, where what can't be read is told to `lost` by its offset, and is zeros.
+    pub(crate) fn read_what_can_be(
+        &self,
+        reader: &dyn ReadAt,
+        offset: u64,
+        length: usize,
+        lost: &mut dyn FnMut(ByteRange, Error) -> Result<()>,
+    ) -> Result<Vec<u8>> {
+        if let Ok(whole) = self.read(reader, offset, length) {
+            return Ok(whole);
+        }
+        let mut out = vec![0; length];
+        let end = offset.saturating_add(wide(length));
+        let want = ByteRange::new(offset, end.min(self.size).min(self.initialized));
+        for (at, range) in self.places(want) {
+            let from = size(at.saturating_sub(offset));
+            let to = from.saturating_add(size(range.len()));
+            let Some(part) = out.get_mut(from..to) else {
+                continue;
+            };
+            let mut note = |bad: ByteRange, error: Error| {
+                let within = bad.moved_down(range.start()).and_then(|r| r.moved_up(at));
+                lost(within.unwrap_or(want), error)
+            };
+            read_what_can_be(reader, "attribute", range.start(), part, &mut note)?;
         }
         Ok(out)
     }

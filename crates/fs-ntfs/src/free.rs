@@ -1,6 +1,6 @@
 //! Free space, from `$Bitmap`.
 
-use hexz_resolve::{ByteRange, Claim, RangeSet, Result, Scan};
+use hexz_resolve::{ByteRange, Claim, Error, RangeSet, Result, Scan};
 
 use crate::file::Content;
 use crate::fs::Ntfs;
@@ -51,7 +51,20 @@ impl Ntfs {
             &parts,
             |part, reader| {
                 let length = size(part.content.size.saturating_sub(part.from));
-                let bits = part.content.read(reader, part.from, length)?;
+                let mut bad = Vec::new();
+                let mut lost = |range, error: Error| {
+                    bad.push(range);
+                    reader.tolerate(error.layer("ntfs"))
+                };
+                let content = &part.content;
+                let mut bits = content.read_what_can_be(reader, part.from, length, &mut lost)?;
+                for range in bad {
+                    // What is not known to be free is not told as free.
+                    let at = |offset: u64| size(offset.saturating_sub(part.from)).min(length);
+                    if let Some(bits) = bits.get_mut(at(range.start())..at(range.end())) {
+                        bits.fill(0xFF);
+                    }
+                }
                 let all = clusters(&part.geometry, part.from, part.content.size);
                 let mut free = Vec::new();
                 for range in wanted.overlapping(all) {

@@ -1,6 +1,8 @@
 //! Directory indexes: the names in a directory, from its root and from its index blocks.
 
-use hexz_resolve::{FileKey, FileSet, Link, RawName, ReadAt, Result, Scan, Sink};
+use hexz_resolve::{
+    ByteRange, FileKey, FileSet, Link, RangeSet, RawName, ReadAt, Result, Scan, Sink,
+};
 
 use crate::file::{File, Tolerate};
 use crate::fs::Ntfs;
@@ -95,7 +97,12 @@ impl Mft {
                 size((length / 512 / 8).saturating_add(2)),
             );
             let done = bits.and_then(|bits| {
-                let mut bytes = blocks.read(reader, at, size(length))?;
+                let mut bad = RangeSet::new();
+                let mut lost = |range: ByteRange, error| {
+                    bad.insert(range.aligned_out(block));
+                    told(error)
+                };
+                let mut bytes = blocks.read_what_can_be(reader, at, size(length), &mut lost)?;
                 for (n, bytes) in (0u64..).zip(bytes.chunks_exact_mut(size(block))) {
                     let index = (first & 7).saturating_add(n);
                     let byte = bits.get(size(index >> 3)).copied().unwrap_or(0);
@@ -103,11 +110,11 @@ impl Mft {
                         continue;
                     }
                     let offset = at.saturating_add(n.saturating_mul(block));
+                    if bad.contains(offset) {
+                        continue;
+                    }
                     let place = blocks
-                        .places(hexz_resolve::ByteRange::new(
-                            offset,
-                            offset.saturating_add(1),
-                        ))
+                        .places(ByteRange::new(offset, offset.saturating_add(1)))
                         .next()
                         .map_or(0, |(_, range)| range.start());
                     if let Err(what) = index_block(bytes, put) {

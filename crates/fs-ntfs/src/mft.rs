@@ -1,7 +1,7 @@
 //! Where the MFT lies, and reading of it: in slices for a sweep, or one record.
 
-use hexz_ondisk::{read_into, with_scratch};
-use hexz_resolve::{ByteRange, Error, FileSet, ReadAt, Result, UnitReader};
+use hexz_ondisk::{read_into, read_what_can_be, with_scratch};
+use hexz_resolve::{ByteRange, Error, ErrorKind, FileSet, RangeSet, ReadAt, Result, UnitReader};
 
 use crate::file::Content;
 use crate::ondisk::{Geometry, corrupt, size, wide};
@@ -9,8 +9,6 @@ use crate::record::{Record, Slot};
 
 /// Bytes of one slice: small, since a slice in which a byte changed is read in both views.
 const SLICE: u64 = 128 << 10;
-/// What is read at a time where a whole slice can't be.
-const RETRY: u64 = 4096;
 
 /// The unnamed `$DATA` of `$MFT`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -234,8 +232,11 @@ impl Slice {
         reader: &UnitReader<'_>,
         mut each: impl FnMut(Record<'_>) -> Result<()>,
     ) -> Result<()> {
-        if fill(&self.pieces, reader, 0, buf).is_err() {
-            self.read_what_can_be(reader, buf)?;
+        if let Err(error) = fill(&self.pieces, reader, 0, buf) {
+            if error.kind() != ErrorKind::Io {
+                reader.tolerate(error.layer("ntfs"))?;
+            }
+            self.read_the_rest(reader, buf)?;
         }
         let mut number = self.first;
         for bytes in buf.chunks_exact_mut(size(self.geometry.record)) {
@@ -255,16 +256,29 @@ impl Slice {
     }
 
     /// Leaves zeros, which are no record, in the place of what can't be read.
-    fn read_what_can_be(&self, reader: &UnitReader<'_>, buf: &mut [u8]) -> Result<()> {
+    fn read_the_rest(&self, reader: &UnitReader<'_>, buf: &mut [u8]) -> Result<()> {
         buf.fill(0);
-        let step = size(self.geometry.record.max(RETRY));
-        let mut at = 0u64;
-        for part in buf.chunks_mut(step) {
-            if let Err(error) = fill(&self.pieces, reader, at, part) {
-                part.fill(0);
-                reader.tolerate(error.layer("ntfs"))?;
+        let mut lost = RangeSet::new();
+        for (at, range) in &self.pieces {
+            let from = size(*at);
+            let to = from.saturating_add(size(range.len()));
+            let Some(part) = buf.get_mut(from..to) else {
+                continue;
+            };
+            let mut note = |bad: ByteRange, error: Error| {
+                let within = bad.moved_down(range.start()).and_then(|r| r.moved_up(*at));
+                if let Some(within) = within {
+                    lost.insert(within.aligned_out(self.geometry.record));
+                }
+                reader.tolerate(error.layer("ntfs"))
+            };
+            read_what_can_be(reader, "file record", range.start(), part, &mut note)?;
+        }
+        for range in &lost {
+            let end = size(range.end()).min(buf.len());
+            if let Some(records) = buf.get_mut(size(range.start())..end) {
+                records.fill(0);
             }
-            at = at.saturating_add(wide(part.len()));
         }
         Ok(())
     }

@@ -15,11 +15,13 @@
 
 mod fields;
 mod guid;
+mod salvage;
 mod scratch;
 mod utf16;
 
 pub use fields::Fields;
 pub use guid::Guid;
+pub use salvage::read_what_can_be;
 pub use scratch::with_scratch;
 pub use utf16::wtf8_from_utf16le;
 

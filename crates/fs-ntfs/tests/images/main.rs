@@ -1,5 +1,6 @@
 //! The fixtures' images: by how they were made, and by what other crates read of them.
 
+mod bad_sectors;
 mod common;
 mod second_opinion;
 mod volumes;
