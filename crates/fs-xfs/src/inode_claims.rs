@@ -54,7 +54,7 @@ impl Holder {
 
     /// The claim of the inode record itself; one that is no file's is a part of its chunk.
     pub(crate) fn record(&self, range: ByteRange) -> Option<Claim> {
-        let claim = Claim::file(range, self.id, Role::InodeRecord);
+        let claim = Claim::file(range, self.id, Role::InodeRecord).kind(self.kind);
         self.internal.is_none().then_some(claim)
     }
 
@@ -85,7 +85,9 @@ impl Holder {
         };
         match self.internal {
             None => {
+                // A file that has no name any more has no attributes that would tell its kind.
                 let claim = Claim::file(range, self.id, role).detail(detail);
+                let claim = claim.kind(self.kind);
                 offset.map_or(claim.clone(), |offset| claim.offset(offset))
             }
             Some((role, detail)) if matches!(part, Part::Data { .. }) => {

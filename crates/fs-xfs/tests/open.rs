@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use hexz_fs_xfs::XfsPlugin;
 use hexz_resolve::{
-    ByteRange, Claim, Diagnostics, ErrorKind, Filesystem, FilesystemPlugin, FsState, JournalMode,
-    Limits, OpenContext, Probe, RangeSet, ReadAt, Result, Scan, Severity, Silent, View, Window,
+    ByteRange, Claim, Diagnostics, ErrorKind, FileKind, Filesystem, FilesystemPlugin, FsState,
+    JournalMode, Limits, OpenContext, Owner, Probe, RangeSet, ReadAt, Result, Role, Scan, Severity,
+    Silent, View, Window,
 };
 use hexz_testkit::{Faulty, Fixture, Patched};
 
@@ -144,4 +145,27 @@ fn a_volume_that_is_cut_is_an_error() {
     let cut: Arc<dyn ReadAt> = Arc::new(Patched::new(image).truncate(length));
     let opened = open(&cut, JournalMode::Ignore);
     assert!(opened.errors.contains(&"volume-too-short".to_owned()));
+}
+
+/// So that a file that no directory names is told by its kind, too.
+#[test]
+fn claims_tell_the_kind_of_their_file() {
+    for case in ["xfs-v4", "xfs-rmap"] {
+        let fs = open(&Fixture::load(case).base(), JournalMode::Replay)
+            .fs
+            .unwrap();
+        let root = fs.root().number;
+        let of_files = claims(&*fs).into_iter().filter_map(|c| match c.owner {
+            Owner::File(id) => Some((id.number, c.role, c.kind)),
+            _ => None,
+        });
+        for (number, role, kind) in of_files {
+            assert!(kind.is_some(), "{case}: {number} as {role:?}");
+            let directory = number == root || role == Role::Directory;
+            assert!(
+                !directory || kind == Some(FileKind::Directory),
+                "{case}: {number}"
+            );
+        }
+    }
 }
