@@ -267,9 +267,9 @@ impl Ext4 {
                 .push(Directory::inline(number, id.generation, inode.i_size()?));
         }
         let Content::Mapped(role) = content else {
-            found
-                .claims
-                .extend(slack.iter().flat_map(|slack| slack.of_file(id)));
+            // It has no block but that of its attributes.
+            let slack = slack.iter().flat_map(|s| s.of_file(id, Role::Xattr));
+            found.claims.extend(slack);
             return Ok(());
         };
         let known = self.known.numbers.contains(&number);
@@ -292,9 +292,8 @@ impl Ext4 {
             }
             Ok(())
         })?;
-        found
-            .claims
-            .extend(slack.iter().flat_map(|slack| slack.of_file(id)));
+        let slack = slack.iter().flat_map(|s| s.of_file(id, role));
+        found.claims.extend(slack);
         if is_directory {
             found.directories.push(Directory {
                 number,

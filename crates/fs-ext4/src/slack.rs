@@ -44,13 +44,17 @@ impl<'a> Slack<'a> {
             .collect()
     }
 
-    /// The claims of the file whose blocks were noted.
-    pub(crate) fn of_file(&self, id: FileId) -> impl Iterator<Item = Claim> {
+    /// The claims of the file whose blocks were noted, in the class of its content: `role`.
+    pub(crate) fn of_file(&self, id: FileId, role: Role) -> impl Iterator<Item = Claim> {
+        let role = match role {
+            Role::Data => Role::Unwritten,
+            other => other,
+        };
         let rest = self.rest();
         let ranges: Vec<ByteRange> = rest.iter().collect();
         ranges
             .into_iter()
-            .map(move |range| Claim::file(range, id, Role::Unwritten).detail(DETAIL))
+            .map(move |range| Claim::file(range, id, role).detail(DETAIL))
     }
 
     /// What lies between the fixed structures, and what is `known` beside them, that share a byte
