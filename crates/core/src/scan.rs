@@ -146,6 +146,43 @@ impl<'a> Scan<'a> {
         U: Hash + Eq + Clone + Send + Sync + 'static,
         T: Send + Sync + 'static,
     {
+        self.run_units(pass, reader, units, work, |unit, value| merge(unit, &value))
+    }
+
+    /// [`Scan::units`], whose results are handed on whole, for those with very many items: they are
+    /// only copied where the other view will be given them too.
+    ///
+    /// # Errors
+    /// As [`Scan::units`].
+    pub fn units_moved<U, T>(
+        &self,
+        pass: &'static str,
+        reader: &Arc<dyn ReadAt>,
+        units: &[U],
+        work: impl Fn(&U, &UnitReader<'_>) -> Result<T> + Sync,
+        mut merge: impl FnMut(&U, T) -> Result<()>,
+    ) -> Result<()>
+    where
+        U: Hash + Eq + Clone + Send + Sync + 'static,
+        T: Clone + Send + Sync + 'static,
+    {
+        self.run_units(pass, reader, units, work, |unit, value| {
+            merge(unit, Arc::unwrap_or_clone(value))
+        })
+    }
+
+    fn run_units<U, T>(
+        &self,
+        pass: &'static str,
+        reader: &Arc<dyn ReadAt>,
+        units: &[U],
+        work: impl Fn(&U, &UnitReader<'_>) -> Result<T> + Sync,
+        mut merge: impl FnMut(&U, Arc<T>) -> Result<()>,
+    ) -> Result<()>
+    where
+        U: Hash + Eq + Clone + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+    {
         let run = |unit: &U| -> Result<Outcome<T>> {
             self.check()?;
             if let Some(hit) = self.shared.and_then(|s| s.get::<U, T>(pass, unit)) {
@@ -179,7 +216,7 @@ impl<'a> Scan<'a> {
             let Outcome { result, findings } = outcome?;
             findings.into_iter().for_each(|f| self.diagnose(f));
             match result {
-                Ok(value) => merge(unit, &value),
+                Ok(value) => merge(unit, value),
                 Err(error) => self.tolerate(error),
             }
         };

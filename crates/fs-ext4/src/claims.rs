@@ -36,7 +36,7 @@ pub(crate) struct Slice {
 }
 
 /// What a slice of inodes gave.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Found {
     claims: Vec<Claim>,
     directories: Vec<Directory>,
@@ -71,17 +71,17 @@ impl Ext4 {
         let slices = self.slices(cx, |table| all || wanted.overlaps(table));
         let mut directories = Vec::new();
         let work = |slice: &Slice, reader: &UnitReader<'_>| self.slice(slice, reader, Some(wanted));
-        cx.units(
+        cx.units_moved(
             "ext4-inodes",
             &self.reader,
             &slices,
             work,
-            |_, found: &Found| {
-                directories.extend(found.directories.iter().cloned());
+            |_, found: Found| {
+                directories.extend(found.directories);
                 found
                     .claims
-                    .iter()
-                    .try_for_each(|claim| out.put(claim.clone()))
+                    .into_iter()
+                    .try_for_each(|claim| out.put(claim))
             },
         )?;
         if all && !cx.is_partial() {

@@ -59,12 +59,12 @@ impl Ext4 {
             }
             Ok(links)
         };
-        cx.units(
+        cx.units_moved(
             "ext4-links",
             &self.reader,
             &batches,
             work,
-            |_, links: &Vec<Link>| links.iter().try_for_each(|link| out.put(link.clone())),
+            |_, links: Vec<Link>| links.into_iter().try_for_each(|link| out.put(link)),
         )
     }
 
