@@ -225,7 +225,8 @@ impl FromIterator<ByteRange> for RangeSet {
     fn from_iter<I: IntoIterator<Item = ByteRange>>(iter: I) -> Self {
         let mut ranges: Vec<ByteRange> = iter.into_iter().filter(|r| !r.is_empty()).collect();
         if !ranges.is_sorted() {
-            ranges.sort_unstable();
+            // Those that start at one place become one, in whatever order.
+            ranges.sort_unstable_by_key(ByteRange::start);
         }
         ranges.dedup_by(|next, kept| {
             let joins = next.start() <= kept.end();

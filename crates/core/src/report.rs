@@ -288,14 +288,14 @@ pub trait OwnerVisitor: Sync {
 
     /// Makes something of pieces that follow each other. Called on many threads at the same time,
     /// where the pieces were found.
-    fn make(&self, records: Vec<OwnerRecord>) -> Self::Made;
+    fn make(&self, records: &[OwnerRecord]) -> Self::Made;
 
-    /// Takes what was made of the next pieces. They come by start, never overlap, and together are
-    /// all that was asked for.
+    /// Takes what was made of the next pieces, on one thread, while those behind are made. They come
+    /// by start, never overlap, and together are all that was asked for.
     ///
     /// # Errors
     /// To end the run.
-    fn take(&mut self, made: Self::Made) -> crate::Result<()>;
+    fn take(&self, made: Self::Made) -> crate::Result<()>;
 }
 
 /// What is known once all pieces were told.

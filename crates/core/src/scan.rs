@@ -230,7 +230,7 @@ impl<'a> Scan<'a> {
 }
 
 /// Runs `work` on the threads of `pool`, and `settle` on this one, in the order of `units`.
-fn in_order<U: Sync, O: Send>(
+pub(crate) fn in_order<U: Sync, O: Send>(
     pool: &rayon::ThreadPool,
     units: &[U],
     work: &(impl Fn(&U) -> O + Sync),

@@ -109,15 +109,17 @@ impl Claims {
             sorted.push(Claim::structure(behind, Role::Gap, "behind-filesystem"));
         }
         run.sort(&mut sorted, Claim::cmp);
-        sorted.dedup();
         let wanted = RangeCursor::new(wanted);
-        sorted.retain(|claim| wanted.overlaps(claim.range));
-        let mut end = 0;
-        let reach = sorted.iter().map(|claim| {
-            end = claim.range.end().max(end);
-            end
+        let (mut end, mut reach) = (0, Vec::with_capacity(sorted.len()));
+        sorted.dedup();
+        sorted.retain(|claim| {
+            let kept = wanted.overlaps(claim.range);
+            if kept {
+                end = claim.range.end().max(end);
+                reach.push(end);
+            }
+            kept
         });
-        let reach = reach.collect();
         Self { sorted, reach }
     }
 

@@ -90,7 +90,11 @@ impl Names {
                 run.report(None, Diagnostic::warning("links-limit", text));
             }
             let links = links.iter().take(limits.links_per_file);
-            parents.extend(links.map(|l| l.parent));
+            for parent in links.map(|l| l.parent) {
+                if parents.last() != Some(&parent) {
+                    parents.push(parent);
+                }
+            }
         }
         parents.sort_unstable();
         parents.dedup();
@@ -166,24 +170,30 @@ impl Names {
         }
     }
 
-    /// The paths of those of `files` that have so many that finding them again costs.
-    pub(super) fn of_many_links(
+    /// Of `files`, of which all links were asked for: those without a path, and the paths of those
+    /// that have so many that finding them again would cost.
+    pub(super) fn apart(
         &self,
         run: &Run<'_>,
         files: &FileSet,
-    ) -> HashMap<FileKey, Arc<[PathBytes]>> {
-        linked(&self.links, files)
-            .filter(|(_, links)| links.len() > MANY_LINKS)
-            .map(|(file, _)| (file, self.shared_paths(run, &mut 0, file)))
-            .collect()
-    }
-
-    /// Those of `files`, of which all links were asked for, that have no path.
-    pub(super) fn without_path(&self, run: &Run<'_>, files: &FileSet) -> FileSet {
-        let named =
-            |key: FileKey, links| key == self.root || self.reached(run, links).next().is_some();
-        let unnamed = linked(&self.links, files).filter(|(key, links)| !named(*key, links));
-        unnamed.map(|(key, _)| key).collect()
+    ) -> (FileSet, HashMap<FileKey, Arc<[PathBytes]>>) {
+        let (mut bare, mut many) = (Vec::new(), HashMap::new());
+        // Files with numbers that follow each other mostly lie in one directory.
+        let mut known = None;
+        for (file, links) in linked(&self.links, files) {
+            if links.len() > MANY_LINKS {
+                many.insert(file, self.shared_paths(run, &mut 0, file));
+            }
+            let parent = links.first().map(|l| l.parent);
+            if file == self.root || parent.is_some() && parent == known {
+                continue;
+            }
+            match self.reached(run, links).next() {
+                Some((_, link)) => known = Some(link.parent),
+                None => bare.push(file),
+            }
+        }
+        (bare.into_iter().collect(), many)
     }
 
     /// Those of `links`, of one file, whose parent can be reached from the root, with its path.

@@ -1,7 +1,7 @@
 //! One view: who owns given ranges, and what is on the disk.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Options;
 use super::account::{Ledger, Sums};
@@ -48,7 +48,7 @@ fn chosen(layout: &Layout, only: Option<&str>) -> Result<Vec<usize>> {
 struct Collector {
     header: Header,
     volumes: Vec<VolumeRecord>,
-    owners: Vec<OwnerRecord>,
+    owners: Mutex<Vec<OwnerRecord>>,
 }
 
 impl OwnerVisitor for Collector {
@@ -60,12 +60,13 @@ impl OwnerVisitor for Collector {
         Ok(())
     }
 
-    fn make(&self, records: Vec<OwnerRecord>) -> Self::Made {
-        records
+    fn make(&self, records: &[OwnerRecord]) -> Self::Made {
+        records.to_vec()
     }
 
-    fn take(&mut self, mut records: Self::Made) -> Result<()> {
-        self.owners.append(&mut records);
+    fn take(&self, mut records: Self::Made) -> Result<()> {
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.append(&mut records);
         Ok(())
     }
 }
@@ -78,7 +79,7 @@ pub(super) fn collect(
     let mut all = Collector {
         header: Header::default(),
         volumes: Vec::new(),
-        owners: Vec::new(),
+        owners: Mutex::default(),
     };
     let OwnerEnd {
         diagnostics,
@@ -92,7 +93,7 @@ pub(super) fn collect(
     Ok(OwnerReport {
         header,
         volumes,
-        owners,
+        owners: owners.into_inner().unwrap_or_else(PoisonError::into_inner),
         diagnostics,
         summary,
     })

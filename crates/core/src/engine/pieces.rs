@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::account::{Ledger, Piece};
 use super::gather::{Claimant, Claims, Label, heaviest};
@@ -17,13 +17,13 @@ use crate::{
 };
 
 /// Ranges whose owners one thread puts together at a time.
-const RANGES: usize = 64;
+const RANGES: usize = 256;
 /// Bytes of them at least, unless there are no more.
 const PART_BYTES: u64 = 4 << 20;
 /// So many parts a window has, where it is a few long ranges.
 const PARTS: u64 = 256;
-/// Parts for each thread that are put together before they are told.
-const PARTS_A_THREAD: usize = 16;
+/// About so many parts for each thread wait to be told.
+const PARTS_A_THREAD: usize = 32;
 /// A window that is not cut further.
 const SMALLEST_WINDOW: u64 = 4096;
 
@@ -33,6 +33,7 @@ pub(super) struct Answer<'a> {
     layout: &'a Layout,
     volumes: &'a [&'a OpenVolume],
     found: Vec<Found>,
+    spare: Spare,
 }
 
 /// What one volume has of the window.
@@ -87,6 +88,7 @@ impl<'a> Answer<'a> {
             layout,
             volumes,
             found,
+            spare: Spare::default(),
         }))
     }
 
@@ -96,16 +98,14 @@ impl<'a> Answer<'a> {
         window: &RangeSet,
         teller: &mut Teller<'_, V>,
     ) -> Result<()> {
-        for parts in parts(window).chunks(self.run.threads() * PARTS_A_THREAD) {
-            self.run.check()?;
-            let visitor = teller.visitor();
-            let told = self.run.each(parts, |part| self.part(part, visitor));
-            for (part, told) in parts.iter().zip(told) {
-                self.tell_part(part, told, teller)?;
-                self.run.options.progress.advance(part.len());
-            }
-        }
-        Ok(())
+        let visitor = teller.visitor();
+        let tell = |part: &RangeSet, told| {
+            self.tell_part(part, told, teller)?;
+            self.run.options.progress.advance(part.len());
+            Ok(())
+        };
+        self.run
+            .in_order(&parts(window), |part| self.part(part, visitor), tell)
     }
 
     /// Tells what was found of `part`; where that was too much at once, its two halves.
@@ -140,7 +140,7 @@ impl<'a> Answer<'a> {
         let at_once = self.run.threads() * PARTS_A_THREAD;
         let most = self.run.options.limits.cache_bytes / at_once.max(1);
         let mut weight = 0usize;
-        let mut records = Vec::new();
+        let mut records = self.spare.take();
         let mut crowded = None;
         for found in &self.found {
             let Some(volume) = self.volumes.get(found.index) else {
@@ -189,10 +189,27 @@ impl<'a> Answer<'a> {
         records.extend(pieces.iter().map(unclaimed));
         records.sort_by_key(|r| r.start);
         records.dedup_by(|next, last| continues(last, next));
-        Some(Part {
-            told: Told::new(records, visitor),
-            crowded,
-        })
+        let told = Told::new(&records, visitor);
+        self.spare.put(records);
+        Some(Part { told, crowded })
+    }
+}
+
+/// Vectors that were used before: memory that grows anew for each part is fresh at every size,
+/// which costs more than what is done with it.
+#[derive(Default)]
+struct Spare(Mutex<Vec<Vec<OwnerRecord>>>);
+
+impl Spare {
+    fn take(&self) -> Vec<OwnerRecord> {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.pop().unwrap_or_default()
+    }
+
+    fn put(&self, mut records: Vec<OwnerRecord>) {
+        records.clear();
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.push(records);
     }
 }
 
@@ -345,13 +362,13 @@ impl Files {
     fn find(run: &Run<'_>, volume: &OpenVolume, files: &[Claimant]) -> Result<Self> {
         let wanted: FileSet = files.iter().map(|(key, _)| *key).collect();
         let names = Names::gather(run, volume, View::Merged, &wanted, None)?;
-        let without_path = names.without_path(run, &wanted);
+        let (without_path, paths) = names.apart(run, &wanted);
         let without_kind = files.iter().filter(|(_, kind)| kind.is_none());
         let lacking = without_kind.map(|(key, _)| *key).chain(without_path.iter());
         let lacking: FileSet = lacking.collect();
         Ok(Self {
             kinds: kinds(run, volume, &lacking)?,
-            paths: names.of_many_links(run, &wanted),
+            paths,
             names,
         })
     }

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::Options;
+use crate::scan::in_order;
 use crate::{
     Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, OpenContext, Result, Scan,
     Severity, Shared, Sink, View,
@@ -255,6 +256,20 @@ impl<'a> Run<'a> {
         match self.pool() {
             Some(pool) => pool.install(|| items.par_iter().map(work).collect()),
             None => items.iter().map(work).collect(),
+        }
+    }
+
+    /// Does `work` on each of `items` on all threads, and `settle` with what came of it on this
+    /// one, in their order; some wait for their turn.
+    pub(super) fn in_order<I: Sync, T: Send>(
+        &self,
+        items: &[I],
+        work: impl Fn(&I) -> T + Sync,
+        mut settle: impl FnMut(&I, T) -> Result<()>,
+    ) -> Result<()> {
+        match self.pool() {
+            Some(pool) => in_order(pool, items, &work, settle),
+            None => items.iter().try_for_each(|item| settle(item, work(item))),
         }
     }
 

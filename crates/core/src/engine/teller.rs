@@ -15,35 +15,29 @@ pub(super) struct Told<M> {
 
 impl<M> Told<M> {
     /// Makes something of `records`.
-    pub(super) fn new(
-        mut records: Vec<OwnerRecord>,
-        visitor: &impl OwnerVisitor<Made = M>,
-    ) -> Self {
+    pub(super) fn new(records: &[OwnerRecord], visitor: &impl OwnerVisitor<Made = M>) -> Self {
         let mut sums: BTreeMap<Class, ClassBytes> = BTreeMap::new();
-        for record in &records {
+        for record in records {
             sums.entry(record.class).or_default().bytes += record.length;
         }
-        let last = if records.len() > 1 {
-            records.pop()
-        } else {
-            None
+        let rest = match records {
+            [_, between @ .., last] => Some((visitor.make(between), last.clone())),
+            _ => None,
         };
-        let mut records = records.into_iter();
-        let first = records.next();
-        let rest = last.map(|last| (visitor.make(records.collect()), last));
+        let first = records.first().cloned();
         Self { first, rest, sums }
     }
 }
 
 /// Passes pieces on, those that are one answer as one.
 pub(super) struct Teller<'a, V> {
-    out: &'a mut V,
+    out: &'a V,
     last: Option<OwnerRecord>,
     sums: BTreeMap<Class, ClassBytes>,
 }
 
 impl<'a, V: OwnerVisitor> Teller<'a, V> {
-    pub(super) fn new(out: &'a mut V) -> Self {
+    pub(super) fn new(out: &'a V) -> Self {
         Self {
             out,
             last: None,
@@ -51,7 +45,7 @@ impl<'a, V: OwnerVisitor> Teller<'a, V> {
         }
     }
 
-    pub(super) fn visitor(&self) -> &V {
+    pub(super) fn visitor(&self) -> &'a V {
         self.out
     }
 
@@ -78,7 +72,7 @@ impl<'a, V: OwnerVisitor> Teller<'a, V> {
     /// told.
     fn hold(&mut self, record: OwnerRecord) -> Result<()> {
         match self.last.replace(record) {
-            Some(whole) => self.out.take(self.out.make(vec![whole])),
+            Some(whole) => self.out.take(self.out.make(&[whole])),
             None => Ok(()),
         }
     }
@@ -86,7 +80,7 @@ impl<'a, V: OwnerVisitor> Teller<'a, V> {
     /// Tells the last piece, and gives the sums.
     pub(super) fn finish(mut self) -> Result<BTreeMap<Class, ClassBytes>> {
         if let Some(last) = self.last.take() {
-            self.out.take(self.out.make(vec![last]))?;
+            self.out.take(self.out.make(&[last]))?;
         }
         Ok(self.sums)
     }
@@ -120,10 +114,11 @@ mod tests {
     use super::*;
     use crate::report::{Header, VolumeRecord};
     use crate::{FileKey, FileKind};
+    use std::sync::Mutex;
 
     /// Keeps what it is told, as `start..end`.
     #[derive(Default)]
-    struct Kept(Vec<(u64, u64)>);
+    struct Kept(Mutex<Vec<(u64, u64)>>);
 
     impl OwnerVisitor for Kept {
         type Made = Vec<(u64, u64)>;
@@ -132,13 +127,13 @@ mod tests {
             Ok(())
         }
 
-        fn make(&self, records: Vec<OwnerRecord>) -> Self::Made {
+        fn make(&self, records: &[OwnerRecord]) -> Self::Made {
             let ends = |r: &OwnerRecord| (r.start, r.start + r.length);
             records.iter().map(ends).collect()
         }
 
-        fn take(&mut self, mut made: Self::Made) -> Result<()> {
-            self.0.append(&mut made);
+        fn take(&self, mut made: Self::Made) -> Result<()> {
+            self.0.lock().unwrap().append(&mut made);
             Ok(())
         }
     }
@@ -183,15 +178,15 @@ mod tests {
             ],
             vec![piece(50, 5, free), piece(60, 1, free)],
         ];
-        let mut kept = Kept::default();
-        let mut teller = Teller::new(&mut kept);
+        let kept = Kept::default();
+        let mut teller = Teller::new(&kept);
         for part in parts {
-            let told = Told::new(part, teller.visitor());
+            let told = Told::new(&part, teller.visitor());
             teller.tell(told).unwrap();
         }
         let sums = teller.finish().unwrap();
         let whole = [(0, 10), (10, 35), (35, 40), (40, 42), (42, 55), (60, 61)];
-        assert_eq!(kept.0, whole);
+        assert_eq!(kept.0.into_inner().unwrap(), whole);
         assert_eq!((sums[&data].bytes, sums[&free].bytes), (27, 29));
     }
 }

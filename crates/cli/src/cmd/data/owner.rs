@@ -161,14 +161,25 @@ pub(crate) fn tell(
 /// Texts that may wait to be written.
 const TEXTS_AHEAD: usize = 16;
 
+/// About the bytes of a line of JSON.
+const LINE: usize = 256;
+/// Lines that most texts have less than.
+const LINES: usize = 1024;
+
 /// Texts that were written: the memory of the next ones.
 #[derive(Default)]
 struct Spare(Mutex<Vec<Vec<u8>>>);
 
 impl Spare {
-    fn take(&self) -> Vec<u8> {
+    /// Room for `lines`: memory that grows piece by piece is fresh at every size.
+    fn take(&self, lines: usize) -> Vec<u8> {
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        spare.pop().unwrap_or_default()
+        let mut text = spare.pop().unwrap_or_default();
+        let room = lines.max(LINES) * LINE;
+        if text.capacity() < room {
+            text = Vec::with_capacity(room);
+        }
+        text
     }
 
     fn put(&self, mut text: Vec<u8>) {
@@ -249,11 +260,12 @@ impl OwnerVisitor for Text<'_> {
         self.take(self.form.begin(&header))
     }
 
-    fn make(&self, records: Vec<OwnerRecord>) -> Self::Made {
-        self.form.owners(&records, self.spare.take())
+    fn make(&self, records: &[OwnerRecord]) -> Self::Made {
+        let text = self.spare.take(records.len());
+        self.form.owners(records, text)
     }
 
-    fn take(&mut self, text: Self::Made) -> hexz_resolve::Result<()> {
+    fn take(&self, text: Self::Made) -> hexz_resolve::Result<()> {
         let text = text.map_err(|e| Error::io("output", e))?;
         // The writer has ended when it can't write; it says why.
         let sent = self.feed.send(text);
