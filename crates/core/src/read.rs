@@ -104,41 +104,53 @@ pub fn read_vec(reader: &dyn ReadAt, offset: u64, length: usize) -> Result<Vec<u
     Ok(buf)
 }
 
-/// Bytes that are lost together when a medium fails.
-const SECTOR: usize = 512;
+/// Where a read fails it is tried again in pieces of this size, the usual unit of a disk and of
+/// what caches it,
+const PIECE: u64 = 4096;
+/// and those that fail in the smallest unit.
+const SECTOR: u64 = 512;
 
 /// Fills `buf` with the bytes at `offset`, and with zeros for sectors that can't be had. Gives the
-/// ranges of those, rising, each with what failed at its start.
+/// stretches of those, rising, each with what failed at its start.
 pub fn read_around(
     reader: &dyn ReadAt,
     offset: u64,
     buf: &mut [u8],
 ) -> Vec<(ByteRange, ReadError)> {
     let mut lost: Vec<(ByteRange, ReadError)> = Vec::new();
-    let mut pending = vec![(offset, buf)];
-    while let Some((at, part)) = pending.pop() {
-        let Err(error) = reader.read_exact_at(at, part) else {
-            continue;
-        };
-        if part.len() > SECTOR {
-            let middle = (part.len() / 2)
-                .next_multiple_of(SECTOR)
-                .min(part.len() - 1);
-            let (low, high) = part.split_at_mut(middle);
-            pending.push((at.saturating_add(middle as u64), high));
-            pending.push((at, low));
+    if reader.read_exact_at(offset, buf).is_ok() {
+        return lost;
+    }
+    for (at, piece) in pieces(offset, buf, PIECE) {
+        if reader.read_exact_at(at, piece).is_ok() {
             continue;
         }
-        part.fill(0);
-        let range = ByteRange::new(at, at.saturating_add(part.len() as u64));
-        match lost.last_mut() {
-            Some((last, _)) if last.end() == at => {
-                *last = ByteRange::new(last.start(), range.end());
+        for (at, sector) in pieces(at, piece, SECTOR) {
+            let Err(error) = reader.read_exact_at(at, sector) else {
+                continue;
+            };
+            sector.fill(0);
+            let end = at.saturating_add(sector.len() as u64);
+            match lost.last_mut() {
+                Some((last, _)) if last.end() == at => *last = ByteRange::new(last.start(), end),
+                _ => lost.push((ByteRange::new(at, end), error)),
             }
-            _ => lost.push((range, error)),
         }
     }
     lost
+}
+
+/// Cuts `buf`, which lies at `offset`, into pieces that end at multiples of `size`.
+fn pieces(offset: u64, buf: &mut [u8], size: u64) -> impl Iterator<Item = (u64, &mut [u8])> {
+    let (mut at, mut rest) = (offset, buf);
+    std::iter::from_fn(move || {
+        let length = rest.len().min((size - at % size) as usize);
+        let (now, later) = std::mem::take(&mut rest).split_at_mut(length);
+        let piece = (at, now);
+        at = at.saturating_add(length as u64);
+        rest = later;
+        (length > 0).then_some(piece)
+    })
 }
 
 impl ReadAt for [u8] {

@@ -1,17 +1,9 @@
 //! Reading what can be had of a range in which something can't be.
 
-use hexz_resolve::{ByteRange, Error, ReadAt, Result};
+use hexz_resolve::{ByteRange, Error, ReadAt, Result, read_around};
 
-use crate::read_into;
-
-/// Where a read fails, it is tried again in pieces of this size, the usual unit of a disk and of
-/// what caches it,
-const PIECE: u64 = 4096;
-/// and those that fail in the smallest unit.
-const SECTOR: u64 = 512;
-
-/// Fills `buf` as [`read_into`] does. Where that fails, piece by piece: what can't be had is
-/// zeros, and each stretch of it is told to `lost`, with its error.
+/// Fills `buf` as [`read_into`](crate::read_into) does. What can't be had is zeros, and each
+/// stretch of it is told to `lost`, with its error.
 ///
 /// # Errors
 /// What `lost` gives back.
@@ -22,56 +14,8 @@ pub fn read_what_can_be(
     buf: &mut [u8],
     lost: &mut dyn FnMut(ByteRange, Error) -> Result<()>,
 ) -> Result<()> {
-    if read_into(reader, structure, offset, buf).is_ok() {
-        return Ok(());
-    }
-    let mut stretch: Option<(ByteRange, Error)> = None;
-    for_each_piece(offset, buf, PIECE, &mut |at, piece| {
-        if read_into(reader, structure, at, piece).is_ok() {
-            return Ok(());
-        }
-        for_each_piece(at, piece, SECTOR, &mut |at, sector| {
-            let Err(error) = read_into(reader, structure, at, sector) else {
-                return Ok(());
-            };
-            sector.fill(0);
-            let length = u64::try_from(sector.len()).unwrap_or(0);
-            let bad = ByteRange::new(at, at.saturating_add(length));
-            match &mut stretch {
-                Some((last, _)) if last.end() == at => {
-                    *last = ByteRange::new(last.start(), bad.end());
-                    Ok(())
-                }
-                other => match other.replace((bad, error)) {
-                    Some((range, error)) => lost(range, error),
-                    None => Ok(()),
-                },
-            }
-        })
-    })?;
-    match stretch {
-        Some((range, error)) => lost(range, error),
-        None => Ok(()),
-    }
-}
-
-/// Hands out `buf`, which lies at `offset`, in pieces that end at multiples of `size`.
-fn for_each_piece(
-    offset: u64,
-    buf: &mut [u8],
-    size: u64,
-    each: &mut dyn FnMut(u64, &mut [u8]) -> Result<()>,
-) -> Result<()> {
-    let (mut at, mut rest) = (offset, buf);
-    while !rest.is_empty() {
-        let whole = size.saturating_sub(at.checked_rem(size).unwrap_or(0));
-        let length = usize::try_from(whole).unwrap_or(usize::MAX);
-        let (now, later) = rest.split_at_mut(length.min(rest.len()));
-        each(at, now)?;
-        at = at.saturating_add(whole);
-        rest = later;
-    }
-    Ok(())
+    let mut bad = read_around(reader, offset, buf).into_iter();
+    bad.try_for_each(|(range, error)| lost(range, Error::io(structure, error).at(range.start())))
 }
 
 #[cfg(test)]
