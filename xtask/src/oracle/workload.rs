@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use hexz_testkit::Rng;
 
 /// Sizes that sit at borders: of an inode's own room, of a sector, of blocks, of extents.
@@ -441,5 +441,6 @@ impl Workload {
 
 /// Runs a program that may fail for a reason of the filesystem.
 fn run(program: &str, args: &[&std::ffi::OsStr]) -> Result<bool> {
-    Ok(Command::new(program).args(args).output()?.status.success())
+    let output = Command::new(program).args(args).output();
+    Ok(output.with_context(|| program.to_owned())?.status.success())
 }
