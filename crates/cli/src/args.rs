@@ -270,6 +270,13 @@ pub(crate) struct MapArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) u64, pub(crate) u64);
 
+/// What of `text` is worth repeating: a list may be one line of a hundred megabytes.
+fn quoted(text: &str) -> String {
+    let start: String = text.chars().take(40).collect();
+    let more = if start.len() < text.len() { "…" } else { "" };
+    format!("{start:?}{more}")
+}
+
 /// Reads `N`, `A-B` or `A+LENGTH`, in units of `UNIT` bytes.
 pub(crate) fn range_of<const UNIT: u64>(text: &str) -> Result<Span, String> {
     let number = |text: &str| {
@@ -278,9 +285,9 @@ pub(crate) fn range_of<const UNIT: u64>(text: &str) -> Result<Span, String> {
             Some(hex) => u64::from_str_radix(hex, 16),
             None => text.parse(),
         };
-        parsed.map_err(|e| format!("{text:?}: {e}"))
+        parsed.map_err(|e| format!("{}: {e}", quoted(text)))
     };
-    let too_far = || format!("{text:?} lies beyond 64 bits");
+    let too_far = || format!("{} lies beyond 64 bits", quoted(text));
     let (first, end) = if let Ok(first) = text.parse::<u64>() {
         (first, first.checked_add(1).ok_or_else(too_far)?)
     } else if let Some((from, to)) = text.split_once('-') {
@@ -296,7 +303,7 @@ pub(crate) fn range_of<const UNIT: u64>(text: &str) -> Result<Span, String> {
         (first, first.checked_add(1).ok_or_else(too_far)?)
     };
     if end <= first {
-        return Err(format!("{text:?} holds nothing"));
+        return Err(format!("{} holds nothing", quoted(text)));
     }
     let bytes = |n: u64| n.checked_mul(UNIT).ok_or_else(too_far);
     Ok(Span(bytes(first)?, bytes(end)?))

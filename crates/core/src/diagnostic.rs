@@ -145,9 +145,13 @@ impl Diagnostics {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a finding.
+    /// Adds a finding, unless it is there: several passes meet the same bad place.
     pub fn push(&self, diagnostic: Diagnostic) {
         let mut inner = self.lock();
+        let mut alike = inner.list.iter().filter(|d| d.code == diagnostic.code);
+        if alike.any(|known| *known == diagnostic) {
+            return;
+        }
         let count = inner.counts.entry(diagnostic.code.clone()).or_default();
         *count += 1;
         if *count <= Self::PER_CODE {
@@ -188,6 +192,7 @@ mod tests {
         for n in 0..Diagnostics::PER_CODE + 5 {
             all.push(Diagnostic::warning("odd", "x").at(n));
         }
+        all.push(Diagnostic::info("other", "y"));
         all.push(Diagnostic::info("other", "y"));
         let list = all.take();
         assert_eq!(list.len() as u64, Diagnostics::PER_CODE + 2);

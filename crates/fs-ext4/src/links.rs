@@ -114,6 +114,17 @@ impl Ext4 {
         diagnose: &dyn Fn(hexz_resolve::Diagnostic),
         visit: &mut dyn FnMut(Entry<'_>) -> Result<()>,
     ) -> Result<()> {
+        let inodes = u64::from(self.geometry.sb.s_inodes_count);
+        let visit: &mut dyn FnMut(Entry<'_>) -> Result<()> = &mut |entry| {
+            if entry.child > inodes {
+                let text = format!(
+                    "an entry of directory {} names inode {}, and there are {inodes}",
+                    directory.number, entry.child
+                );
+                diagnose(hexz_resolve::Diagnostic::error("corrupt-entry", text));
+            }
+            visit(entry)
+        };
         if directory.inline {
             return self.inline_directory(directory, reader, diagnose, visit);
         }

@@ -317,3 +317,18 @@ fn a_bad_sector_of_a_bitmap_costs_what_is_known_of_its_blocks() {
         assert!(told.partial);
     }
 }
+
+#[test]
+fn an_entry_that_names_no_inode_there_can_be_is_said() {
+    // An entry without a kind: inode, length, length of the name in two bytes, name.
+    let image = Fixture::load("ext2-old").base();
+    let mut bytes = vec![0; usize::try_from(image.len()).unwrap()];
+    image.read_exact_at(0, &mut bytes).unwrap();
+    let name = bytes.windows(5).position(|w| w == b"\x03\x00etc").unwrap();
+    assert!(Told::of(&image).findings.is_empty());
+    let entry = u64::try_from(name - 6).unwrap();
+    let patched = Patched::new(image).patch(entry, 0xFFFF_FFFFu32.to_le_bytes().to_vec());
+    let told = Told::of(&(Arc::new(patched) as Arc<dyn ReadAt>));
+    let said = |d: &&Diagnostic| d.code == "corrupt-entry" && d.severity == Severity::Error;
+    assert_eq!(told.findings.iter().filter(said).count(), 1);
+}

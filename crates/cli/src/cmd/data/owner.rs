@@ -75,6 +75,8 @@ fn line_span(line: &[u8]) -> Result<Option<Span>> {
     if let Some(block) = plain_number(line) {
         return Ok(Some(Span(block * 4096, (block + 1) * 4096)));
     }
+    // A list may begin with a byte order mark.
+    let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
     let text = std::str::from_utf8(line)?;
     let text = text.split('#').next().unwrap_or_default().trim();
     let span = (!text.is_empty()).then(|| range_of::<4096>(text));
