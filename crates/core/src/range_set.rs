@@ -174,6 +174,18 @@ impl RangeSet {
         Self { ranges: out }
     }
 
+    /// Number of `unit`s that hold a byte of the set. `unit` must not be zero.
+    #[must_use]
+    pub fn units(&self, unit: u64) -> u64 {
+        let (mut count, mut behind) = (0, 0);
+        for range in self.iter() {
+            let first = (range.start() / unit).max(behind);
+            behind = range.end().div_ceil(unit);
+            count += behind.saturating_sub(first);
+        }
+        count
+    }
+
     /// The set with every range grown to whole `unit`s (see [`ByteRange::aligned_out`]).
     #[must_use]
     pub fn aligned_out(&self, unit: u64) -> Self {
@@ -257,6 +269,23 @@ impl<'a> IntoIterator for &'a RangeSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn units_are_counted_once() {
+        let set = |ranges: &[(u64, u64)]| -> RangeSet {
+            ranges.iter().map(|(a, b)| ByteRange::new(*a, *b)).collect()
+        };
+        for ranges in [
+            &[][..],
+            &[(0, 1)],
+            &[(7, 9), (10, 12), (30, 40)],
+            &[(0, 8), (9, 10), (15, 17), (23, 24)],
+            &[(3, 4), (5, 6), (7, 100)],
+        ] {
+            let set = set(ranges);
+            assert_eq!(set.units(8), set.aligned_out(8).len() / 8, "{set:?}");
+        }
+    }
     use proptest::prelude::*;
 
     const SPACE: usize = 96;

@@ -87,7 +87,7 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     let changes = finish_changes(joined, &differences);
     let shown = shown_ranges(&changes);
     let (regions, unresolved) = regions(&pieces, &reasons, &differences, &shown);
-    let blocks = |set: &RangeSet| set.aligned_out(block).len() / block;
+    let blocks = |set: &RangeSet| set.units(block);
     let mut summary = sums.summary(blocks(&scope));
     debug_assert_eq!(
         summary.bytes,

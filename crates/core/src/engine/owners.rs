@@ -23,7 +23,7 @@ fn header(disk: &Arc<dyn ReadAt>, asked: &RangeSet) -> Header {
         base: None,
         disk_size: disk.len(),
         block_size: BLOCK,
-        blocks: asked.aligned_out(u64::from(BLOCK)).len() / u64::from(BLOCK),
+        blocks: asked.units(u64::from(BLOCK)),
         precision: None,
     }
 }
