@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hexz_ondisk::{read_into, read_what_can_be};
+use hexz_ondisk::read_what_can_be;
 use hexz_resolve::{ByteRange, Error, FileId, FileKey, ReadAt, Result};
 
 use crate::mft::Mft;
@@ -302,17 +302,7 @@ impl Content {
     /// `length` bytes at `offset`; holes and what lies past the end are zeros. The caller bounds
     /// `length`.
     pub(crate) fn read(&self, reader: &dyn ReadAt, offset: u64, length: usize) -> Result<Vec<u8>> {
-        let mut out = vec![0; length];
-        let end = offset.saturating_add(wide(length));
-        let want = ByteRange::new(offset, end.min(self.size).min(self.initialized));
-        for (at, range) in self.places(want) {
-            let from = size(at.saturating_sub(offset));
-            let to = from.saturating_add(size(range.len()));
-            if let Some(part) = out.get_mut(from..to) {
-                read_into(reader, "attribute", range.start(), part)?;
-            }
-        }
-        Ok(out)
+        self.read_what_can_be(reader, offset, length, &mut |_, error| Err(error))
     }
 
     /// The same, where what can't be read is told to `lost` by its offset, and is zeros.
@@ -323,9 +313,6 @@ impl Content {
         length: usize,
         lost: &mut dyn FnMut(ByteRange, Error) -> Result<()>,
     ) -> Result<Vec<u8>> {
-        if let Ok(whole) = self.read(reader, offset, length) {
-            return Ok(whole);
-        }
         let mut out = vec![0; length];
         let end = offset.saturating_add(wide(length));
         let want = ByteRange::new(offset, end.min(self.size).min(self.initialized));
