@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Options;
 use super::account::{Ledger, Sums};
-use super::diff::{no_such_volume, within};
 use super::layout::{Layout, OpenVolume};
+use super::pairing::no_such_volume;
 use super::pieces::{Answer, halves};
 use super::run::Run;
 use super::teller::Teller;
@@ -112,7 +112,7 @@ pub(super) fn owners(
         .iter()
         .filter_map(|i| layout.volumes.get(*i))
         .collect();
-    let mut scope = within(&run, wanted, ByteRange::new(0, disk.len()));
+    let mut scope = run.within(wanted, ByteRange::new(0, disk.len()));
     if options.volume.is_some() {
         scope = volumes.iter().fold(RangeSet::new(), |all, v| {
             all.union(&scope.intersection(&v.own))

@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use super::Options;
 use crate::scan::in_order;
 use crate::{
-    Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, OpenContext, Result, Scan,
-    Severity, Shared, Sink, View,
+    ByteRange, Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, OpenContext, RangeSet,
+    Result, Scan, Severity, Shared, Sink, View,
 };
 
 /// Bounds of a question about many files.
@@ -283,6 +283,17 @@ impl<'a> Run<'a> {
             Some(pool) => pool.install(|| items.par_sort_unstable_by(order)),
             None => items.sort_unstable_by(order),
         }
+    }
+
+    /// What of `ranges` lies on the disk; the rest is a finding.
+    pub(super) fn within(&self, ranges: &RangeSet, disk: ByteRange) -> RangeSet {
+        let inside = ranges.clipped(disk);
+        let outside = ranges.len() - inside.len();
+        if outside > 0 {
+            let text = format!("{outside} bytes that were asked for lie past the end of the disk");
+            self.report(None, Diagnostic::warning("past-end", text).at(disk.end()));
+        }
+        inside
     }
 
     fn scan(

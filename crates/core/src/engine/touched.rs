@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::layout::OpenVolume;
 use super::names::{Entries, NamedPath, Names, entries};
+use super::pairing::Pair;
 use super::run::{Bound, Run};
 use crate::{
     Attributes, Diagnostic, FileKey, FileKind, FileSet, Link, RawName, Result, Shared, View,
@@ -13,33 +14,6 @@ use crate::{
 
 /// Directories whose entries are held in memory at a time.
 const DIRECTORIES: usize = 256;
-
-/// A volume in its two views; at least one is there.
-#[derive(Clone, Copy)]
-pub(super) struct Pair<'a> {
-    pub(super) base: Option<&'a OpenVolume>,
-    pub(super) merged: Option<&'a OpenVolume>,
-    /// Whether a file id means the same file in both views: the filesystem was not made anew.
-    pub(super) same_filesystem: bool,
-    /// Whether one view has files and the other may have some that can't be seen, so that none can
-    /// be said to have come or gone.
-    pub(super) one_eyed: bool,
-}
-
-impl<'a> Pair<'a> {
-    pub(super) fn sides(&self) -> [(View, Option<&'a OpenVolume>); 2] {
-        [(View::Base, self.base), (View::Merged, self.merged)]
-    }
-
-    /// Whether a file of base and one of merged are one file. The kernel tells the generation of
-    /// regular files and directories only, so of the others the number and the kind decide, as
-    /// they do for whoever compares two mounted trees.
-    pub(super) fn same_file(&self, base: &Attributes, merged: &Attributes) -> bool {
-        let told = matches!(base.kind, FileKind::File | FileKind::Directory);
-        let untold = !told && base.kind == merged.kind && base.id.key() == merged.id.key();
-        self.same_filesystem && (base.id == merged.id || untold)
-    }
-}
 
 /// What is known of the touched files in one view.
 #[derive(Default)]

@@ -1,0 +1,152 @@
+//! The volumes of the two views, side by side.
+
+use std::collections::BTreeMap;
+
+use super::account::Sums;
+use super::layout::{Layout, OpenVolume};
+use crate::report::VolumeRecord;
+use crate::{Attributes, Error, FileKind, Filesystem, RangeSet, Result, View};
+
+/// A volume in its two views; at least one is there.
+#[derive(Clone, Copy)]
+pub(super) struct Pair<'a> {
+    pub(super) base: Option<&'a OpenVolume>,
+    pub(super) merged: Option<&'a OpenVolume>,
+    /// Whether a file id means the same file in both views: the filesystem was not made anew.
+    pub(super) same_filesystem: bool,
+    /// Whether one view has files and the other may have some that can't be seen, so that none can
+    /// be said to have come or gone.
+    pub(super) one_eyed: bool,
+}
+
+impl<'a> Pair<'a> {
+    pub(super) fn sides(&self) -> [(View, Option<&'a OpenVolume>); 2] {
+        [(View::Base, self.base), (View::Merged, self.merged)]
+    }
+
+    /// The volume that stands in the report for the pair.
+    pub(super) fn shown(&self) -> Option<&'a OpenVolume> {
+        self.merged.or(self.base)
+    }
+
+    /// The filesystems of both views.
+    pub(super) fn filesystems(&self) -> [Option<&'a dyn Filesystem>; 2] {
+        [self.base, self.merged].map(|volume| volume?.filesystem())
+    }
+
+    /// Whether a file of base and one of merged are one file. The kernel tells the generation of
+    /// regular files and directories only, so of the others the number and the kind decide, as
+    /// they do for whoever compares two mounted trees.
+    pub(super) fn same_file(&self, base: &Attributes, merged: &Attributes) -> bool {
+        let told = matches!(base.kind, FileKind::File | FileKind::Directory);
+        let untold = !told && base.kind == merged.kind && base.id.key() == merged.id.key();
+        self.same_filesystem && (base.id == merged.id || untold)
+    }
+}
+
+/// The volumes of both views, side by side, in disk order.
+pub(super) struct Pairing<'a> {
+    pub(super) pairs: Vec<Pair<'a>>,
+    narrowed: bool,
+}
+
+impl<'a> Pairing<'a> {
+    pub(super) fn of([base, merged]: &'a [Layout; 2], only: Option<&str>) -> Result<Self> {
+        let place = |v: &OpenVolume| (v.name.clone(), v.map.device_offset(0));
+        let mut before: BTreeMap<_, &OpenVolume> =
+            base.volumes.iter().map(|v| (place(v), v)).collect();
+        let mut pairs: Vec<Pair<'a>> = merged
+            .volumes
+            .iter()
+            .map(|m| {
+                let b = before.remove(&place(m));
+                let identity = |v: &OpenVolume| {
+                    v.filesystem()
+                        .map(|fs| (fs.info().identity.clone(), fs.root()))
+                };
+                let same_filesystem = b.and_then(identity) == identity(m);
+                let one_eyed = match (b.and_then(identity), identity(m)) {
+                    (None, Some(_)) => base.hides(m),
+                    (Some(_), None) => m.is_hidden(),
+                    _ => false,
+                };
+                Pair {
+                    base: b,
+                    merged: Some(m),
+                    same_filesystem,
+                    one_eyed,
+                }
+            })
+            .collect();
+        pairs.extend(before.into_values().map(|b| Pair {
+            base: Some(b),
+            merged: None,
+            same_filesystem: false,
+            one_eyed: b.filesystem().is_some() && merged.hides(b),
+        }));
+        pairs.sort_by_key(|pair| pair.shown().map(|v| v.map.device_offset(0)));
+        if let Some(name) = only {
+            let known: Vec<_> = pairs
+                .iter()
+                .filter_map(Pair::shown)
+                .map(|v| v.name.clone())
+                .collect();
+            pairs.retain(|pair| pair.shown().is_some_and(|v| v.name == name));
+            if pairs.is_empty() {
+                return Err(no_such_volume(name, &known));
+            }
+        }
+        Ok(Self {
+            pairs,
+            narrowed: only.is_some(),
+        })
+    }
+
+    /// The part of the changed bytes that is looked at.
+    pub(super) fn scope(&self, changed: &RangeSet) -> RangeSet {
+        if !self.narrowed {
+            return changed.clone();
+        }
+        self.pairs.iter().fold(RangeSet::new(), |all, pair| {
+            pair.sides()
+                .into_iter()
+                .filter_map(|(_, v)| v)
+                .fold(all, |all, v| all.union(&changed.intersection(&v.own)))
+        })
+    }
+
+    pub(super) fn records(
+        &self,
+        sums: &Sums,
+        blocks: impl Fn(&RangeSet) -> u64,
+    ) -> Vec<VolumeRecord> {
+        self.pairs
+            .iter()
+            .enumerate()
+            .filter_map(|(index, pair)| {
+                let volume = pair.shown()?;
+                let mut record = volume.record();
+                if pair.merged.is_none() {
+                    record
+                        .reason
+                        .get_or_insert_with(|| "in the base view only".to_owned());
+                }
+                record.changed_blocks = blocks(&volume.own);
+                record.classes = sums.volumes.get(&index).cloned().unwrap_or_default();
+                Some(record)
+            })
+            .collect()
+    }
+}
+
+pub(super) fn no_such_volume(name: &str, known: &[String]) -> Error {
+    let known = if known.is_empty() {
+        "none".to_owned()
+    } else {
+        known.join(", ")
+    };
+    Error::unsupported(
+        "volume",
+        format!("there is no volume {name:?}; there are: {known}"),
+    )
+}
