@@ -10,6 +10,7 @@ mod gather;
 mod join;
 mod layout;
 mod names;
+mod open;
 mod owners;
 mod pair;
 mod pairing;
@@ -24,8 +25,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+pub use self::open::{Answered, OpenDisk, OpenedVolume};
 use crate::report::{LayoutReport, OwnerEnd, OwnerReport, OwnerVisitor, Report};
-use crate::{JournalMode, Limits, Loaded, Progress, RangeSet, ReadAt, Registry, Result};
+use crate::{JournalMode, Limits, Loaded, Progress, RangeSet, ReadAt, Registry, Result, View};
 
 /// How to run.
 #[derive(Clone)]
@@ -99,4 +101,16 @@ pub fn owners(
 /// When no volume has the name asked for, or the run was cancelled.
 pub fn layout(disk: &Arc<dyn ReadAt>, options: &Options<'_>) -> Result<LayoutReport> {
     owners::layout(disk, options)
+}
+
+/// Opens `disk` as `view` for whoever wants its files.
+///
+/// # Errors
+/// When no volume has the name asked for, or the run was cancelled.
+pub fn open<'a>(
+    disk: &Arc<dyn ReadAt>,
+    view: View,
+    options: &'a Options<'a>,
+) -> Result<OpenDisk<'a>> {
+    open::open(disk, view, options)
 }

@@ -29,7 +29,7 @@ fn header(disk: &Arc<dyn ReadAt>, asked: &RangeSet) -> Header {
 }
 
 /// The volumes to look at, as indexes into the layout.
-fn chosen(layout: &Layout, only: Option<&str>) -> Result<Vec<usize>> {
+pub(super) fn chosen(layout: &Layout, only: Option<&str>) -> Result<Vec<usize>> {
     let all = layout.volumes.iter().enumerate();
     let chosen: Vec<usize> = all
         .filter(|(_, v)| only.is_none_or(|name| v.name == name))
