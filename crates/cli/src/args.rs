@@ -107,6 +107,10 @@ pub(crate) struct DiffArgs {
     /// Show directories whose names changed
     #[arg(long)]
     pub(crate) dirs: bool,
+    /// Also write Parquet tables below this folder, in a partition for this overlay
+    #[cfg(feature = "parquet")]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) parquet: Option<PathBuf>,
     /// Show everything, one line each: also changes of only atime or ctime
     #[arg(long)]
     pub(crate) all: bool,
@@ -262,6 +266,10 @@ pub(crate) struct MapArgs {
     /// Write JSON Lines (schema 1)
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write Parquet tables below this folder instead, in a partition for this image
+    #[cfg(feature = "parquet")]
+    #[arg(long, value_name = "DIR", conflicts_with = "json")]
+    pub(crate) parquet: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

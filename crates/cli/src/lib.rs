@@ -8,6 +8,8 @@ mod failure;
 mod output;
 mod progress;
 mod sources;
+#[cfg(feature = "parquet")]
+mod tables;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

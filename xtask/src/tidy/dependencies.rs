@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("hexz-volume", &["hexz-resolve", "hexz-ondisk"]),
     ("hexz-fs-*", &["hexz-resolve", "hexz-ondisk"]),
     ("hexz-report", &["hexz-resolve"]),
+    ("hexz-tables", &["hexz-resolve"]),
     (
         "hexz-cli",
         &[
@@ -24,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hexz-volume",
             "hexz-fs-*",
             "hexz-report",
+            "hexz-tables",
             "hexz-verify",
         ],
     ),

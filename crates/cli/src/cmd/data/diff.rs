@@ -181,6 +181,10 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
         };
         progress.finish();
         let report = report?;
+        #[cfg(feature = "parquet")]
+        if let Some(dir) = &args.parquet {
+            crate::tables::diff(dir, &report)?;
+        }
         let selection = selection(args);
         write(&report, args, &selection)?;
         Ok(exit(args, selection.finds_changes(&report)))

@@ -41,6 +41,10 @@ pub(crate) fn owner(registry: &Registry, args: &OwnerArgs) -> Result<ExitCode> {
 }
 
 pub(crate) fn map(registry: &Registry, args: &MapArgs) -> Result<ExitCode> {
+    #[cfg(feature = "parquet")]
+    if let Some(dir) = &args.parquet {
+        return crate::tables::map(registry, args, dir);
+    }
     about(registry, &args.image, &args.engine, args.json, |disk| {
         ByteRange::new(0, disk.len()).into()
     })
