@@ -41,29 +41,44 @@ impl Hexz {
             .expect("the binary runs")
     }
 
-    /// What it wrote to stdout; it must succeed.
+    /// What it wrote to stdout; it must have an answer, be it whole (0) or not (3).
     ///
     /// # Panics
     /// When it fails.
     #[must_use]
     pub fn text(&self, line: &str) -> String {
+        self.answer(line).0
+    }
+
+    fn answer(&self, line: &str) -> (String, bool) {
         let output = self.run(line);
         let errors = String::from_utf8_lossy(&output.stderr);
+        let code = output.status.code();
         assert!(
-            output.status.success(),
+            matches!(code, Some(0 | 3)),
             "hexz {line}: {}: {errors}",
             output.status
         );
-        String::from_utf8(output.stdout).expect("text")
+        let text = String::from_utf8(output.stdout).expect("text");
+        (text, code == Some(0))
     }
 
-    /// The JSON Lines it wrote, each with the fields of the schema and no other.
+    /// The JSON Lines it wrote, each with the fields of the schema and no other. The exit status
+    /// and the findings say the same as `complete`.
     ///
     /// # Panics
     /// When it fails, or writes anything else.
     #[must_use]
     pub fn report(&self, line: &str) -> Report {
-        Report::parse(&self.text(line))
+        let (text, whole) = self.answer(line);
+        let report = Report::parse(&text);
+        assert_eq!(
+            report.summary.complete, whole,
+            "hexz {line}: its exit status"
+        );
+        let error = report.diagnostics.iter().find(|d| d.severity == "error");
+        assert!(!whole || error.is_none(), "hexz {line}: {error:?}");
+        report
     }
 }
 

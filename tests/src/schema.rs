@@ -190,7 +190,17 @@ pub struct Summary {
     pub classes: BTreeMap<String, Bytes>,
     #[serde(default)]
     pub changes: BTreeMap<String, u64>,
+    pub coverage: Coverage,
     pub complete: bool,
+}
+
+/// How much has an answer.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Coverage {
+    pub bytes: u64,
+    pub resolved: u64,
 }
 
 /// The two figures of a class.
@@ -278,6 +288,9 @@ impl Report {
         let unresolved: u64 = self.unresolved.iter().map(|u| u.length).sum();
         let class = self.summary.classes.get("unresolved");
         assert_eq!(unresolved, class.map_or(0, |b| b.bytes), "unresolved");
+        let coverage = self.summary.coverage;
+        assert_eq!(coverage.bytes, bytes, "coverage");
+        assert_eq!(coverage.bytes - coverage.resolved, unresolved, "coverage");
         let regions: u64 = self.regions.iter().map(|r| r.length).sum();
         assert!(regions + unresolved <= bytes, "regions");
     }

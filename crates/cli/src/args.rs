@@ -11,7 +11,7 @@ const MOST_THREADS: u64 = 256;
 
 /// What changed on a disk, and which files that is.
 #[derive(Debug, Parser)]
-#[command(name = "hexz", version, about, max_term_width = 100)]
+#[command(name = "hexz", version, about, max_term_width = 100, after_help = crate::status::TABLE)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -29,6 +29,10 @@ pub(crate) enum Command {
     Map(MapArgs),
 }
 
+fn with_status(examples: &str) -> String {
+    format!("{examples}\n\n{}", crate::status::TABLE)
+}
+
 const DIFF_EXAMPLES: &str = "\
 Examples:
   hexz diff vm.overlay                               how many blocks changed
@@ -37,12 +41,10 @@ Examples:
   hexz diff --files before.img after.img             two images
   hexz diff --files --base disk.img --changes list   who owns the blocks in a list
   hexz diff vm.overlay --base disk.hxz --json | jq 'select(.type==\"change\").path'
-  hexz diff vm.overlay --base disk.hxz --name-only -z -- /etc | xargs -0 -n1 echo
-
-Exit status: 0 success; 1 with --exit-code when there are changes; 2 trouble.";
+  hexz diff vm.overlay --base disk.hxz --name-only -z -- /etc | xargs -0 -n1 echo";
 
 #[derive(Debug, Args)]
-#[command(after_help = DIFF_EXAMPLES)]
+#[command(after_help = with_status(DIFF_EXAMPLES))]
 pub(crate) struct DiffArgs {
     /// The overlay (its index is beside it, with the extension .meta), a qcow2 image or
     /// VHD, or the disk before
@@ -177,6 +179,9 @@ pub(crate) struct EngineArgs {
     /// Let images name parents and backing files in this folder too
     #[arg(long, value_name = "DIR")]
     pub(crate) allow_backing: Vec<PathBuf>,
+    /// Exit as if the answer were whole when it is not
+    #[arg(long)]
+    pub(crate) partial_ok: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -215,7 +220,7 @@ impl From<ListFormat> for hexz_source::ListFormat {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  hexz layout disk.hxz")]
+#[command(after_help = with_status("Example:\n  hexz layout disk.hxz"))]
 pub(crate) struct LayoutArgs {
     /// The image: raw, .hxz, qcow2 or VHD, or a block device
     pub(crate) image: PathBuf,
@@ -233,7 +238,7 @@ Examples:
   hexz owner disk.img --from badblocks.txt --json";
 
 #[derive(Debug, Args)]
-#[command(after_help = OWNER_EXAMPLES)]
+#[command(after_help = with_status(OWNER_EXAMPLES))]
 pub(crate) struct OwnerArgs {
     /// The image: raw, .hxz, qcow2 or VHD, or a block device
     pub(crate) image: PathBuf,
@@ -256,10 +261,12 @@ pub(crate) struct OwnerArgs {
     pub(crate) engine: EngineArgs,
 }
 
+const MAP_EXAMPLE: &str = "\
+Example:
+  hexz map disk.img --json | jq 'select(.class==\"unresolved\")'";
+
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  hexz map disk.img --json | jq 'select(.class==\"unresolved\")'"
-)]
+#[command(after_help = with_status(MAP_EXAMPLE))]
 pub(crate) struct MapArgs {
     /// The image: raw, .hxz, qcow2 or VHD, or a block device
     pub(crate) image: PathBuf,

@@ -8,6 +8,7 @@ mod failure;
 mod output;
 mod progress;
 mod sources;
+mod status;
 #[cfg(feature = "parquet")]
 mod tables;
 
@@ -42,7 +43,8 @@ pub fn registry() -> Registry {
 
 /// Runs `hexz` with `args`, the first of which is the name of the program.
 ///
-/// Exit status: 0 success; 1 with `--exit-code` when there are changes; 2 trouble.
+/// Exit status: 0 when the answer is whole; 1 with `--exit-code` when there are changes; 2 when
+/// there is no answer; 3 when the answer is not whole, unless `--partial-ok` is given.
 pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,

@@ -18,11 +18,13 @@ fn hexz(dir: &Path, args: &[&str]) -> Output {
         .expect("hexz runs")
 }
 
-/// What `hexz` says when all is well.
+/// What `hexz` says, where it has an answer: most of these disks hold no filesystem, so it is not
+/// whole.
 fn text(dir: &Path, args: &[&str]) -> String {
     let output = hexz(dir, args);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {errors}");
+    let code = output.status.code();
+    assert!(matches!(code, Some(0 | 3)), "{args:?}: {code:?}: {errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

@@ -91,13 +91,19 @@ fn an_overlay_that_is_not_there_is_named() {
 }
 
 #[test]
-fn no_index_means_no_changes() {
+fn no_index_means_no_changes_where_there_is_no_data_either() {
     let dir = overlay([], &[]);
     fs::remove_file(dir.path().join("vm-state.meta")).expect("removed");
     let output = hexz(dir.path(), &["diff", "vm-state.overlay", "--exit-code"]);
     let expected = "No metadata file found for overlay: \"vm-state.overlay\"\n";
     assert_eq!(stdout(&output), expected);
     assert_eq!(output.status.code(), Some(0));
+
+    fs::write(dir.path().join("vm-state.overlay"), [7; 8192]).expect("written");
+    let output = hexz(dir.path(), &["diff", "vm-state.overlay", "--exit-code"]);
+    assert_eq!(stdout(&output), expected);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("not whole"), "{}", stderr(&output));
 }
 
 #[test]
@@ -110,7 +116,7 @@ fn a_torn_index_is_told_of() {
         stdout(&output)
     );
     assert!(stderr(&output).contains("warning"), "{}", stderr(&output));
-    assert!(output.status.success());
+    assert_eq!(output.status.code(), Some(3));
 }
 
 #[test]

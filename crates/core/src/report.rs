@@ -274,6 +274,31 @@ pub struct Summary {
     pub complete: bool,
 }
 
+/// How much of what was asked about has an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// Bytes that were asked about: those of changed blocks.
+    pub bytes: u64,
+    /// Those of them that have an owner, or are known to have none.
+    pub resolved: u64,
+    /// Differing bytes of which it is not known whose they are.
+    pub unresolved_changed: u64,
+}
+
+impl Summary {
+    /// How much of what was asked about has an answer.
+    #[must_use]
+    pub fn coverage(&self) -> Coverage {
+        let unresolved = self.classes.get(&Class::Unresolved);
+        let unresolved = unresolved.copied().unwrap_or_default();
+        Coverage {
+            bytes: self.bytes,
+            resolved: self.bytes - unresolved.bytes.min(self.bytes),
+            unresolved_changed: unresolved.changed,
+        }
+    }
+}
+
 /// Told what `owner` and `map` find, piece by piece, so that an answer about a whole disk need not
 /// fit in memory.
 pub trait OwnerVisitor: Sync {

@@ -20,6 +20,7 @@ pub use json::{JsonOwners, write_json, write_layout_json};
 pub use names::{write_name_only, write_name_status};
 pub use owners::HumanOwners;
 pub use select::Selection;
+pub use text::size;
 
 /// Version of the JSON schema.
 pub const SCHEMA: u32 = 1;

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use hexz_resolve::{ByteRange, Diagnostic, Error, Precision, RangeSet, Result};
+use hexz_resolve::{ByteRange, Diagnostic, Error, Precision, RangeSet, ReadAt as _, Result};
 
 use crate::num::{u64_of, usize_of};
 
@@ -121,6 +121,15 @@ pub fn read_index(path: &Path, disk_size: Option<u64>) -> Result<Index> {
         index.check_end(size);
     }
     Ok(index)
+}
+
+/// Whether the data file of an overlay holds no data: no block of it was ever written.
+///
+/// # Errors
+/// When it can't be asked.
+pub fn holds_nothing(overlay: &Path) -> Result<bool> {
+    let data = crate::file::RawFile::open(overlay)?;
+    Ok(data.data_in(ByteRange::new(0, data.len())).is_empty())
 }
 
 /// Reads an index from a stream.

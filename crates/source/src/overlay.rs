@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hexz_resolve::{
     ByteRange, ChangeSet, ChangeSource, Diagnostic, Diagnostics, Limits, Loaded, OpenGate,
-    RangeSet, ReadAt, ReadError, Result, check_bounds,
+    Precision, RangeSet, ReadAt, ReadError, Result, check_bounds,
 };
 
 use crate::file::RawFile;
@@ -37,10 +37,18 @@ impl ChangeSource for HexzOverlay {
         let path = meta_path(&self.overlay);
         let mut index = read_index(&path, Some(disk_size))?;
         if !index.found {
-            found.push(Diagnostic::info(
-                "meta-missing",
-                format!("{} is not there: no block was changed", path.display()),
-            ));
+            let whole = ByteRange::new(0, data.len());
+            found.push(if data.data_in(whole).is_empty() {
+                let text = format!("{} is not there: no block was changed", path.display());
+                Diagnostic::info("meta-missing", text)
+            } else {
+                index.precision = Precision::MayMiss;
+                let text = format!(
+                    "{} is not there, and the overlay holds data: which blocks changed is not known",
+                    path.display()
+                );
+                Diagnostic::warning("meta-missing", text)
+            });
         }
         for finding in index.diagnostics.drain(..) {
             found.push(finding);

@@ -1,5 +1,7 @@
 //! The whole of a diff: refine, detect, pair the volumes, run both passes, join, account.
 
+use std::collections::BTreeMap;
+
 use super::Options;
 use super::account::{Ledger, Sums, regions};
 use super::join::Joined;
@@ -40,17 +42,20 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
 
     let mut ledger = Ledger::new(scope.clone());
     let mut second = Vec::new();
+    let mut gone: BTreeMap<usize, String> = BTreeMap::new();
     let mut joined: Vec<(usize, Joined, Vec<ChangedRange>)> = Vec::new();
     for (index, pair) in pairing.pairs.iter().enumerate() {
         let work = PairWork {
             run: &run,
             pair: *pair,
+            disk: merged,
             differences: &differences,
             changed: &scope,
         };
         let found = work.resolve()?;
         ledger.give(found.merged_pieces, Some(index));
         second.push((index, found.base_pieces));
+        gone.extend(found.gone.map(|reason| (index, reason)));
         joined.extend(
             found
                 .changes
@@ -90,7 +95,9 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
         *summary.changes.entry(change.change).or_default() += 1;
     }
     run.conclude();
-    summary.complete = run.is_complete() && loaded.changes.precision != Precision::MayMiss;
+    summary.complete = run.is_complete()
+        && loaded.changes.precision != Precision::MayMiss
+        && summary.coverage().unresolved_changed == 0;
     Ok(Report {
         header: Header {
             overlay: loaded.overlay_name.clone(),
@@ -100,7 +107,7 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
             blocks: loaded.changes.blocks(),
             precision: Some(loaded.changes.precision),
         },
-        volumes: pairing.records(&sums, |own| blocks(&scope.intersection(own))),
+        volumes: pairing.records(&sums, gone, |own| blocks(&scope.intersection(own))),
         changes,
         regions,
         unresolved,

@@ -27,6 +27,17 @@ pub(super) struct Joined {
     pub(super) merged: Option<FileKey>,
 }
 
+impl Joined {
+    /// A change that speaks for a whole volume.
+    pub(super) fn of_volume(change: Change) -> Self {
+        Self {
+            change,
+            base: None,
+            merged: None,
+        }
+    }
+}
+
 impl<'a> Join<'a> {
     pub(super) fn new(
         touched: &'a Touched<'a>,

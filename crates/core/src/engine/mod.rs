@@ -7,6 +7,7 @@ mod account;
 mod content;
 mod diff;
 mod gather;
+mod gone;
 mod join;
 mod layout;
 mod names;

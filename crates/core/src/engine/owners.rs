@@ -142,7 +142,8 @@ pub(super) fn owners(
     };
     let mut summary = sums.summary(header.blocks);
     run.conclude();
-    summary.complete = run.is_complete();
+    let coverage = summary.coverage();
+    summary.complete = run.is_complete() && coverage.resolved == coverage.bytes;
     Ok(OwnerEnd {
         diagnostics: run.diagnostics.take(),
         summary,

@@ -2,9 +2,11 @@
 //! them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::content::{Comparer, Extents, extents};
 use super::gather::{Claims, replayed};
+use super::gone::Gone;
 use super::join::{Join, Joined};
 use super::layout::OpenVolume;
 use super::pairing::Pair;
@@ -14,8 +16,8 @@ use super::run::Run;
 use super::touched::{Side, Touched};
 use crate::report::ChangedRange;
 use crate::{
-    ByteRange, Class, Diagnostic, FileKey, FileKind, FileSet, Filesystem, Owner, RangeSet, Result,
-    Shared, View,
+    ByteRange, Class, Diagnostic, FileKey, FileKind, FileSet, Filesystem, Owner, RangeSet, ReadAt,
+    Result, Shared, View,
 };
 
 /// A class and a detail for a piece of the disk.
@@ -25,6 +27,8 @@ type Labelled = Vec<(ByteRange, Class, &'static str)>;
 pub(super) struct PairWork<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) pair: Pair<'a>,
+    /// Of the merged view.
+    pub(super) disk: &'a Arc<dyn ReadAt>,
     pub(super) differences: &'a Differences,
     pub(super) changed: &'a RangeSet,
 }
@@ -34,6 +38,8 @@ pub(super) struct PairFound {
     pub(super) merged_pieces: Labelled,
     pub(super) base_pieces: Labelled,
     pub(super) changes: Vec<(Joined, Vec<ChangedRange>)>,
+    /// What became of the volume, where its filesystem is no more.
+    pub(super) gone: Option<String>,
 }
 
 impl PairWork<'_> {
@@ -71,6 +77,16 @@ impl PairWork<'_> {
                 merged_pieces,
                 base_pieces,
                 changes: Vec::new(),
+                gone: None,
+            });
+        }
+        if let [Some(then), None] = pair.filesystems() {
+            let Gone { reason, root } = Gone::find(run, &pair, then, self.disk)?;
+            return Ok(PairFound {
+                merged_pieces,
+                base_pieces,
+                changes: Vec::from_iter(root.map(|root| (Joined::of_volume(root), Vec::new()))),
+                gone: reason,
             });
         }
         let touching = |volume: Option<&OpenVolume>| {
@@ -96,6 +112,7 @@ impl PairWork<'_> {
             merged_pieces,
             base_pieces,
             changes,
+            gone: None,
         })
     }
 

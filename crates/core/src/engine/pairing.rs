@@ -118,6 +118,7 @@ impl<'a> Pairing<'a> {
     pub(super) fn records(
         &self,
         sums: &Sums,
+        mut gone: BTreeMap<usize, String>,
         blocks: impl Fn(&RangeSet) -> u64,
     ) -> Vec<VolumeRecord> {
         self.pairs
@@ -130,6 +131,9 @@ impl<'a> Pairing<'a> {
                     record
                         .reason
                         .get_or_insert_with(|| "in the base view only".to_owned());
+                }
+                if let Some(reason) = gone.remove(&index) {
+                    record.reason = Some(reason);
                 }
                 record.changed_blocks = blocks(&volume.own);
                 record.classes = sums.volumes.get(&index).cloned().unwrap_or_default();

@@ -270,6 +270,7 @@ pub(super) struct SummaryLine {
     identical: u64,
     classes: Map<String, Value>,
     changes: Map<String, Value>,
+    coverage: Value,
     complete: bool,
 }
 
@@ -284,6 +285,7 @@ pub(super) fn summary(summary: &Summary) -> SummaryLine {
         let count = summary.changes.get(kind).copied().unwrap_or(0);
         (kind.as_str().to_owned(), count.into())
     });
+    let coverage = summary.coverage();
     SummaryLine {
         r#type: "summary",
         blocks: summary.blocks,
@@ -292,6 +294,7 @@ pub(super) fn summary(summary: &Summary) -> SummaryLine {
         identical: summary.identical,
         classes: classes.collect(),
         changes: changes.collect(),
+        coverage: json!({"bytes": coverage.bytes, "resolved": coverage.resolved}),
         complete: summary.complete,
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use hexz_report::{Original, Selection};
 use hexz_resolve::report::Report;
-use hexz_resolve::{ChangeSource, Limits, Loaded, Registry, engine};
+use hexz_resolve::{ChangeSource, Limits, Loaded, Precision, Registry, engine};
 use hexz_source::meta::{Index, meta_path, read_index};
 
 use super::owner;
@@ -16,6 +16,7 @@ use crate::args::DiffArgs;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources::{self, Form};
+use crate::status::{self, Outcome};
 
 /// Executes the diff command to analyze overlay modifications: without a base image, so what
 /// changed is told in blocks.
@@ -85,6 +86,9 @@ fn original(overlay: &Path, blocks: bool, files: bool) -> Result<Option<Index>> 
         return Ok(None);
     }
     output::tell(&index.diagnostics);
+    if index.precision == Precision::MayMiss {
+        status::say_damaged_list();
+    }
     let name = overlay.to_string_lossy();
     let original = Original {
         overlay: &name,
@@ -115,10 +119,19 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
                 !args.format.any(),
                 "--json, --name-status and --name-only need the disk before: give --base IMAGE"
             );
-            let index = original(overlay, args.blocks, args.files)?;
-            Ok(exit(args, index.is_some_and(|index| index.count() > 0)))
+            let outcome = match original(overlay, args.blocks, args.files)? {
+                Some(index) => Outcome {
+                    changed: index.count() > 0,
+                    whole: index.precision != Precision::MayMiss,
+                }
+                .with(&index.diagnostics),
+                None => without_index(overlay)?,
+            };
+            Ok(exit(args, outcome))
         }
-        Some(overlay) if !self_contained && !has_index(args, overlay)? => Ok(ExitCode::SUCCESS),
+        Some(overlay) if !self_contained && !has_index(args, overlay)? => {
+            Ok(exit(args, without_index(overlay)?))
+        }
         _ => resolved(registry, args, resolve),
     }
 }
@@ -133,6 +146,24 @@ fn has_index(args: &DiffArgs, overlay: &Path) -> Result<bool> {
         out.flush()?;
     }
     Ok(found || args.format.any())
+}
+
+/// What an overlay without an index says: that nothing was written, where its data file holds
+/// nothing either.
+fn without_index(overlay: &Path) -> Result<Outcome> {
+    let whole = hexz_source::meta::holds_nothing(overlay)?;
+    if !whole {
+        let meta = meta_path(overlay);
+        eprintln!(
+            "hexz: not whole: {} holds data, and {} is not there to say which blocks changed",
+            hexz_report::escaped(overlay.as_os_str().as_encoded_bytes()),
+            hexz_report::escaped(meta.as_os_str().as_encoded_bytes())
+        );
+    }
+    Ok(Outcome {
+        changed: false,
+        whole,
+    })
 }
 
 fn no_index(overlay: &Path) -> String {
@@ -171,7 +202,14 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
         out.flush()?;
         if !resolve {
             output::tell(&loaded.changes.diagnostics);
-            return Ok(exit(args, listed));
+            if loaded.changes.precision == Precision::MayMiss {
+                status::say_damaged_list();
+            }
+            let outcome = Outcome {
+                changed: listed,
+                whole: loaded.changes.precision != Precision::MayMiss,
+            };
+            return Ok(exit(args, outcome.with(&loaded.changes.diagnostics)));
         }
     }
     if loaded.base.is_some() && loaded.merged.is_some() {
@@ -187,15 +225,26 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
         }
         let selection = selection(args);
         write(&report, args, &selection)?;
-        Ok(exit(args, selection.finds_changes(&report)))
+        status::say_coverage(&report.summary);
+        let outcome = Outcome {
+            changed: selection.finds_changes(&report),
+            whole: report.summary.complete,
+        };
+        Ok(exit(args, outcome.with(&report.diagnostics)))
     } else {
-        single(registry, args, &loaded, &progress)?;
-        Ok(exit(args, listed))
+        let whole = single(registry, args, &loaded, &progress)?;
+        Ok(exit(
+            args,
+            Outcome {
+                changed: listed,
+                whole,
+            },
+        ))
     }
 }
 
-/// With one disk only, who owns the ranges is all that can be said.
-fn single(registry: &Registry, args: &DiffArgs, loaded: &Loaded, progress: &Bar) -> Result<()> {
+/// With one disk only, who owns the ranges is all that can be said. Gives whether all was.
+fn single(registry: &Registry, args: &DiffArgs, loaded: &Loaded, progress: &Bar) -> Result<bool> {
     let disk = loaded.merged.as_ref().or(loaded.base.as_ref());
     let disk = disk.context("no disk to look at: give --base IMAGE")?;
     anyhow::ensure!(
@@ -244,6 +293,6 @@ fn write(report: &Report, args: &DiffArgs, selection: &Selection) -> Result<()> 
     Ok(())
 }
 
-fn exit(args: &DiffArgs, changed: bool) -> ExitCode {
-    ExitCode::from(u8::from(args.exit_code && changed))
+fn exit(args: &DiffArgs, outcome: Outcome) -> ExitCode {
+    outcome.code(args.exit_code, args.engine.partial_ok)
 }

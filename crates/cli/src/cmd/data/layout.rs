@@ -10,6 +10,7 @@ use crate::args::LayoutArgs;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
+use crate::status::Outcome;
 
 pub(crate) fn command(registry: &Registry, args: &LayoutArgs) -> Result<ExitCode> {
     let diagnostics = Diagnostics::new();
@@ -31,5 +32,6 @@ pub(crate) fn command(registry: &Registry, args: &LayoutArgs) -> Result<ExitCode
         drop(out);
         output::tell(&report.diagnostics);
     }
-    Ok(ExitCode::SUCCESS)
+    let outcome = Outcome::WHOLE.with(&report.diagnostics);
+    Ok(outcome.code(false, args.engine.partial_ok))
 }

@@ -18,6 +18,7 @@ use crate::args::{EngineArgs, MapArgs, OwnerArgs, Span, range_of};
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
+use crate::status::{self, Outcome};
 
 pub(crate) fn owner(registry: &Registry, args: &OwnerArgs) -> Result<ExitCode> {
     let mut spans: Vec<Span> = [&args.block, &args.offset, &args.lba]
@@ -111,8 +112,12 @@ fn about(
         diagnostics: diagnostics.take(),
         ..Asked::default()
     };
-    tell(&disk, &wanted(&*disk), &options, json, &progress, asked)?;
-    Ok(ExitCode::SUCCESS)
+    let whole = tell(&disk, &wanted(&*disk), &options, json, &progress, asked)?;
+    let outcome = Outcome {
+        whole,
+        ..Outcome::WHOLE
+    };
+    Ok(outcome.code(false, engine.partial_ok))
 }
 
 /// What is known of the question before it is answered.
@@ -124,7 +129,7 @@ pub(crate) struct Asked {
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// Writes the owners of `wanted` as they are found.
+/// Writes the owners of `wanted` as they are found. Gives whether all of them were.
 pub(crate) fn tell(
     disk: &Arc<dyn ReadAt>,
     wanted: &RangeSet,
@@ -132,7 +137,7 @@ pub(crate) fn tell(
     json: bool,
     progress: &Bar,
     asked: Asked,
-) -> Result<()> {
+) -> Result<bool> {
     let (feed, texts) = mpsc::sync_channel(TEXTS_AHEAD);
     let spare = &Spare::default();
     let (found, written) = thread::scope(|scope| {
@@ -161,7 +166,12 @@ pub(crate) fn tell(
     if !json {
         output::tell(&end.diagnostics);
     }
-    Ok(())
+    status::say_coverage(&end.summary);
+    let outcome = Outcome {
+        whole: end.summary.complete,
+        ..Outcome::WHOLE
+    };
+    Ok(outcome.with(&end.diagnostics).whole)
 }
 
 /// Texts that may wait to be written.

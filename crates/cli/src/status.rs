@@ -1,0 +1,97 @@
+//! The exit status, in one place.
+
+use std::process::ExitCode;
+
+use hexz_report::size;
+use hexz_resolve::report::Summary;
+use hexz_resolve::{Diagnostic, Severity};
+
+/// The table that help and documents show.
+pub(crate) const TABLE: &str = "\
+Exit status:
+  0  the answer is whole
+  1  with --exit-code: there are changes (with paths: at or below them)
+  2  trouble: there is no answer
+  3  the answer is not whole: something was not looked at, or an error was found on
+     the way; --partial-ok makes it 0 (or 1 with --exit-code and changes)";
+
+/// How a command that has an answer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// Whether there are changes.
+    pub(crate) changed: bool,
+    /// Whether all was looked at that was asked for.
+    pub(crate) whole: bool,
+}
+
+impl Outcome {
+    /// A whole answer that is not about changes.
+    pub(crate) const WHOLE: Self = Self {
+        changed: false,
+        whole: true,
+    };
+
+    /// The same, not whole when a finding says that something is lacking.
+    pub(crate) fn with(self, diagnostics: &[Diagnostic]) -> Self {
+        let error = diagnostics.iter().any(|d| d.severity == Severity::Error);
+        Self {
+            whole: self.whole && !error,
+            ..self
+        }
+    }
+
+    /// The exit status; `exit_code` and `partial_ok` are the options of these names.
+    pub(crate) fn code(self, exit_code: bool, partial_ok: bool) -> ExitCode {
+        ExitCode::from(match self {
+            Self { whole: false, .. } if !partial_ok => 3,
+            Self { changed: true, .. } if exit_code => 1,
+            _ => 0,
+        })
+    }
+}
+
+/// Says on standard error, whatever the form, how much was not looked at.
+pub(crate) fn say_coverage(summary: &Summary) {
+    if summary.complete {
+        return;
+    }
+    let coverage = summary.coverage();
+    let missing = coverage.bytes - coverage.resolved;
+    if missing > 0 {
+        eprintln!(
+            "hexz: not whole: {} of {} are unresolved; what lies there was not looked at",
+            size(missing),
+            size(coverage.bytes)
+        );
+    } else {
+        eprintln!("hexz: not whole: something could not be read; see the findings");
+    }
+}
+
+/// Says that the list of changes itself may lack some.
+pub(crate) fn say_damaged_list() {
+    eprintln!("hexz: not whole: the list of changed blocks is damaged and may lack some");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table() {
+        let code = |changed, whole, exit_code, partial_ok| {
+            let outcome = Outcome { changed, whole };
+            format!("{:?}", outcome.code(exit_code, partial_ok))
+        };
+        let is = |n: u8| format!("{:?}", ExitCode::from(n));
+        for exit_code in [false, true] {
+            for changed in [false, true] {
+                let asked = u8::from(exit_code && changed);
+                assert_eq!(code(changed, true, exit_code, false), is(asked));
+                assert_eq!(code(changed, true, exit_code, true), is(asked));
+                assert_eq!(code(changed, false, exit_code, true), is(asked));
+                assert_eq!(code(changed, false, exit_code, false), is(3));
+            }
+        }
+    }
+}
