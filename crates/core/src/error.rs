@@ -188,6 +188,12 @@ impl Error {
         self.0.view
     }
 
+    /// The layer, where one is known.
+    #[must_use]
+    pub fn in_layer(&self) -> Option<&'static str> {
+        self.0.layer
+    }
+
     /// Whether the whole scan must end, not only the unit that met it.
     #[must_use]
     pub fn ends_scan(&self) -> bool {

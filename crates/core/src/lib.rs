@@ -25,7 +25,7 @@ mod volume;
 
 pub use change::{ChangeSet, ChangeSource, Loaded, OpenGate, Precision};
 pub use claim::{Bounded, Claim, Class, Owner, Role, Sink};
-pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diagnostic::{Diagnostic, Diagnostics, Loss, Severity};
 pub use error::{Error, ErrorKind, Result, View};
 pub use file::{Attributes, FileId, FileKey, FileKind, FileSet, Link, RawName, Timestamp, Xattr};
 pub use limits::Limits;

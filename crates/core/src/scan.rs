@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use crate::{
-    ByteRange, Diagnostic, Diagnostics, Error, ErrorKind, Limits, Progress, RangeSet, ReadAt,
+    ByteRange, Diagnostic, Diagnostics, Error, ErrorKind, Limits, Loss, Progress, RangeSet, ReadAt,
     ReadError, Result, View,
 };
 
@@ -23,7 +23,6 @@ pub struct Scan<'a> {
     pool: Option<&'a rayon::ThreadPool>,
     cancel: Option<&'a AtomicBool>,
     shared: Option<&'a Shared>,
-    partial: AtomicBool,
 }
 
 impl<'a> Scan<'a> {
@@ -43,7 +42,6 @@ impl<'a> Scan<'a> {
             pool: None,
             cancel: None,
             shared: None,
-            partial: AtomicBool::new(false),
         }
     }
 
@@ -81,10 +79,11 @@ impl<'a> Scan<'a> {
         self.view
     }
 
-    /// Whether a unit failed, so that the result lacks what it would have given.
+    /// Whether a finding of this scan lost something, so that the result lacks what a unit would
+    /// have given.
     #[must_use]
     pub fn is_partial(&self) -> bool {
-        self.partial.load(Ordering::Relaxed)
+        !self.diagnostics.is_complete()
     }
 
     /// Adds a finding of this view.
@@ -97,7 +96,7 @@ impl<'a> Scan<'a> {
         self.progress.advance(bytes);
     }
 
-    /// Notes an error that ended one part of the work: a diagnostic, and the result is partial.
+    /// Adds the finding of an error that ended one part of the work: the result is partial.
     ///
     /// # Errors
     /// Gives `error` back when it ends the whole scan (a limit, cancellation).
@@ -105,15 +104,14 @@ impl<'a> Scan<'a> {
         if error.ends_scan() {
             return Err(error);
         }
-        self.partial.store(true, Ordering::Relaxed);
         self.diagnose(Diagnostic::from(&error));
         Ok(())
     }
 
-    /// [`ErrorKind::Cancelled`] when the caller asked to stop.
+    /// Says whether the caller asked to stop.
     ///
     /// # Errors
-    /// Then.
+    /// [`ErrorKind::Cancelled`] when it did.
     pub fn check(&self) -> Result<()> {
         if self.cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
             return Err(Error::new(ErrorKind::Cancelled, "scan"));
@@ -195,13 +193,9 @@ impl<'a> Scan<'a> {
                 inner: &**reader,
                 dirty: self.shared.map(|s| &s.dirty),
                 touched: AtomicBool::new(false),
-                partial: AtomicBool::new(false),
                 findings: Mutex::default(),
             };
             let result = work(unit, &reader).map(Arc::new);
-            if reader.partial.into_inner() {
-                self.partial.store(true, Ordering::Relaxed);
-            }
             let touched = reader.touched.into_inner();
             let findings = reader
                 .findings
@@ -294,21 +288,24 @@ pub struct UnitReader<'a> {
     inner: &'a dyn ReadAt,
     dirty: Option<&'a RangeSet>,
     touched: AtomicBool,
-    partial: AtomicBool,
     findings: Mutex<Vec<Diagnostic>>,
 }
 
 impl UnitReader<'_> {
-    /// Adds a finding; findings come out in the order of the units.
+    /// Adds a finding; findings come out in the order of the units. What a unit gives that lost
+    /// something is not shared.
     pub fn diagnose(&self, diagnostic: Diagnostic) {
+        if diagnostic.loses == Loss::Part {
+            self.do_not_share();
+        }
         self.findings
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(diagnostic);
     }
 
-    /// Notes an error that ended one part of the unit, as [`Scan::tolerate`] does for a whole one:
-    /// what the unit gives is partial, and not shared.
+    /// Adds the finding of an error that ended one part of the unit, as [`Scan::tolerate`] does for
+    /// a whole one: what the unit gives is partial.
     ///
     /// # Errors
     /// Gives `error` back when it ends the whole scan (a limit, cancellation).
@@ -316,8 +313,6 @@ impl UnitReader<'_> {
         if error.ends_scan() {
             return Err(error);
         }
-        self.partial.store(true, Ordering::Relaxed);
-        self.do_not_share();
         self.diagnose(Diagnostic::from(&error));
         Ok(())
     }

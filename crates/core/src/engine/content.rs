@@ -27,7 +27,7 @@ pub(super) fn extents(
         return Ok(by_file);
     };
     let mut found = Bounded::new("extents", run.options.limits.claims);
-    run.pass(view, &volume.name, None, |scan| {
+    run.pass(view, volume, None, |scan| {
         fs.extents(files, scan, &mut found)
     })?;
     for claim in found.items {
@@ -144,11 +144,10 @@ impl<'a> Comparer<'a> {
             self.run.check()?;
             let now = (length - done).min(CHUNK);
             let Some(budget) = self.budget.checked_sub(now) else {
-                self.run.note_partial();
                 let text = "contents were not compared to the end, and count as different";
                 self.run.report(
                     Some(self.volume),
-                    Diagnostic::warning("compare-limit", text),
+                    Diagnostic::warning("compare-limit", text).losing(),
                 );
                 return Ok(true);
             };
@@ -161,7 +160,6 @@ impl<'a> Comparer<'a> {
                 (Ok(x), Ok(y)) if x == y => {}
                 (Ok(_), Ok(_)) => return Ok(true),
                 (Err(error), _) | (_, Err(error)) => {
-                    self.run.note_partial();
                     let text = format!("content can't be read, and counts as different: {error}");
                     self.run.report(
                         Some(self.volume),

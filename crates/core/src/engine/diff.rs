@@ -73,7 +73,7 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     let base_volumes = pairs().filter_map(|(index, pair)| Some((index, pair.base?)));
     ledger.give_structures(&merged_layout.structures, merged_volumes.clone());
     for (index, volume) in merged_volumes {
-        ledger.close(volume, index, run.is_whole(&volume.name));
+        ledger.close(volume, index, run.diagnostics.is_whole(&volume.name));
     }
     ledger.give_structures(&base_layout.structures, base_volumes);
     ledger.give_gaps();
@@ -94,8 +94,7 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     for change in &changes {
         *summary.changes.entry(change.change).or_default() += 1;
     }
-    run.conclude();
-    summary.complete = run.is_complete()
+    summary.complete = run.diagnostics.is_complete()
         && loaded.changes.precision != Precision::MayMiss
         && summary.coverage().unresolved_changed == 0;
     Ok(Report {

@@ -56,7 +56,7 @@ impl Claims {
             return Ok(Self::default());
         };
         let mut claims = Bounded::new("claims", run.options.limits.claims);
-        run.pass(view, &volume.name, shared, |scan| {
+        run.pass(view, volume, shared, |scan| {
             fs.claims(wanted, scan, &mut claims)
         })?;
         Ok(Self::sorted(run, claims.items, fs, volume, wanted))
@@ -78,7 +78,7 @@ impl Claims {
         let expected = wanted.runs().saturating_add(wanted.runs() / 2);
         let mut claims = Bounded::new("claims", most).expecting(expected);
         let mut full = false;
-        run.pass(view, &volume.name, None, |scan| {
+        run.pass(view, volume, None, |scan| {
             match fs.claims(wanted, scan, &mut claims) {
                 Err(error) if error.kind() == ErrorKind::Limit && claims.items.len() >= most => {
                     full = true;
@@ -186,7 +186,7 @@ impl Claims {
             ControlFlow::Continue(())
         });
         if let Some(at) = crowded {
-            run.note_crowded(at);
+            run.crowded(at);
         }
         out
     }

@@ -39,9 +39,8 @@ impl Gone {
                 format!("{name} before; zeros now")
             } else {
                 let text = format!("{name} before; no known filesystem now, and not zeros");
-                run.note_partial();
                 let finding = format!("{text}: what lies there is not read");
-                let finding = Diagnostic::warning("filesystem-gone", finding);
+                let finding = Diagnostic::warning("filesystem-gone", finding).losing();
                 run.report(Some(&now.name), finding);
                 text
             };

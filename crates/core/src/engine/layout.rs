@@ -6,8 +6,8 @@ use super::run::{Run, guarded};
 use crate::report::{VolumeRecord, VolumeStatus};
 use crate::{
     ByteMap, ByteRange, Descriptor, Diagnostic, Error, ErrorKind, Filesystem, FilesystemPlugin,
-    FoundVolume, MappedReader, Member, Probe, RangeSet, ReadAt, Result, Role, Unusable, View,
-    VolumeScheme, Window,
+    FoundVolume, MappedReader, Member, OpenContext, Probe, RangeSet, ReadAt, Result, Role,
+    Unusable, View, VolumeScheme, Window,
 };
 
 /// Volumes within volumes within volumes.
@@ -64,6 +64,12 @@ impl OpenVolume {
             Content::Filesystem(fs) => Some(&**fs),
             _ => None,
         }
+    }
+
+    /// The word for the layer that its errors are met in.
+    pub(super) fn layer(&self) -> &'static str {
+        self.filesystem()
+            .map_or("volume", |fs| fs.info().filesystem)
     }
 
     /// Whether files may be there that can't be seen.
@@ -256,9 +262,9 @@ impl Detector<'_> {
         };
         match &chosen.candidate {
             Candidate::Filesystem(plugin) => {
-                let opened = self
-                    .run
-                    .opening(self.view, volume, |cx| plugin.open(Arc::clone(device), cx));
+                let id = plugin.descriptor().id;
+                let open = |cx: &OpenContext<'_>| plugin.open(Arc::clone(device), cx);
+                let opened = self.run.opening(self.view, volume, id, open);
                 self.settle(volume, opened.map(Content::Filesystem))
             }
             Candidate::Scheme(_) if depth == NESTING => {
@@ -270,12 +276,10 @@ impl Detector<'_> {
                     device: Arc::clone(device),
                     window,
                 };
-                let opened = self
-                    .run
-                    .opening(self.view, volume.filter(|_| depth > 0), |cx| {
-                        plugin.open(std::slice::from_ref(&member), cx)
-                    });
                 let id = plugin.descriptor().id;
+                let volume_around = volume.filter(|_| depth > 0);
+                let open = |cx: &OpenContext<'_>| plugin.open(std::slice::from_ref(&member), cx);
+                let opened = self.run.opening(self.view, volume_around, id, open);
                 match opened {
                     Ok(set) => {
                         self.members(layout, set, found, id, depth)?;

@@ -53,7 +53,7 @@ impl Names {
             let mut coverage = LinkCoverage::AllDirectories;
             // Only the first question is the same for both views.
             let shared = shared.filter(|_| asked.is_empty());
-            run.pass(view, &volume.name, shared, |scan| {
+            run.pass(view, volume, shared, |scan| {
                 coverage = fs.links(&missing, scan, &mut found)?;
                 Ok(())
             })?;
@@ -85,9 +85,8 @@ impl Names {
         let mut parents = Vec::new();
         for (file, links) in linked(&self.links, wanted) {
             if links.len() > limits.links_per_file {
-                run.note_partial();
                 let text = format!("file {} has more names than are looked at", file.number);
-                run.report(None, Diagnostic::warning("links-limit", text));
+                run.report(None, Diagnostic::warning("links-limit", text).losing());
             }
             let links = links.iter().take(limits.links_per_file);
             for parent in links.map(|l| l.parent) {
@@ -213,7 +212,7 @@ impl Names {
                     parent => &self.directories.get(&parent)?.as_ref()?.path,
                 };
                 if !fits(above, link.name.as_bytes(), most) {
-                    run.note_long_path();
+                    run.long_path();
                     return None;
                 }
                 Some((above, link))
@@ -256,7 +255,7 @@ impl Names {
             || depth > limits.path_depth
             || bytes > limits.paths_bytes
         {
-            run.note_long_path();
+            run.long_path();
             return None;
         }
         self.bytes = bytes;
@@ -341,18 +340,12 @@ pub(super) fn entries(
         limit: run.options.limits.links,
         at_once: 16,
     };
-    let mut links = run.ask(
-        view,
-        &volume.name,
-        directories,
-        bound,
-        |part, scan, found| {
-            let result = fs.entries(part, scan, found);
-            found.items.sort_unstable();
-            found.items.dedup();
-            result
-        },
-    )?;
+    let mut links = run.ask(view, volume, directories, bound, |part, scan, found| {
+        let result = fs.entries(part, scan, found);
+        found.items.sort_unstable();
+        found.items.dedup();
+        result
+    })?;
     // The parts come by directory; a plugin could give more than it was asked for.
     if !links.is_sorted() {
         links.sort_unstable();

@@ -141,9 +141,8 @@ pub(super) fn owners(
         volumes: BTreeMap::new(),
     };
     let mut summary = sums.summary(header.blocks);
-    run.conclude();
     let coverage = summary.coverage();
-    summary.complete = run.is_complete() && coverage.resolved == coverage.bytes;
+    summary.complete = run.diagnostics.is_complete() && coverage.resolved == coverage.bytes;
     Ok(OwnerEnd {
         diagnostics: run.diagnostics.take(),
         summary,

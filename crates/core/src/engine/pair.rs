@@ -117,15 +117,16 @@ impl PairWork<'_> {
     }
 
     fn tell_one_eyed(&self) {
-        self.run.note_partial();
         let seen = match self.pair.filesystems() {
             [Some(_), _] => "before",
             _ => "after",
         };
         let text = format!("its files can be seen {seen} the change only, so none are compared");
         let volume = self.pair.shown().map(|v| v.name.as_str());
-        self.run
-            .report(volume, Diagnostic::warning("one-view-unreadable", text));
+        self.run.report(
+            volume,
+            Diagnostic::warning("one-view-unreadable", text).losing(),
+        );
     }
 
     /// Where the volume reads differently in the two views once the journals are replayed, beyond

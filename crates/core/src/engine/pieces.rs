@@ -127,7 +127,7 @@ impl<'a> Answer<'a> {
                 continue;
             };
             if let Some(at) = told.crowded {
-                self.run.note_crowded(at);
+                self.run.crowded(at);
             }
             teller.tell(told.told)?;
         }
@@ -181,7 +181,7 @@ impl<'a> Answer<'a> {
         let volumes = || self.volumes.iter().copied().enumerate();
         ledger.give_structures(&self.layout.structures, volumes());
         for (index, volume) in volumes() {
-            ledger.close(volume, index, self.run.is_whole(&volume.name));
+            ledger.close(volume, index, self.run.diagnostics.is_whole(&volume.name));
         }
         ledger.give_gaps();
         let (pieces, reasons) = ledger.settle();
@@ -275,7 +275,8 @@ fn unclaimed(
     let unresolved = piece.class == Class::Unresolved;
     // What is free is known when all was read that tells it.
     let volume = piece.volume.and_then(|v| volumes.get(v));
-    let known = volume.is_some_and(|v| v.filesystem().is_some() && run.is_whole(&v.name));
+    let known =
+        volume.is_some_and(|v| v.filesystem().is_some() && run.diagnostics.is_whole(&v.name));
     OwnerRecord {
         volume: piece.volume,
         start: piece.range.start(),
@@ -436,8 +437,7 @@ fn kinds(run: &Run<'_>, volume: &OpenVolume, asked: &FileSet) -> Result<HashMap<
         limit: run.options.limits.files,
         at_once: 256,
     };
-    let (view, name) = (View::Merged, &volume.name);
-    let kinds = run.ask(view, name, asked, bound, |files, scan, found| {
+    let kinds = run.ask(View::Merged, volume, asked, bound, |files, scan, found| {
         fs.attributes(files, scan, &mut Kinds(found))
     })?;
     Ok(kinds.into_iter().collect())

@@ -64,7 +64,6 @@ impl Differences {
             };
             for (found, errors) in results {
                 for error in errors {
-                    run.note_partial();
                     let offset = error.offset();
                     let text =
                         format!("a changed block can't be read, and counts as different: {error}");

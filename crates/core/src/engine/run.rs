@@ -1,18 +1,17 @@
 //! What one run of the engine carries along.
 
 use std::any::Any;
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use super::Options;
+use super::layout::OpenVolume;
 use crate::scan::in_order;
 use crate::{
     ByteRange, Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, OpenContext, RangeSet,
-    Result, Scan, Severity, Shared, Sink, View,
+    Result, Scan, Shared, Sink, View,
 };
 
 /// Bounds of a question about many files.
@@ -53,17 +52,12 @@ pub(super) struct Run<'a> {
     pool: Option<rayon::ThreadPool>,
     /// Whether only one view is looked at, so that findings need not say which.
     one_view: bool,
-    partial: AtomicBool,
-    /// The volumes of which something could not be read.
-    broken: Mutex<BTreeSet<String>>,
-    long_paths: AtomicBool,
 }
 
 /// What came of a pass beside its results.
 struct Passed {
     result: Result<()>,
-    partial: bool,
-    findings: Vec<Diagnostic>,
+    findings: Diagnostics,
 }
 
 impl<'a> Run<'a> {
@@ -81,9 +75,6 @@ impl<'a> Run<'a> {
             diagnostics: Diagnostics::new(),
             pool,
             one_view: false,
-            partial: AtomicBool::new(false),
-            broken: Mutex::default(),
-            long_paths: AtomicBool::new(false),
         }
     }
 
@@ -99,55 +90,24 @@ impl<'a> Run<'a> {
         self.pool.as_ref()
     }
 
-    /// Whether nothing was left out so far.
-    pub(super) fn is_complete(&self) -> bool {
-        !self.partial.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn note_partial(&self) {
-        self.partial.store(true, Ordering::Relaxed);
-    }
-
-    /// Something of `volume` could not be read or understood.
-    fn note_broken(&self, volume: Option<&str>) {
-        self.note_partial();
-        if let Some(volume) = volume {
-            let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
-            broken.insert(volume.to_owned());
-        }
-    }
-
-    /// Whether all of `volume` was read that had to be.
-    pub(super) fn is_whole(&self, volume: &str) -> bool {
-        let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
-        !broken.contains(volume)
-    }
-
     /// A path is longer or deeper than is told.
-    pub(super) fn note_long_path(&self) {
-        self.long_paths.store(true, Ordering::Relaxed);
-    }
-
-    /// Findings of the whole run that are told once, at its end.
-    pub(super) fn conclude(&self) {
-        if self.long_paths.load(Ordering::Relaxed) {
-            self.note_partial();
-            let limits = &self.options.limits;
-            let (bytes, depth) = (limits.path_bytes, limits.path_depth);
-            let text = format!(
-                "there are paths of over {bytes} bytes or {depth} names, or too many long ones; \
-                 they are left out"
-            );
-            self.report(None, Diagnostic::warning("path-limit", text));
-        }
+    pub(super) fn long_path(&self) {
+        let limits = &self.options.limits;
+        let (bytes, depth) = (limits.path_bytes, limits.path_depth);
+        let text = format!(
+            "there are paths of over {bytes} bytes or {depth} names, or too many long ones; they \
+             are left out"
+        );
+        let finding = Diagnostic::warning("path-limit", text);
+        self.diagnostics.push_once(finding.losing());
     }
 
     /// More claims than are looked at cover the byte at `at`.
-    pub(super) fn note_crowded(&self, at: u64) {
-        self.note_partial();
+    pub(super) fn crowded(&self, at: u64) {
         let limit = self.options.limits.owners_per_byte;
         let text = format!("more than {limit} claims cover one byte");
-        self.report(None, Diagnostic::warning("owners-limit", text).at(at));
+        let finding = Diagnostic::warning("owners-limit", text).at(at);
+        self.report(None, finding.losing());
     }
 
     /// Threads that work at the same time.
@@ -156,34 +116,35 @@ impl<'a> Run<'a> {
             .map_or(1, rayon::ThreadPool::current_num_threads)
     }
 
-    /// Ends the run when it was cancelled; else notes the error and goes on.
+    /// Ends the run when it was cancelled; else adds the error to the findings and goes on.
     pub(super) fn tolerate(&self, volume: Option<&str>, error: Error) -> Result<()> {
         if error.kind() == ErrorKind::Cancelled {
             return Err(error);
         }
-        self.note_broken(volume);
         self.report(volume, Diagnostic::from(&error));
         Ok(())
     }
 
-    /// Adds a finding about `volume`, or about the disk. After an error something is lacking.
+    /// Adds a finding about `volume`, or about the disk.
     pub(super) fn report(&self, volume: Option<&str>, diagnostic: Diagnostic) {
-        if diagnostic.severity == Severity::Error {
-            self.note_broken(volume);
-        }
-        let mut diagnostic = diagnostic;
-        diagnostic.view = diagnostic.view.filter(|_| !self.one_view);
-        self.diagnostics.push(match volume {
-            Some(name) => diagnostic.volume(name),
-            None => diagnostic,
-        });
+        self.diagnostics.push(self.about(volume, diagnostic));
     }
 
-    /// Runs `open` with a context of `view`; its findings are about `volume`.
+    fn about(&self, volume: Option<&str>, diagnostic: Diagnostic) -> Diagnostic {
+        let mut diagnostic = diagnostic;
+        diagnostic.view = diagnostic.view.filter(|_| !self.one_view);
+        match volume {
+            Some(name) => diagnostic.volume(name),
+            None => diagnostic,
+        }
+    }
+
+    /// Runs `open` of the plugin `layer` with a context of `view`; its findings are about `volume`.
     pub(super) fn opening<T>(
         &self,
         view: View,
         volume: Option<&str>,
+        layer: &'static str,
         open: impl FnOnce(&OpenContext<'_>) -> Result<T>,
     ) -> Result<T> {
         let diagnostics = Diagnostics::new();
@@ -193,12 +154,10 @@ impl<'a> Run<'a> {
             view,
             diagnostics: &diagnostics,
         };
-        let result = guarded(|| open(&cx)).map_err(|e| self.seen(e, view));
-        diagnostics
-            .take()
-            .into_iter()
-            .for_each(|d| self.report(volume, d));
-        result
+        let result = guarded(|| open(&cx));
+        let change = |finding: Diagnostic| self.about(volume, finding.layer(layer));
+        self.diagnostics.absorb(&diagnostics, change);
+        result.map_err(|e| self.seen(e.layer(layer), view))
     }
 
     /// Runs one pass of a plugin over `view` of `volume`. What a pass gave before it failed is
@@ -206,7 +165,7 @@ impl<'a> Run<'a> {
     pub(super) fn pass(
         &self,
         view: View,
-        volume: &str,
+        volume: &OpenVolume,
         shared: Option<&Shared>,
         pass: impl FnOnce(&Scan<'_>) -> Result<()>,
     ) -> Result<()> {
@@ -219,7 +178,7 @@ impl<'a> Run<'a> {
     pub(super) fn ask<T: Send>(
         &self,
         view: View,
-        volume: &str,
+        volume: &OpenVolume,
         files: &FileSet,
         bound: Bound,
         question: impl Fn(&FileSet, &Scan<'_>, &mut Counted<'_, T>) -> Result<()> + Sync,
@@ -313,26 +272,21 @@ impl<'a> Run<'a> {
         .cancel(self.options.cancel)
         .shared(shared);
         let result = guarded(|| pass(&scan));
-        let partial = scan.is_partial();
         Passed {
             result,
-            partial,
-            findings: diagnostics.take(),
+            findings: diagnostics,
         }
     }
 
-    fn settle(&self, view: View, volume: &str, passed: Passed) -> Result<()> {
-        if passed.partial {
-            self.note_broken(Some(volume));
-        }
-        passed
-            .findings
-            .into_iter()
-            .for_each(|d| self.report(Some(volume), d));
-        match passed.result {
-            Ok(()) => Ok(()),
-            Err(error) => self.tolerate(Some(volume), self.seen(error, view)),
-        }
+    fn settle(&self, view: View, volume: &OpenVolume, passed: Passed) -> Result<()> {
+        let layer = volume.layer();
+        let name = Some(volume.name.as_str());
+        let change = |finding: Diagnostic| self.about(name, finding.layer(layer));
+        self.diagnostics.absorb(&passed.findings, change);
+        passed.result.or_else(|error| {
+            let error = self.seen(error.layer(layer), view);
+            self.tolerate(name, error)
+        })
     }
 
     /// Says in which view an error was met, where there are two.

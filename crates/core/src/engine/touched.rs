@@ -97,10 +97,10 @@ impl<'a> Touched<'a> {
                 .collect();
             if fresh.is_empty() {
                 if room == 0 {
-                    self.run.note_partial();
                     let text = "more files were touched than are looked at";
-                    self.run
-                        .report(None, Diagnostic::warning("files-limit", text));
+                    let finding = Diagnostic::warning("files-limit", text).losing();
+                    let volume = self.pair.shown().map(|v| v.name.as_str());
+                    self.run.report(volume, finding);
                 }
                 return Ok(());
             }
@@ -281,7 +281,7 @@ pub(super) fn attributes(
         limit: run.options.limits.files,
         at_once: 256,
     };
-    let found = run.ask(view, &volume.name, files, bound, |files, scan, found| {
+    let found = run.ask(view, volume, files, bound, |files, scan, found| {
         fs.attributes(files, scan, found)
     })?;
     Ok(found.into_iter().map(|a| (a.id.key(), a)).collect())
