@@ -235,7 +235,8 @@ const OWNER_EXAMPLES: &str = "\
 Examples:
   hexz owner disk.img --block 4711          a block of 4096 bytes
   hexz owner /dev/sda --lba 1953514 --lba 1953520-1953527
-  hexz owner disk.img --from badblocks.txt --json";
+  hexz owner disk.img --from badblocks.txt --json
+  hexz owner base.img --lists changed/            bytes by list and file, for each list in a folder";
 
 #[derive(Debug, Args)]
 #[command(after_help = with_status(OWNER_EXAMPLES))]
@@ -254,6 +255,15 @@ pub(crate) struct OwnerArgs {
     /// A file with a block, a range A-B, or START+LENGTH (in blocks) a line; - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Vec<PathBuf>,
+    /// Many lists of changed blocks: a folder of them, or a file that names one a line; any form
+    /// that diff --changes reads, and .meta files. Sums bytes by list, volume, class and path;
+    /// with --json it writes each piece
+    #[arg(long, value_name = "DIR|FILE", conflicts_with_all = ["block", "offset", "lba", "from"])]
+    pub(crate) lists: Option<PathBuf>,
+    /// Bytes of a unit of the text lists
+    #[arg(long, value_name = "BYTES", requires = "lists", default_value_t = 4096,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) unit: u64,
     /// Write JSON Lines (schema 1)
     #[arg(long)]
     pub(crate) json: bool,

@@ -12,6 +12,8 @@ use serde::Serialize;
 
 use crate::select::Selection;
 
+pub(crate) use records::all_raw;
+
 fn line(out: &mut dyn Write, record: &impl Serialize) -> Result<()> {
     serde_json::to_writer(&mut *out, record)?;
     out.write_all(b"\n")

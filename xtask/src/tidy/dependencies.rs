@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("hexz-fs-*", &["hexz-resolve", "hexz-ondisk"]),
     ("hexz-report", &["hexz-resolve"]),
     ("hexz-tables", &["hexz-resolve"]),
+    ("hexz-fleet", &["hexz-resolve"]),
     (
         "hexz-cli",
         &[
@@ -26,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hexz-fs-*",
             "hexz-report",
             "hexz-tables",
+            "hexz-fleet",
             "hexz-verify",
         ],
     ),

@@ -397,7 +397,9 @@ fn raw(bytes: &[u8]) -> Option<String> {
 }
 
 /// All of them in base64, where any is not Unicode.
-fn all_raw(paths: &[Vec<u8>]) -> Option<Vec<String>> {
-    let any = paths.iter().any(|p| std::str::from_utf8(p).is_err());
+pub(crate) fn all_raw<P: AsRef<[u8]>>(paths: &[P]) -> Option<Vec<String>> {
+    let any = paths
+        .iter()
+        .any(|p| std::str::from_utf8(p.as_ref()).is_err());
     any.then(|| paths.iter().map(|p| STANDARD.encode(p)).collect())
 }

@@ -2,4 +2,5 @@
 
 pub mod diff;
 pub(crate) mod layout;
+pub(crate) mod lists;
 pub(crate) mod owner;

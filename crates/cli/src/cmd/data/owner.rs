@@ -21,6 +21,9 @@ use crate::sources;
 use crate::status::{self, Outcome};
 
 pub(crate) fn owner(registry: &Registry, args: &OwnerArgs) -> Result<ExitCode> {
+    if let Some(lists) = &args.lists {
+        return super::lists::command(registry, args, lists);
+    }
     let mut spans: Vec<Span> = [&args.block, &args.offset, &args.lba]
         .into_iter()
         .flatten()
@@ -32,7 +35,7 @@ pub(crate) fn owner(registry: &Registry, args: &OwnerArgs) -> Result<ExitCode> {
     // An empty list is an answer: a disk without bad blocks has none.
     anyhow::ensure!(
         !spans.is_empty() || !args.from.is_empty(),
-        "nothing to look for: give --block, --offset, --lba or --from"
+        "nothing to look for: give --block, --offset, --lba, --from or --lists"
     );
     let wanted = spans
         .iter()

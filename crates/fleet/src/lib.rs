@@ -1,0 +1,14 @@
+//! One disk and many lists of changed blocks of it.
+//!
+//! A [`Mapper`] is an [`OwnerVisitor`](hexz_resolve::report::OwnerVisitor): it condenses what the
+//! engine finds of a whole disk into a [`DiskMap`], which has a few bytes for each piece. The map
+//! is made once; [`DiskMap::sum`] and [`DiskMap::pieces`] then answer for a list of changed
+//! ranges without reading the disk again.
+
+mod map;
+mod mapper;
+mod sums;
+
+pub use map::{Answer, DiskMap, MapPiece, Names};
+pub use mapper::Mapper;
+pub use sums::{Summer, Total};

@@ -1,0 +1,119 @@
+//! `hexz owner --lists` says of each list what `hexz owner --from` says of it alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use hexz_acceptance::Case;
+use serde_json::Value;
+
+const HEXZ: &str = env!("CARGO_BIN_EXE_hexz-under-test");
+
+/// Volume, class and path to bytes.
+type Sums = BTreeMap<(String, String, String), u64>;
+
+/// The blocks that `list` names: some scattered, some in runs.
+fn blocks(list: u64, of_disk: u64) -> Vec<(u64, u64)> {
+    let start = |n: u64| (n * 7919 + list * 104_729) % of_disk;
+    (0..60).map(|n| (start(n), 1 + (n * list) % 5)).collect()
+}
+
+/// What the command says of one list, piece by piece, summed here.
+fn alone(case: &Case, list: &str) -> Sums {
+    let report = case
+        .hexz
+        .report(&format!("owner --json base.img --from {list}"));
+    let mut sums = Sums::new();
+    for piece in report.owners {
+        let path = piece.owners.iter().find_map(|owner| owner.paths.first());
+        let path = path.cloned().unwrap_or("-".to_owned());
+        let key = (piece.volume.unwrap_or("-".to_owned()), piece.class, path);
+        *sums.entry(key).or_default() += piece.length;
+    }
+    sums
+}
+
+#[test]
+fn many_lists_are_answered_as_each_alone() {
+    for name in [
+        "blocks-1k",
+        "hard-links",
+        "xfs-rmap",
+        "ntfs-fragmented",
+        "mbr-logical",
+    ] {
+        let case = Case::new(HEXZ, name);
+        let disk = fs::metadata(case.dir().join("base.img"))
+            .expect("a disk")
+            .len()
+            / 4096;
+        fs::create_dir(case.dir().join("lists")).expect("a folder");
+        for list in 1..=4 {
+            let lines = blocks(list, disk)
+                .into_iter()
+                .map(|(at, count)| format!("{at}+{count}\n"));
+            let file = case.dir().join(format!("lists/{list}"));
+            fs::write(file, lines.collect::<String>()).expect("written");
+        }
+        // The index of an overlay is a list too.
+        fs::copy(
+            case.dir().join("case.meta"),
+            case.dir().join("lists/5.meta"),
+        )
+        .expect("copied");
+
+        let mut sums: BTreeMap<String, Sums> = BTreeMap::new();
+        for line in case.hexz.text("owner base.img --lists lists").lines() {
+            let [list, volume, class, bytes, path] = line
+                .split('\t')
+                .collect::<Vec<_>>()
+                .try_into()
+                .expect("five values");
+            let key = [volume, class, path].map(str::to_owned).into();
+            let sum = sums
+                .entry(list.to_owned())
+                .or_default()
+                .entry(key)
+                .or_default();
+            *sum += bytes.parse::<u64>().expect("a number");
+        }
+        let mut pieces: BTreeMap<String, u64> = BTreeMap::new();
+        for line in case
+            .hexz
+            .text("owner base.img --lists lists --json")
+            .lines()
+        {
+            let piece: Value = serde_json::from_str(line).expect("JSON");
+            let list = piece["list"].as_str().expect("a name").to_owned();
+            *pieces.entry(list).or_default() += piece["length"].as_u64().expect("a number");
+        }
+        assert_eq!(sums.len(), 5, "{name}");
+        for list in 1..=4 {
+            let list = format!("lists/{list}");
+            assert_eq!(sums[&list], alone(&case, &list), "{name}: {list}");
+        }
+        for (list, sums) in &sums {
+            assert_eq!(pieces[list], sums.values().sum::<u64>(), "{name}: {list}");
+        }
+    }
+}
+
+#[test]
+fn one_list_that_can_not_be_read_costs_no_other() {
+    let case = Case::new(HEXZ, "blocks-1k");
+    fs::write(case.dir().join("good"), "1\n2\n").expect("written");
+    fs::write(case.dir().join("bad"), "one\ntwo\n").expect("written");
+    fs::write(case.dir().join("all"), "good\nbad\nmissing\n\ngood\n").expect("written");
+    let output = case.hexz.run("owner base.img --lists all");
+    assert_eq!(output.status.code(), Some(2));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("bad") && errors.contains("missing"),
+        "{errors}"
+    );
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lists = text
+        .lines()
+        .filter(|line| line.starts_with("good\t"))
+        .count();
+    assert!(lists >= 2 && lists == text.lines().count(), "{text}");
+}
