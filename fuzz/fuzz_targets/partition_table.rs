@@ -159,6 +159,7 @@ fuzz_target!(|data: &[u8]| {
         let member = Member {
             device: Arc::clone(&disk),
             window: window.clone(),
+            start: 0,
         };
         if let Ok(set) = scheme.open(&[member], &cx) {
             check(&set, disk.len());

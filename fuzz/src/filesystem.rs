@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hexz_resolve::{
     Bounded, ByteRange, Claim, Diagnostics, FileKey, FileSet, Filesystem, FilesystemPlugin,
-    JournalMode, Limits, OpenContext, Owner, RangeSet, ReadAt, Role, Scan, Silent, View, Window,
+    JournalMode, Limits, Member, OpenContext, Owner, RangeSet, ReadAt, Role, Scan, Silent, View, Window,
 };
 use hexz_testkit::{Fixture, Patched};
 
@@ -40,7 +40,7 @@ fn metadata(plugin: &dyn FilesystemPlugin, image: &Arc<dyn ReadAt>) -> Vec<ByteR
     let findings = Diagnostics::new();
     let fs = plugin
         .open(
-            Arc::clone(image),
+            &[Member::alone(Arc::clone(image))],
             &context(&limits, &findings, JournalMode::Ignore),
         )
         .expect("a fixture is sound");
@@ -122,7 +122,7 @@ pub fn run(plugin: &dyn FilesystemPlugin, images: &Images, data: &[u8]) {
     let _any = plugin.probe(&Window::read(&damaged));
     let limits = limits();
     let findings = Diagnostics::new();
-    if let Ok(fs) = plugin.open(Arc::clone(&damaged), &context(&limits, &findings, journal)) {
+    if let Ok(fs) = plugin.open(&[Member::alone(Arc::clone(&damaged))], &context(&limits, &findings, journal)) {
         ask(&*fs, &limits, damaged.len());
     }
 }
@@ -139,7 +139,7 @@ fn ask(fs: &dyn Filesystem, limits: &Limits, size: u64) {
     let findings = Diagnostics::new();
     let scan = Scan::new(limits, View::Merged, &findings, &Silent);
     let owners = claims.iter().filter_map(|c| match c.owner {
-        Owner::File(file) => Some(file.key()),
+        Owner::File(file) => Some(file),
         _ => None,
     });
     let mut known: BTreeSet<FileKey> = owners.chain([fs.root()]).collect();

@@ -1,6 +1,6 @@
 //! Who owns a range, and in what role.
 
-use crate::{ByteRange, Error, FileId, FileKind, RawName, Result};
+use crate::{ByteRange, Error, FileKey, FileKind, RawName, Result};
 
 /// What a claimed range is to its owner. Ordered: where several claims of the same kind of owner
 /// cover a byte, the first role in this order decides its [`Class`].
@@ -156,11 +156,58 @@ impl Class {
     }
 }
 
+/// An extent that several files may share, as a plugin finds it in one view of its filesystem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExtentKey(pub u64);
+
+/// A sorted set of extents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExtentSet(Vec<ExtentKey>);
+
+impl ExtentSet {
+    /// Whether `key` is in it.
+    #[must_use]
+    pub fn contains(&self, key: ExtentKey) -> bool {
+        self.0.binary_search(&key).is_ok()
+    }
+
+    /// The extents, rising.
+    pub fn iter(&self) -> std::iter::Copied<std::slice::Iter<'_, ExtentKey>> {
+        self.0.iter().copied()
+    }
+
+    /// Number of extents.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether no extent is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<ExtentKey> for ExtentSet {
+    fn from_iter<I: IntoIterator<Item = ExtentKey>>(iter: I) -> Self {
+        let mut keys: Vec<ExtentKey> = iter.into_iter().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Self(keys)
+    }
+}
+
 /// Who owns a range. Ordered by weight: a file outweighs a structure, which outweighs free space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
     /// A file.
-    File(FileId),
+    File(FileKey),
+    /// The files that share an extent: the engine has [`Filesystem::sharers`] name them, and takes
+    /// their claims in the place of this one.
+    ///
+    /// [`Filesystem::sharers`]: crate::Filesystem::sharers
+    Extent(ExtentKey),
     /// The filesystem itself.
     Structure,
     /// No one.
@@ -195,13 +242,21 @@ pub struct Claim {
     /// What kind of file owns them, where the plugin knew it anyway: no one has to ask for the
     /// file's attributes then.
     pub kind: Option<FileKind>,
+    /// The generation of that file. Where `kind` is known, this is all the report says of it.
+    pub generation: Option<u64>,
 }
 
 impl Claim {
     /// A claim of a file.
     #[must_use]
-    pub const fn file(range: ByteRange, file: FileId, role: Role) -> Self {
+    pub const fn file(range: ByteRange, file: FileKey, role: Role) -> Self {
         Self::new(range, Owner::File(file), role)
+    }
+
+    /// A claim of all files that share an extent.
+    #[must_use]
+    pub const fn extent(range: ByteRange, extent: ExtentKey, role: Role) -> Self {
+        Self::new(range, Owner::Extent(extent), role)
     }
 
     /// A claim of the filesystem itself, with its detail word.
@@ -228,6 +283,7 @@ impl Claim {
             detail: "",
             encoded: false,
             kind: None,
+            generation: None,
         }
     }
 
@@ -249,6 +305,13 @@ impl Claim {
     #[must_use]
     pub const fn kind(mut self, kind: Option<FileKind>) -> Self {
         self.kind = kind;
+        self
+    }
+
+    /// Sets the generation of the file.
+    #[must_use]
+    pub const fn generation(mut self, generation: Option<u64>) -> Self {
+        self.generation = generation;
         self
     }
 

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A file within one view of a filesystem: what a directory entry points at.
+/// How a plugin finds a file in one view of a filesystem: what a directory entry points at. It
+/// means nothing in another view; what makes two files of two views the same file is their
+/// [`Lineage`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileKey {
     /// Subvolume, for filesystems that have several trees of inodes; else 0.
     pub subvolume: u64,
-    /// Inode or file record number.
+    /// Inode or file record number; for filesystems without such, the place of what describes the
+    /// file, such as the byte of its directory entry.
     pub number: u64,
 }
 
@@ -22,47 +25,83 @@ impl FileKey {
         }
     }
 
-    /// The identity across views.
+    /// The file as the report names it: `number:generation`, or the number alone where the
+    /// filesystem has no generations; with `subvolume/` before it where there are several.
     #[must_use]
-    pub const fn with_generation(self, generation: u64) -> FileId {
-        FileId {
-            subvolume: self.subvolume,
-            number: self.number,
+    pub const fn shown(self, generation: Option<u64>) -> ShownFile {
+        ShownFile {
+            key: self,
             generation,
         }
     }
 }
 
-/// A file across views. Within one view a [`FileKey`] has one generation; across views another
-/// generation is another file, so a reused inode is two files and never one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileId {
-    /// See [`FileKey::subvolume`].
-    pub subvolume: u64,
-    /// See [`FileKey::number`].
-    pub number: u64,
-    /// Inode generation (`i_generation`, `di_gen`) or sequence number.
-    pub generation: u64,
+/// A file as the report names it; see [`FileKey::shown`].
+#[derive(Clone, Copy, Debug)]
+pub struct ShownFile {
+    key: FileKey,
+    generation: Option<u64>,
 }
 
-impl FileId {
-    /// The file within its view.
-    #[must_use]
-    pub const fn key(self) -> FileKey {
-        FileKey {
-            subvolume: self.subvolume,
-            number: self.number,
+impl fmt::Display for ShownFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.key.subvolume != 0 {
+            write!(f, "{}/", self.key.subvolume)?;
+        }
+        write!(f, "{}", self.key.number)?;
+        match self.generation {
+            Some(generation) => write!(f, ":{generation}"),
+            None => Ok(()),
         }
     }
 }
 
-impl fmt::Display for FileId {
-    /// `number:generation`, or `subvolume/number:generation`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.subvolume != 0 {
-            write!(f, "{}/", self.subvolume)?;
+/// What makes two files of two views of one filesystem the same file: bytes that are equal for
+/// one file in any two views, and for no two files. Which bytes they are is the plugin's choice.
+///
+/// A file without a lineage is known by its path only: what has the same path and kind in the
+/// other view is the same file, and it is never renamed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lineage(Option<Box<[u8]>>);
+
+impl Lineage {
+    /// No lineage.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    /// The lineage that is `bytes`; none when there are none.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        Self((!bytes.is_empty()).then(|| bytes.into()))
+    }
+
+    /// That of an inode or file record, whose generation changes each time its number is used
+    /// anew.
+    #[must_use]
+    pub fn generation(number: u64, generation: u64) -> Self {
+        Self::new(&[number.to_le_bytes(), generation.to_le_bytes()].concat())
+    }
+
+    /// That of an inode of a filesystem that Linux mounts. The kernel shows the generation of
+    /// regular files and directories only (`FS_IOC_GETVERSION` needs an open file), so for other
+    /// kinds the number alone decides, as it does for whoever compares two mounted trees: see
+    /// `docs/decisions/0004-identity-of-what-has-no-generation.md`.
+    #[must_use]
+    pub fn inode(kind: FileKind, number: u64, generation: u64) -> Self {
+        match kind {
+            FileKind::File | FileKind::Directory | FileKind::Subvolume => {
+                Self::generation(number, generation)
+            }
+            _ => Self::new(&number.to_le_bytes()),
         }
-        write!(f, "{}:{}", self.number, self.generation)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.0.is_none()
     }
 }
 
@@ -149,6 +188,8 @@ pub enum FileKind {
     File,
     /// A directory.
     Directory,
+    /// The root directory of a subvolume or snapshot.
+    Subvolume,
     /// A symbolic link (or a reparse point that acts as one).
     Symlink,
     /// A named pipe.
@@ -168,12 +209,19 @@ impl FileKind {
         match self {
             Self::File => "file",
             Self::Directory => "directory",
+            Self::Subvolume => "subvolume",
             Self::Symlink => "symlink",
             Self::Fifo => "fifo",
             Self::Socket => "socket",
             Self::BlockDevice => "block-device",
             Self::CharDevice => "char-device",
         }
+    }
+
+    /// Whether it has entries: a directory, or the root of a subvolume.
+    #[must_use]
+    pub const fn has_entries(self) -> bool {
+        matches!(self, Self::Directory | Self::Subvolume)
     }
 
     /// The kind in the upper four bits of a Unix mode; `None` for a value that is none.
@@ -192,7 +240,8 @@ impl FileKind {
     }
 }
 
-/// A moment, from the Unix epoch, in UTC.
+/// A moment, from the Unix epoch, in UTC; in the local time of whoever wrote it where
+/// [`FsInfo::local_times`](crate::FsInfo::local_times) says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     /// Seconds; negative before 1970.
@@ -240,8 +289,12 @@ pub struct Xattr {
 /// filesystem has no such thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attributes {
-    /// Identity, with the generation that holds in this view.
-    pub id: FileId,
+    /// How it is found in this view.
+    pub key: FileKey,
+    /// Inode generation (`i_generation`, `di_gen`) or sequence number.
+    pub generation: Option<u64>,
+    /// What makes it the same file as one of the other view.
+    pub lineage: Lineage,
     /// Kind.
     pub kind: FileKind,
     /// Size of the (unnamed) content in bytes. For directories whatever the filesystem says; it
@@ -279,11 +332,13 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// A file of `kind` of which nothing else is known.
+    /// A file of `kind` of which nothing else is known, not even a lineage.
     #[must_use]
-    pub const fn new(id: FileId, kind: FileKind) -> Self {
+    pub const fn new(key: FileKey, kind: FileKind) -> Self {
         Self {
-            id,
+            key,
+            generation: None,
+            lineage: Lineage::none(),
             kind,
             size: 0,
             mode: None,
@@ -301,6 +356,21 @@ impl Attributes {
             special: Vec::new(),
             reserved: None,
         }
+    }
+
+    /// An inode with a generation, and the lineage that follows from both.
+    #[must_use]
+    pub fn inode(key: FileKey, generation: u64, kind: FileKind) -> Self {
+        let mut attributes = Self::new(key, kind);
+        attributes.generation = Some(generation);
+        attributes.lineage = Lineage::inode(kind, key.number, generation);
+        attributes
+    }
+
+    /// The file as the report names it.
+    #[must_use]
+    pub const fn shown(&self) -> ShownFile {
+        self.key.shown(self.generation)
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod change;
 mod claim;
+mod content;
 mod diagnostic;
 pub mod engine;
 mod error;
@@ -24,14 +25,16 @@ mod scan;
 mod volume;
 
 pub use change::{ChangeSet, ChangeSource, Loaded, OpenGate, Precision};
-pub use claim::{Bounded, Claim, Class, Owner, Role, Sink};
+pub use claim::{Bounded, Claim, Class, ExtentKey, ExtentSet, Owner, Role, Sink};
 pub use diagnostic::{Diagnostic, Diagnostics, Loss, Severity};
 pub use error::{Error, ErrorKind, Result, View};
-pub use file::{Attributes, FileId, FileKey, FileKind, FileSet, Link, RawName, Timestamp, Xattr};
+pub use file::{
+    Attributes, FileKey, FileKind, FileSet, Lineage, Link, RawName, ShownFile, Timestamp, Xattr,
+};
 pub use limits::Limits;
 pub use plugin::{
-    Descriptor, Filesystem, FilesystemPlugin, FsInfo, FsState, JournalMode, LinkCoverage, Magic,
-    OpenContext, Probe, Window,
+    Descriptor, Filesystem, FilesystemPlugin, FsInfo, FsState, Group, JournalMode, LinkCoverage,
+    Magic, OpenContext, Probe, Replayed, Window,
 };
 pub use progress::{Progress, Silent};
 pub use range::ByteRange;

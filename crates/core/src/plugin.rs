@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Attributes, ByteRange, Claim, Diagnostic, Diagnostics, FileKey, FileSet, Limits, Link,
-    RangeSet, ReadAt, ReadError, Result, Scan, Sink, View, read_around,
+    Attributes, ByteRange, Claim, Diagnostic, Diagnostics, ExtentSet, FileKey, FileSet, Limits,
+    Link, Member, RangeSet, RawName, ReadAt, ReadError, Result, Scan, Sink, View, content,
+    read_around,
 };
 
 /// Bytes that a format shows at a fixed place.
@@ -158,14 +159,36 @@ pub enum Probe {
         /// is 10, a magic of eight bytes 50, a superblock whose fields agree 80, one with a good
         /// checksum 95.
         confidence: u8,
-        /// Bytes it says it takes up, when it says.
-        declared_size: Option<u64>,
+        /// For what may lie on several devices: which of them this is.
+        group: Option<Group>,
     },
     /// This format, and too damaged to open.
     Damaged {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl Probe {
+    /// A format that lies on one device.
+    #[must_use]
+    pub const fn matches(confidence: u8) -> Self {
+        Self::Match {
+            confidence,
+            group: None,
+        }
+    }
+}
+
+/// A device's place in a set of devices that hold one volume together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Which set: the same bytes on each device of it, such as the UUID of the filesystem.
+    pub id: Vec<u8>,
+    /// Which one of it: its number, as the format counts its devices.
+    pub member: u64,
+    /// How many there should be, where each says so.
+    pub members: Option<u32>,
 }
 
 /// Whether journals are replayed in memory.
@@ -210,9 +233,13 @@ pub trait FilesystemPlugin: Send + Sync + 'static {
     /// replays its journal in memory if `cx` says so. The volume may be shorter than the
     /// filesystem says.
     ///
+    /// `members` are the devices of its [`Group`] that were found, in the order of their numbers;
+    /// one for a format that has no groups. Offsets of the volume count through them: those of a
+    /// member begin at its [`Member::start`].
+    ///
     /// # Errors
     /// `Unsupported`, naming the feature; `Corrupt` or `Io` where not even a part can be scanned.
-    fn open(&self, volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>>;
+    fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>>;
 }
 
 /// Whether a filesystem was left in order.
@@ -256,6 +283,29 @@ pub struct FsInfo {
     pub state: FsState,
     /// Journal transactions replayed in memory.
     pub transactions_replayed: u64,
+    /// Whether its times are local times of unknown zone: the report writes them without a zone.
+    pub local_times: bool,
+}
+
+/// What a journal changes of what lies on the disk, once it is replayed in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Where [`Filesystem::reader`] shows other bytes than lie there: a journal of blocks.
+    pub ranges: RangeSet,
+    /// Files of which something changed, wherever that lies: a log of operations on files. They
+    /// count as touched.
+    pub files: FileSet,
+}
+
+impl Replayed {
+    /// What a journal of blocks rewrote.
+    #[must_use]
+    pub const fn ranges(ranges: RangeSet) -> Self {
+        Self {
+            ranges,
+            files: FileSet::new(),
+        }
+    }
 }
 
 /// What [`Filesystem::links`] gave beyond what it was asked for.
@@ -267,7 +317,8 @@ pub enum LinkCoverage {
     AllDirectories,
 }
 
-/// An open filesystem: one view of one volume. All offsets are from the start of the volume.
+/// An open filesystem: one view of one volume. All offsets are from the start of the volume; one
+/// that has several members is as long as all of them.
 ///
 /// Every pass may be given a wanted set that has nothing to do with this filesystem, and gives
 /// nothing then. Results come in the same order whatever the number of threads.
@@ -278,9 +329,8 @@ pub trait Filesystem: Send + Sync {
     /// The volume as this filesystem reads it: with its journal replayed.
     fn reader(&self) -> &Arc<dyn ReadAt>;
 
-    /// The ranges in which [`reader`](Self::reader) shows journal content instead of what lies
-    /// there.
-    fn replayed(&self) -> &RangeSet;
+    /// What replaying the journal changed.
+    fn replayed(&self) -> &Replayed;
 
     /// The root directory.
     fn root(&self) -> FileKey;
@@ -292,16 +342,34 @@ pub trait Filesystem: Send + Sync {
     /// Only what ends the scan; a part that can't be read is a diagnostic (see [`Scan::units`]).
     fn claims(&self, wanted: &RangeSet, cx: &Scan<'_>, out: &mut dyn Sink<Claim>) -> Result<()>;
 
-    /// Pass 2: every link whose child is in `wanted`. More links may be given.
+    /// The second step of pass 1, for claims of [`Owner::Extent`](crate::Owner::Extent): for each
+    /// of `extents` the claims of every file that has a part of it. They may reach beyond it. A
+    /// format whose `claims` name the files themselves has none.
+    ///
+    /// # Errors
+    /// As [`claims`](Self::claims).
+    fn sharers(
+        &self,
+        _extents: &ExtentSet,
+        _cx: &Scan<'_>,
+        _out: &mut dyn Sink<Claim>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Pass 2: every link whose child is in `wanted`. More links may be given. What has no names
+    /// has covered all directories.
     ///
     /// # Errors
     /// As [`claims`](Self::claims).
     fn links(
         &self,
-        wanted: &FileSet,
-        cx: &Scan<'_>,
-        out: &mut dyn Sink<Link>,
-    ) -> Result<LinkCoverage>;
+        _wanted: &FileSet,
+        _cx: &Scan<'_>,
+        _out: &mut dyn Sink<Link>,
+    ) -> Result<LinkCoverage> {
+        Ok(LinkCoverage::AllDirectories)
+    }
 
     /// The attributes of those of `files` that exist in this view: that are in use, and would be
     /// after a mount (an unlinked open file is not).
@@ -310,24 +378,53 @@ pub trait Filesystem: Send + Sync {
     /// As [`claims`](Self::claims).
     fn attributes(
         &self,
-        files: &FileSet,
-        cx: &Scan<'_>,
-        out: &mut dyn Sink<Attributes>,
-    ) -> Result<()>;
+        _files: &FileSet,
+        _cx: &Scan<'_>,
+        _out: &mut dyn Sink<Attributes>,
+    ) -> Result<()> {
+        Ok(())
+    }
 
     /// All links in each of `directories`; what is no directory has none.
     ///
     /// # Errors
     /// As [`claims`](Self::claims).
-    fn entries(&self, directories: &FileSet, cx: &Scan<'_>, out: &mut dyn Sink<Link>)
-    -> Result<()>;
+    fn entries(
+        &self,
+        _directories: &FileSet,
+        _cx: &Scan<'_>,
+        _out: &mut dyn Sink<Link>,
+    ) -> Result<()> {
+        Ok(())
+    }
 
     /// The whole content of each of `files`, as claims with roles [`Data`](crate::Role::Data) and
     /// [`Unwritten`](crate::Role::Unwritten) and their file offsets, wherever it lies (also within
     /// an inode). What no claim covers is a hole. Claims of one file and stream come in rising
-    /// file offset, and may reach past its size.
+    /// file offset, and may reach past its size. Where a volume keeps several copies, there is a
+    /// claim for each, the one to be read first.
     ///
     /// # Errors
     /// As [`claims`](Self::claims).
-    fn extents(&self, files: &FileSet, cx: &Scan<'_>, out: &mut dyn Sink<Claim>) -> Result<()>;
+    fn extents(&self, _files: &FileSet, _cx: &Scan<'_>, _out: &mut dyn Sink<Claim>) -> Result<()> {
+        Ok(())
+    }
+
+    /// The bytes of a file as whoever opens it reads them: of `stream`, or of its unnamed content.
+    /// Decoded where they are compressed; holes and what was never written are zeros; as long as
+    /// the file says. By default they are put together from [`extents`](Self::extents) and the
+    /// size in [`attributes`](Self::attributes).
+    ///
+    /// # Errors
+    /// `Unsupported` for what can't be decoded (content that is encrypted, a compression that is
+    /// not known) and for a stream the format does not have; `Corrupt` for a file that does not
+    /// exist in this view. Damage in the content is an error of the reader that comes back.
+    fn content(
+        &self,
+        file: FileKey,
+        stream: Option<&RawName>,
+        cx: &Scan<'_>,
+    ) -> Result<Arc<dyn ReadAt>> {
+        content::of_extents(self, file, stream, cx)
+    }
 }

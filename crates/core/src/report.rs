@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    Attributes, Class, Diagnostic, FileId, FileKind, FsState, Precision, RawName, Role, View,
+    Attributes, Class, Diagnostic, FileKey, FileKind, FsState, Precision, RawName, Role, ShownFile,
+    View,
 };
 
 /// A path as bytes, from the root of its volume: starts with `/`. Names that are not Unicode are
@@ -371,8 +372,10 @@ pub struct OwnerRecord {
 /// A file that owns a piece of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileOwner {
-    /// Identity.
-    pub file: FileId,
+    /// Which file.
+    pub file: FileKey,
+    /// Its generation, where it is known.
+    pub generation: Option<u64>,
     /// Kind, where it is known.
     pub kind: Option<FileKind>,
     /// All its paths, sorted; empty for a file that no directory names. All its pieces share them.
@@ -383,6 +386,14 @@ pub struct FileOwner {
     pub role: Role,
     /// Offset in the file (in the stream) of the first byte.
     pub file_offset: Option<u64>,
+}
+
+impl FileOwner {
+    /// The file as the report names it.
+    #[must_use]
+    pub const fn shown(&self) -> ShownFile {
+        self.file.shown(self.generation)
+    }
 }
 
 /// The layout of a disk.

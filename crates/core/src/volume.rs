@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    ByteRange, Descriptor, OpenContext, Probe, RangeSet, ReadAt, ReadError, Result, Role, Window,
-    check_bounds,
+    ByteRange, Descriptor, Error, OpenContext, Probe, RangeSet, ReadAt, ReadError, Result, Role,
+    Window, check_bounds,
 };
 
 /// One contiguous piece of a volume on the device below it.
@@ -188,13 +188,43 @@ impl ReadAt for MappedReader {
     }
 }
 
-/// A device that a scheme is asked about; several for volumes that span disks.
+/// A device that a plugin opens, alone or as one of several that hold one volume.
 #[derive(Clone)]
 pub struct Member {
     /// Its bytes.
     pub device: Arc<dyn ReadAt>,
     /// Its two ends.
     pub window: Window,
+    /// Where its bytes begin among the offsets of the volume: after those of the members before
+    /// it.
+    pub start: u64,
+}
+
+impl Member {
+    /// The only member of a volume.
+    #[must_use]
+    pub fn alone(device: Arc<dyn ReadAt>) -> Self {
+        let window = Window::read(&*device);
+        Self {
+            device,
+            window,
+            start: 0,
+        }
+    }
+
+    /// The device, for a format that lies on one.
+    ///
+    /// # Errors
+    /// `Unsupported` when there are several, or none.
+    pub fn only(members: &[Self]) -> Result<&Arc<dyn ReadAt>> {
+        match members {
+            [member] => Ok(&member.device),
+            _ => Err(Error::unsupported(
+                "volume",
+                format!("{} devices for a format that lies on one", members.len()),
+            )),
+        }
+    }
 }
 
 /// One volume that a scheme found.

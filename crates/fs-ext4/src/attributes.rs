@@ -1,9 +1,11 @@
 //! Attributes of files, decoded from their inodes.
 
-use hexz_resolve::{Attributes, FileKind, FileSet, RawName, Result, Scan, Sink, Timestamp};
+use hexz_resolve::{
+    Attributes, FileKey, FileKind, FileSet, RawName, Result, Scan, Sink, Timestamp,
+};
 
 use crate::claims::reserved;
-use crate::fs::{Ext4, file_id, telling};
+use crate::fs::{Ext4, telling};
 use crate::ondisk::{RawInode, i_flags};
 
 impl Ext4 {
@@ -71,7 +73,7 @@ fn basic(number: u64, inode: &RawInode<'_>) -> Result<Attributes> {
     let f = inode.fields();
     let mode = inode.i_mode()?;
     let kind = kind(inode)?;
-    let mut a = Attributes::new(file_id(number, inode)?, kind);
+    let mut a = Attributes::inode(FileKey::new(number), inode.i_generation()?.into(), kind);
     a.size = inode.i_size()?;
     a.mode = Some(u32::from(mode) & 0o7777);
     a.uid = Some(u32::from(f.le16(0x78)?) << 16 | u32::from(f.le16(2)?));

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use hexz_ondisk::{Fields, read_what_can_be, to_usize, with_scratch};
 use hexz_resolve::{
-    ByteRange, Claim, Diagnostic, Error, FileId, FileKind, FileSet, RangeCursor, RangeSet, ReadAt,
+    ByteRange, Claim, Diagnostic, Error, FileKey, FileKind, FileSet, RangeCursor, RangeSet, ReadAt,
     Result, Role, Scan, Sink, UnitReader,
 };
 
 use crate::attributes::kind;
 use crate::checksum::{crc, inode_seed};
 use crate::directory::Directory;
-use crate::fs::{Ext4, file_id, telling};
+use crate::fs::{Ext4, telling};
 use crate::geometry::Geometry;
 use crate::map::{Mapped, Mapper, Piece};
 use crate::ondisk::{RawInode, i_flags, incompat, ro_compat};
@@ -215,7 +215,7 @@ impl Ext4 {
                 let record = ByteRange::at(offset, size64);
                 let record = record.filter(|r| records.as_ref().is_some_and(|w| w.overlaps(*r)));
                 if let Some(record) = record {
-                    let id = file_id(number, &inode)?;
+                    let id = FileKey::new(number);
                     found
                         .claims
                         .push(Claim::file(record, id, Role::InodeRecord));
@@ -223,8 +223,10 @@ impl Ext4 {
                 self.inode(&mut mapper, number, inode, wanted.as_ref(), &mut found)?;
                 if found.claims.len() > before {
                     let kind = kind(&inode)?;
+                    let generation = inode.i_generation()?;
                     for claim in found.claims.iter_mut().skip(before) {
                         claim.kind = Some(kind);
+                        claim.generation = Some(generation.into());
                     }
                 }
             }
@@ -240,7 +242,7 @@ impl Ext4 {
         wanted: Option<&RangeCursor<'_>>,
         found: &mut Found,
     ) -> Result<()> {
-        let id = file_id(number, &inode)?;
+        let id = FileKey::new(number);
         let content = self.content(number, &inode)?;
         let wants = |range: ByteRange| wanted.is_some_and(|w| w.overlaps(range));
         let mut slack = Slack::new(&self.geometry, wanted.map(RangeCursor::set));
@@ -262,9 +264,11 @@ impl Ext4 {
         }
         let is_directory = content == Content::Mapped(Role::Directory);
         if content == Content::InlineDirectory {
-            found
-                .directories
-                .push(Directory::inline(number, id.generation, inode.i_size()?));
+            found.directories.push(Directory::inline(
+                number,
+                inode.i_generation()?,
+                inode.i_size()?,
+            ));
         }
         let Content::Mapped(role) = content else {
             // It has no block but that of its attributes.
@@ -297,7 +301,7 @@ impl Ext4 {
         if is_directory {
             found.directories.push(Directory {
                 number,
-                generation: id.generation,
+                generation: inode.i_generation()?,
                 size: inode.i_size()?,
                 inline: false,
                 pieces: Arc::from(pieces),
@@ -358,7 +362,7 @@ impl Ext4 {
         let diagnose = telling(cx);
         let mut mapper = Mapper::new(&self.geometry, &*self.reader, &diagnose);
         self.each_file(files, cx, |number, inode| {
-            let id = file_id(number, &inode)?;
+            let id = FileKey::new(number);
             match self.content(number, &inode)? {
                 Content::Inline => {
                     xattr::inline_ranges(&inode)?
@@ -413,7 +417,7 @@ impl Ext4 {
 
 impl Geometry {
     /// The claim of one piece of a file's map.
-    pub(crate) fn claim(&self, id: FileId, role: Role, piece: Piece) -> Option<Claim> {
+    pub(crate) fn claim(&self, id: FileKey, role: Role, piece: Piece) -> Option<Claim> {
         let range = self.blocks(piece.physical, piece.length)?;
         let number = id.number;
         let sb = &self.sb;

@@ -12,7 +12,7 @@ use crate::map::Piece;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Directory {
     pub(crate) number: u64,
-    pub(crate) generation: u64,
+    pub(crate) generation: u32,
     pub(crate) size: u64,
     /// Its entries are in its inode.
     pub(crate) inline: bool,
@@ -20,7 +20,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub(crate) fn inline(number: u64, generation: u64, size: u64) -> Self {
+    pub(crate) fn inline(number: u64, generation: u32, size: u64) -> Self {
         Self {
             number,
             generation,

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use hexz_ondisk::{Fields, read};
 use hexz_resolve::{
-    Attributes, Claim, Diagnostic, FileId, FileKey, FileSet, Filesystem, FsInfo, Link,
-    LinkCoverage, RangeSet, ReadAt, Result, Scan, Sink,
+    Attributes, Claim, Diagnostic, FileKey, FileSet, Filesystem, FsInfo, Link, LinkCoverage,
+    RangeSet, ReadAt, Replayed, Result, Scan, Sink,
 };
 
 use crate::directory::Directory;
@@ -19,7 +19,7 @@ pub(crate) struct Ext4 {
     pub(crate) info: FsInfo,
     pub(crate) geometry: Arc<Geometry>,
     pub(crate) reader: Arc<dyn ReadAt>,
-    pub(crate) replayed: RangeSet,
+    pub(crate) replayed: Replayed,
     /// What is claimed before any sweep.
     pub(crate) known: Known,
     /// Files that are open and unlinked: a mount deletes them.
@@ -83,11 +83,6 @@ impl Ext4 {
     }
 }
 
-/// The identity of a file.
-pub(crate) fn file_id(number: u64, inode: &RawInode<'_>) -> Result<FileId> {
-    Ok(FileKey::new(number).with_generation(inode.i_generation()?.into()))
-}
-
 /// What a pass that has no unit tells its findings to.
 pub(crate) fn telling<'a>(cx: &'a Scan<'_>) -> impl Fn(Diagnostic) + 'a {
     |finding| cx.diagnose(finding)
@@ -102,7 +97,7 @@ impl Filesystem for Ext4 {
         &self.reader
     }
 
-    fn replayed(&self) -> &RangeSet {
+    fn replayed(&self) -> &Replayed {
         &self.replayed
     }
 

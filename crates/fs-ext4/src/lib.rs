@@ -36,7 +36,7 @@ mod xattr;
 use std::sync::Arc;
 
 use hexz_resolve::{
-    Descriptor, DuplicateId, Filesystem, FilesystemPlugin, OpenContext, Probe, ReadAt,
+    Descriptor, DuplicateId, Filesystem, FilesystemPlugin, Member, OpenContext, Probe,
     RegistryBuilder, Result, Window,
 };
 
@@ -53,8 +53,9 @@ impl FilesystemPlugin for Ext4Plugin {
         probe::probe(window)
     }
 
-    fn open(&self, volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
-        let opened = open::open(volume, cx).map_err(|error| error.layer("ext4"))?;
+    fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
+        let opened = Member::only(members).and_then(|volume| open::open(Arc::clone(volume), cx));
+        let opened = opened.map_err(|error| error.layer("ext4"))?;
         Ok(Box::new(opened))
     }
 }

@@ -10,7 +10,7 @@ use hexz_resolve::{
 use crate::checksum::inode_seed;
 use crate::claims::Content;
 use crate::directory::{self, Directory, Entry, FT_DIR};
-use crate::fs::{Ext4, file_id};
+use crate::fs::Ext4;
 use crate::map::{Mapped, Mapper};
 use crate::ondisk::{RawInode, incompat, ro_compat};
 use crate::xattr;
@@ -76,7 +76,7 @@ impl Ext4 {
     ) -> Result<()> {
         let diagnose = |finding| cx.diagnose(finding);
         self.each_file(directories, cx, |number, inode| {
-            let generation = file_id(number, &inode)?.generation;
+            let generation = inode.i_generation()?;
             let directory = match self.content(number, &inode)? {
                 Content::InlineDirectory => Directory::inline(number, generation, inode.i_size()?),
                 Content::Mapped(hexz_resolve::Role::Directory) => {
@@ -129,7 +129,6 @@ impl Ext4 {
             return self.inline_directory(directory, reader, diagnose, visit);
         }
         let block = self.geometry.block();
-        let generation = u32::try_from(directory.generation).unwrap_or(0);
         let seed = self
             .geometry
             .sb
@@ -138,7 +137,7 @@ impl Ext4 {
                 inode_seed(
                     self.geometry.sb.checksum_seed(),
                     directory.number,
-                    generation,
+                    directory.generation,
                 )
             });
         let unit = (1u64 << 20).checked_div(block).unwrap_or(0);

@@ -3,10 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use hexz_ondisk::{Fields, Guid, read};
-use hexz_resolve::{Claim, Diagnostic, FsInfo, OpenContext, ReadAt, Result, Role};
+use hexz_resolve::{
+    Claim, Diagnostic, FileKey, FsInfo, OpenContext, ReadAt, Replayed, Result, Role,
+};
 
 use crate::claims::reserved;
-use crate::fs::{Ext4, file_id};
+use crate::fs::Ext4;
 use crate::geometry::Geometry;
 use crate::journal;
 use crate::map::Mapper;
@@ -51,6 +53,7 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ext4
         size: sb.s_blocks_count.saturating_mul(sb.block_size.into()),
         state: replayed.state,
         transactions_replayed: replayed.transactions,
+        local_times: false,
     };
     if info.size > geometry.volume {
         let text = format!(
@@ -63,7 +66,7 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ext4
         info,
         geometry: Arc::new(geometry),
         reader: replayed.reader,
-        replayed: replayed.ranges,
+        replayed: Replayed::ranges(replayed.ranges),
         known,
         orphans,
         directories: OnceLock::new(),
@@ -139,11 +142,13 @@ impl Known {
         let size = usize::from(geometry.sb.s_inode_size);
         let bytes = read(reader, "reserved inode", offset, size)?;
         let inode = RawInode::new(Fields::new("reserved inode", offset, &bytes));
-        let id = file_id(number, &inode)?;
+        let key = FileKey::new(number);
+        let generation = inode.i_generation()?.into();
         let diagnose = |finding| cx.diagnose(finding);
         let mut claims = Vec::new();
         Mapper::new(geometry, reader, &diagnose).walk(&inode, number, &mut |piece| {
-            claims.extend(geometry.claim(id, Role::Data, piece));
+            let claim = geometry.claim(key, Role::Data, piece);
+            claims.extend(claim.map(|claim| claim.generation(Some(generation))));
             Ok(())
         })?;
         self.claims.append(&mut claims);

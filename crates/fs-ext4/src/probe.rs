@@ -24,18 +24,11 @@ pub(crate) fn probe(window: &Window) -> Probe {
         Err(error) => Probe::Damaged {
             reason: error.to_string(),
         },
-        Ok(sb) => {
-            let confidence = match checksum_matches(&sb, fields) {
-                Some(true) => 95,
-                Some(false) => 60,
-                None => 80,
-            };
-            let size = sb.s_blocks_count.checked_mul(sb.block_size.into());
-            Probe::Match {
-                confidence,
-                declared_size: size,
-            }
-        }
+        Ok(sb) => Probe::matches(match checksum_matches(&sb, fields) {
+            Some(true) => 95,
+            Some(false) => 60,
+            None => 80,
+        }),
     }
 }
 

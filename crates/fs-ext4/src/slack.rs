@@ -2,7 +2,7 @@
 //! whole cluster is allocated to the file or structure that uses a block of it.
 //! <https://www.kernel.org/doc/html/latest/filesystems/ext4/bigalloc.html>
 
-use hexz_resolve::{ByteRange, Claim, FileId, RangeSet, Role};
+use hexz_resolve::{ByteRange, Claim, FileKey, RangeSet, Role};
 
 use crate::geometry::Geometry;
 
@@ -45,7 +45,7 @@ impl<'a> Slack<'a> {
     }
 
     /// The claims of the file whose blocks were noted, in the class of its content: `role`.
-    pub(crate) fn of_file(&self, id: FileId, role: Role) -> impl Iterator<Item = Claim> {
+    pub(crate) fn of_file(&self, id: FileKey, role: Role) -> impl Iterator<Item = Claim> {
         let role = match role {
             Role::Data => Role::Unwritten,
             other => other,

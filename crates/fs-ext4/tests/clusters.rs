@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hexz_fs_ext4::Ext4Plugin;
 use hexz_resolve::{
-    ByteRange, Claim, Class, Diagnostics, FilesystemPlugin, JournalMode, Limits, OpenContext,
-    Owner, Scan, Silent, View,
+    ByteRange, Claim, Class, Diagnostics, FilesystemPlugin, JournalMode, Limits, Member,
+    OpenContext, Owner, Scan, Silent, View,
 };
 use hexz_testkit::Fixture;
 
@@ -20,7 +20,9 @@ fn the_slack_of_a_directory_is_of_the_class_directory() {
         view: View::Merged,
         diagnostics: &diagnostics,
     };
-    let fs = Ext4Plugin.open(Arc::clone(&image), &cx).expect("it opens");
+    let fs = Ext4Plugin
+        .open(&[Member::alone(Arc::clone(&image))], &cx)
+        .expect("it opens");
     let scan = Scan::new(&limits, View::Merged, &diagnostics, &Silent);
     let cluster = ByteRange::new(176 << 10, 192 << 10);
     let mut claims: Vec<Claim> = Vec::new();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use hexz_fs_ext4::Ext4Plugin;
 use hexz_resolve::{
     Attributes, ByteRange, Claim, Diagnostic, Diagnostics, FileKey, FileSet, Filesystem,
-    FilesystemPlugin, JournalMode, Limits, Link, OpenContext, Owner, RangeSet, RawName, ReadAt,
-    Role, Scan, Severity, Silent, View,
+    FilesystemPlugin, JournalMode, Limits, Link, Member, OpenContext, Owner, RangeSet, RawName,
+    ReadAt, Role, Scan, Severity, Silent, View,
 };
 use hexz_testkit::{Faulty, Fixture, Patched};
 
@@ -30,7 +30,9 @@ impl Told {
             view: View::Merged,
             diagnostics: &diagnostics,
         };
-        let fs: Box<dyn Filesystem> = Ext4Plugin.open(Arc::clone(image), &cx).expect("it opens");
+        let fs: Box<dyn Filesystem> = Ext4Plugin
+            .open(&[Member::alone(Arc::clone(image))], &cx)
+            .expect("it opens");
         let scan = Scan::new(&limits, View::Merged, &diagnostics, &Silent);
         let all: RangeSet = ByteRange::new(0, image.len()).into();
         let mut claims: Vec<Claim> = Vec::new();
@@ -247,7 +249,7 @@ fn a_short_target_is_no_map() {
     ];
     let told = Told::of(&patched("gdt-csum", &patches));
     assert!(told.of_files().iter().all(|(_, _, number)| *number != 15));
-    let mtab = told.attributes.iter().find(|a| a.id.number == 15);
+    let mtab = told.attributes.iter().find(|a| a.key.number == 15);
     let target = mtab.and_then(|a| a.target.as_ref());
     assert_eq!(target.map(RawName::as_bytes), Some(&b"a"[..]));
 }

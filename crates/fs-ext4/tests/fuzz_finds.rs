@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hexz_fs_ext4::Ext4Plugin;
 use hexz_resolve::{
-    ByteRange, Claim, Diagnostics, FilesystemPlugin, JournalMode, Limits, OpenContext, RangeSet,
-    ReadAt, Scan, Severity, Silent, View, read_vec,
+    ByteRange, Claim, Diagnostics, FilesystemPlugin, JournalMode, Limits, Member, OpenContext,
+    RangeSet, ReadAt, Scan, Severity, Silent, View, read_vec,
 };
 use hexz_testkit::Fixture;
 
@@ -26,7 +26,7 @@ fn tables_together_are_no_longer_than_the_volume() {
         view: View::Merged,
         diagnostics: &diagnostics,
     };
-    let Ok(fs) = Ext4Plugin.open(Arc::clone(&volume), &cx) else {
+    let Ok(fs) = Ext4Plugin.open(&[Member::alone(Arc::clone(&volume))], &cx) else {
         return;
     };
     let scan = Scan::new(&limits, View::Merged, &diagnostics, &Silent);

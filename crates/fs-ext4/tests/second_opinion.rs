@@ -9,7 +9,7 @@ use ext4_view::{Ext4, FileType};
 use hexz_fs_ext4::Ext4Plugin;
 use hexz_resolve::{
     Attributes, Claim, Diagnostics, FileKey, FileKind, FileSet, Filesystem, FilesystemPlugin,
-    JournalMode, Limits, Link, OpenContext, ReadAt, Scan, Silent, View, read_vec,
+    JournalMode, Limits, Link, Member, OpenContext, ReadAt, Scan, Silent, View, read_vec,
 };
 use hexz_testkit::Fixture;
 
@@ -108,7 +108,7 @@ impl Ours {
 
     fn content(&self, file: &Attributes) -> Vec<u8> {
         let mut claims: Vec<Claim> = Vec::new();
-        let set: FileSet = [file.id.key()].into_iter().collect();
+        let set: FileSet = [file.key].into_iter().collect();
         self.fs
             .extents(&set, &self.scan(), &mut claims)
             .expect("extents");
@@ -164,7 +164,9 @@ fn ours(image: &Arc<dyn ReadAt>) -> Tree {
         view: View::Base,
         diagnostics: &diagnostics,
     };
-    let fs = Ext4Plugin.open(Arc::clone(image), &cx).expect("it opens");
+    let fs = Ext4Plugin
+        .open(&[Member::alone(Arc::clone(image))], &cx)
+        .expect("it opens");
     Ours {
         fs,
         limits: limits.clone(),

@@ -2,7 +2,7 @@
 
 use hexz_ondisk::Guid;
 use hexz_resolve::{
-    Attributes, FileKind, FileSet, RawName, ReadAt, Result, Scan, Sink, Timestamp, Xattr,
+    Attributes, FileKind, FileSet, Lineage, RawName, ReadAt, Result, Scan, Sink, Timestamp, Xattr,
 };
 use sha2::{Digest, Sha256};
 
@@ -72,7 +72,7 @@ impl One<'_> {
         } else {
             FileKind::File
         };
-        let mut a = Attributes::new(file.id, kind);
+        let mut a = Attributes::inode(file.id.key(), file.id.sequence.into(), kind);
         let geometry = &self.fs.mft.geometry;
         let (stream, name): (u32, &[u8]) = if file.is_directory {
             (kind::INDEX_ALLOCATION, I30)
@@ -103,6 +103,7 @@ impl One<'_> {
         if let Err(error) = done {
             tolerate(error.layer("ntfs"))?;
         }
+        a.lineage = Lineage::inode(a.kind, a.key.number, file.id.sequence.into());
         self.small(&mut a);
         if !self.fs.systems.contains(file.id.number) {
             self.streams(&mut streams);

@@ -1,13 +1,11 @@
 //! Pass 1: who owns given ranges.
 
-use hexz_resolve::{
-    ByteRange, Claim, Error, FileId, FsState, Owner, RangeSet, Result, Role, Scan, Sink,
-};
+use hexz_resolve::{ByteRange, Claim, Error, FsState, Owner, RangeSet, Result, Role, Scan, Sink};
 
 use crate::file::{Body, File};
 use crate::fs::Ntfs;
 use crate::mft::Slice;
-use crate::ondisk::{Geometry, corrupt, kind};
+use crate::ondisk::{Geometry, Reference, corrupt, kind};
 use crate::pieces::Holder;
 use crate::sweep::{Bases, Heads, Pending, Swept, sweep};
 
@@ -137,7 +135,7 @@ impl Ntfs {
     }
 
     /// An extension record whose base is no such file.
-    fn stray(&self, piece: &Pending, id: FileId, cx: &Scan<'_>) -> Result<()> {
+    fn stray(&self, piece: &Pending, id: Reference, cx: &Scan<'_>) -> Result<()> {
         match piece {
             Pending::Record { number, .. } => {
                 let what = format!("an extension of file {id}, which has none");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hexz_ondisk::read_what_can_be;
-use hexz_resolve::{ByteRange, Error, FileId, FileKey, ReadAt, Result};
+use hexz_resolve::{ByteRange, Error, FileKey, ReadAt, Result};
 
 use crate::mft::Mft;
 use crate::ondisk::{Geometry, Reference, corrupt, kind, le16, le32, size, wide};
@@ -16,7 +16,7 @@ const MAX_LIST: u64 = 1 << 20;
 /// A file in use, with all its attributes.
 #[derive(Clone, Debug)]
 pub(crate) struct File {
-    pub(crate) id: FileId,
+    pub(crate) id: Reference,
     pub(crate) is_directory: bool,
     pub(crate) attributes: Vec<Attribute>,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hexz_resolve::{
     Attributes, ByteRange, Claim, FileKey, FileSet, Filesystem, FsInfo, Link, LinkCoverage,
-    RangeSet, ReadAt, Result, Scan, Sink, UnitReader,
+    RangeSet, ReadAt, Replayed, Result, Scan, Sink, UnitReader,
 };
 
 use crate::file::{Content, File};
@@ -18,7 +18,7 @@ pub(crate) struct Ntfs {
     pub(crate) info: FsInfo,
     pub(crate) reader: Arc<dyn ReadAt>,
     /// Nothing: the log is not replayed.
-    pub(crate) replayed: RangeSet,
+    pub(crate) replayed: Replayed,
     pub(crate) systems: Systems,
     /// `$Bitmap`, when it can be read.
     pub(crate) bitmap: Option<Content>,
@@ -83,7 +83,7 @@ impl Filesystem for Ntfs {
         &self.reader
     }
 
-    fn replayed(&self) -> &RangeSet {
+    fn replayed(&self) -> &Replayed {
         &self.replayed
     }
 

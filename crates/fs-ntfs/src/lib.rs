@@ -36,7 +36,7 @@ mod system;
 use std::sync::Arc;
 
 use hexz_resolve::{
-    Descriptor, DuplicateId, Filesystem, FilesystemPlugin, Magic, OpenContext, Probe, ReadAt,
+    Descriptor, DuplicateId, Filesystem, FilesystemPlugin, Magic, Member, OpenContext, Probe,
     RegistryBuilder, Result, Window,
 };
 
@@ -69,8 +69,8 @@ impl FilesystemPlugin for NtfsPlugin {
         probe::probe(window)
     }
 
-    fn open(&self, volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
-        match open::open(volume, cx) {
+    fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
+        match Member::only(members).and_then(|volume| open::open(Arc::clone(volume), cx)) {
             Ok(fs) => Ok(Box::new(fs)),
             Err(error) => Err(error.layer("ntfs").view(cx.view)),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hexz_ondisk::wtf8_from_utf16le;
 use hexz_resolve::{
-    Diagnostic, Error, FileId, FileKey, FileSet, Link, RawName, Result, Scan, Sink, UnitReader,
+    Diagnostic, Error, FileKey, FileSet, Link, RawName, Result, Scan, Sink, UnitReader,
 };
 
 use crate::fs::Ntfs;
@@ -58,13 +58,13 @@ impl FileName {
 /// What one slice gave.
 #[derive(Debug, Default)]
 struct Named {
-    links: Vec<(Reference, Link, FileId, bool)>,
-    directories: Vec<FileId>,
-    bases: Vec<FileId>,
+    links: Vec<(Reference, Link, Reference, bool)>,
+    directories: Vec<Reference>,
+    bases: Vec<Reference>,
 }
 
 /// A link as a record tells it: the directory with its sequence, the link, the file.
-type Told = (Reference, Link, FileId);
+type Told = (Reference, Link, Reference);
 
 impl Ntfs {
     /// Whether so few files are asked about that their records are read one by one.
@@ -101,12 +101,12 @@ impl Ntfs {
         )?;
         // A parent is a directory, and still the one that was meant.
         let parents: FileSet = links.iter().map(|(_, link, _)| link.parent).collect();
-        let mut directories: BTreeSet<FileId> = BTreeSet::new();
+        let mut directories: BTreeSet<Reference> = BTreeSet::new();
         self.each_file(
             "ntfs-parents",
             &parents,
             cx,
-            |file, _, found: &mut Vec<FileId>| {
+            |file, _, found: &mut Vec<Reference>| {
                 found.extend(file.is_directory.then_some(file.id));
                 Ok(())
             },
@@ -116,8 +116,7 @@ impl Ntfs {
             },
         )?;
         for (parent, link, child) in links {
-            let generation = parent.sequence.into();
-            if directories.contains(&link.parent.with_generation(generation)) {
+            if directories.contains(&parent) {
                 out.put(link)?;
             } else {
                 self.stale(parent, child, cx);
@@ -133,7 +132,7 @@ impl Ntfs {
     }
 
     /// Tells of a name in what is no directory.
-    fn stale(&self, parent: Reference, child: FileId, cx: &Scan<'_>) {
+    fn stale(&self, parent: Reference, child: Reference, cx: &Scan<'_>) {
         let text = format!(
             "file {child} has a name in {}:{}, which is no directory",
             parent.number, parent.sequence
@@ -150,9 +149,9 @@ impl Ntfs {
         out: &mut dyn Sink<Link>,
     ) -> Result<()> {
         let slices = self.mft.slices(cx.limits().unit_bytes);
-        let mut directories: BTreeSet<FileId> = BTreeSet::new();
-        let mut bases: BTreeSet<FileId> = BTreeSet::new();
-        let mut links: Vec<(Reference, Link, FileId, bool)> = Vec::new();
+        let mut directories: BTreeSet<Reference> = BTreeSet::new();
+        let mut bases: BTreeSet<Reference> = BTreeSet::new();
+        let mut links: Vec<(Reference, Link, Reference, bool)> = Vec::new();
         cx.units(
             "ntfs-links",
             &self.reader,
@@ -167,8 +166,7 @@ impl Ntfs {
             },
         )?;
         for (parent, link, child, in_extension) in links {
-            let generation = parent.sequence.into();
-            let there = directories.contains(&link.parent.with_generation(generation));
+            let there = directories.contains(&parent);
             if !there || (in_extension && !bases.contains(&child)) {
                 self.stale(parent, child, cx);
                 continue;
@@ -201,7 +199,7 @@ fn names(slice: &Slice, wanted: &FileSet, reader: &UnitReader<'_>) -> Result<Nam
 
 fn record_names(
     record: &Record<'_>,
-    id: FileId,
+    id: Reference,
     wanted: &FileSet,
     found: &mut Named,
 ) -> Result<(), &'static str> {
@@ -229,7 +227,7 @@ fn record_names(
 }
 
 /// The link that a `$FILE_NAME` of `id` is; `None` for a name that is no link of its own.
-fn link(value: &[u8], id: FileId) -> Result<Option<Told>, &'static str> {
+fn link(value: &[u8], id: Reference) -> Result<Option<Told>, &'static str> {
     let Some(name) = FileName::parse(value)? else {
         return Ok(None);
     };

@@ -2,8 +2,10 @@
 //! <https://learn.microsoft.com/windows/win32/devnotes/master-file-table>,
 //! <https://flatcap.github.io/linux-ntfs/ntfs/>.
 
+use std::fmt;
+
 use hexz_ondisk::Fields;
-use hexz_resolve::{ByteRange, Error, Result};
+use hexz_resolve::{ByteRange, Claim, Error, FileKey, Result, Role};
 
 /// OEM id of a boot sector, at byte 3.
 pub(crate) const OEM_NTFS: &[u8; 8] = b"NTFS    ";
@@ -129,6 +131,21 @@ impl Reference {
 
     pub(crate) fn read(bytes: &[u8], at: usize) -> Option<Self> {
         le64(bytes, at).map(Self::new)
+    }
+
+    pub(crate) const fn key(self) -> FileKey {
+        FileKey::new(self.number)
+    }
+
+    /// A claim of the file that it names.
+    pub(crate) fn claim(self, range: ByteRange, role: Role) -> Claim {
+        Claim::file(range, self.key(), role).generation(Some(self.sequence.into()))
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.number, self.sequence)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hexz_ondisk::{Fields, read, wtf8_from_utf16le};
 use hexz_resolve::{
-    ByteRange, Diagnostic, Error, FsInfo, FsState, OpenContext, RangeSet, ReadAt, Result,
+    ByteRange, Diagnostic, Error, FsInfo, FsState, OpenContext, ReadAt, Replayed, Result,
 };
 
 use crate::file::{Body, Content, File, Tolerate};
@@ -64,10 +64,11 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ntfs
                 FsState::Clean
             },
             transactions_replayed: 0,
+            local_times: false,
         },
         systems: systems(&mft, reader, &tolerate)?,
         mft,
-        replayed: RangeSet::new(),
+        replayed: Replayed::default(),
         bitmap,
         boot_copy,
         reader: volume,

@@ -1,21 +1,21 @@
 //! From pieces of an attribute to claims.
 
-use hexz_resolve::{ByteRange, Claim, FileId, RawName, Role};
+use hexz_resolve::{ByteRange, Claim, RawName, Role};
 
-use crate::ondisk::{I30, kind};
+use crate::ondisk::{I30, Reference, kind};
 use crate::record::Piece;
 use crate::system::role;
 
 /// Whose an attribute is, and what is the same for all its claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
-    pub(crate) id: FileId,
+    pub(crate) id: Reference,
     pub(crate) kind: u32,
     stream: Option<RawName>,
 }
 
 impl Holder {
-    pub(crate) fn new(id: FileId, kind: u32, name: &[u8]) -> Self {
+    pub(crate) fn new(id: Reference, kind: u32, name: &[u8]) -> Self {
         let named = !name.is_empty() && name != I30;
         Self {
             id,
@@ -28,7 +28,7 @@ impl Holder {
     pub(crate) fn claims(&self, piece: &Piece, boundary: u64, mut put: impl FnMut(Claim)) {
         let (role, detail) = role(self.kind);
         let mut claim = |range: ByteRange, role: Role, offset: u64| {
-            let mut claim = Claim::file(range, self.id, role).detail(detail);
+            let mut claim = self.id.claim(range, role).detail(detail);
             claim.stream.clone_from(&self.stream);
             claim.encoded = piece.encoded;
             if matches!(self.kind, kind::DATA | kind::INDEX_ALLOCATION) {

@@ -8,10 +8,7 @@ use crate::ondisk::{Geometry, OEM_BITLOCKER, OEM_NTFS, TO_GO_GUID, TO_GO_OFFSET}
 pub(crate) fn probe(window: &Window) -> Probe {
     if is_bitlocker(|at, length| window.bytes(at, length)) {
         // What it is is said when it is opened.
-        return Probe::Match {
-            confidence: 60,
-            declared_size: None,
-        };
+        return Probe::matches(60);
     }
     let first = window.bytes(0, Geometry::LENGTH);
     let first = first.map(|bytes| Geometry::parse(&Fields::new("boot sector", 0, bytes)));
@@ -19,19 +16,13 @@ pub(crate) fn probe(window: &Window) -> Probe {
         Some(Ok(geometry)) => {
             // Another format may lie within the boot code; it would not have kept the copy.
             let copied = last(window).is_some_and(|copy| copy == geometry);
-            return Probe::Match {
-                confidence: if copied { 90 } else { 80 },
-                declared_size: Some(geometry.end().saturating_add(geometry.sector)),
-            };
+            return Probe::matches(if copied { 90 } else { 80 });
         }
         Some(Err(error)) => error,
         None => return Probe::No,
     };
-    if let Some(geometry) = last(window) {
-        return Probe::Match {
-            confidence: 60,
-            declared_size: Some(geometry.end().saturating_add(geometry.sector)),
-        };
+    if last(window).is_some() {
+        return Probe::matches(60);
     }
     match window.bytes(3, 8) {
         Some(oem) if oem == OEM_NTFS => Probe::Damaged {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use hexz_ondisk::wtf8_from_utf16le;
-use hexz_resolve::{ByteRange, FileId, FileKey};
+use hexz_resolve::ByteRange;
 
 use crate::ondisk::{
     Geometry, Reference, STRIDE, apply_fixups, kind, le16, le32, le64, size, wide,
@@ -66,13 +66,12 @@ impl<'a> Record<'a> {
     }
 
     /// The file it belongs to: itself, or its base.
-    pub(crate) fn file(&self) -> FileId {
+    pub(crate) fn file(&self) -> Reference {
         let own = Reference {
             number: self.number,
             sequence: self.sequence(),
         };
-        let file = self.base().unwrap_or(own);
-        FileKey::new(file.number).with_generation(file.sequence.into())
+        self.base().unwrap_or(own)
     }
 
     /// The attributes, in the order they stand. Ends after the first that can't be.

@@ -3,26 +3,26 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use hexz_resolve::{ByteRange, Claim, FileId, RangeSet, Result, Role, UnitReader};
+use hexz_resolve::{ByteRange, Claim, RangeSet, Result, Role, UnitReader};
 
 use crate::mft::Slice;
-use crate::ondisk::{corrupt, kind, number};
+use crate::ondisk::{Reference, corrupt, kind, number};
 use crate::pieces::Holder;
 use crate::record::{Attribute, Extent, Layout, Piece, Record, run_pieces};
 use crate::runs::Run;
 
 /// Base records that have an attribute list.
-pub(crate) type Bases = BTreeSet<FileId>;
+pub(crate) type Bases = BTreeSet<Reference>;
 /// From where on an attribute with several extents reads as zeros; looked up only.
 pub(crate) type Heads = HashMap<Head, u64>;
 /// An attribute: its file, type and name.
-type Head = (FileId, u32, Vec<u8>);
+type Head = (Reference, u32, Vec<u8>);
 
 /// What one slice gave.
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
     pub(crate) claims: Vec<Claim>,
-    pub(crate) bases: Vec<FileId>,
+    pub(crate) bases: Vec<Reference>,
     pub(crate) heads: Vec<(Head, u64)>,
     pub(crate) pending: Vec<Pending>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Swept {
 pub(crate) enum Pending {
     /// An extension record, in one of its places.
     Record {
-        id: FileId,
+        id: Reference,
         number: u64,
         range: ByteRange,
     },
@@ -46,7 +46,7 @@ pub(crate) enum Pending {
 }
 
 impl Pending {
-    pub(crate) fn base(&self) -> FileId {
+    pub(crate) fn base(&self) -> Reference {
         match self {
             Self::Record { id, .. } => *id,
             Self::Piece { holder, .. } => holder.id,
@@ -60,7 +60,7 @@ impl Pending {
         put: &mut dyn FnMut(Claim) -> Result<()>,
     ) -> Result<()> {
         match self {
-            Self::Record { id, range, .. } => put(Claim::file(*range, *id, Role::InodeRecord)),
+            Self::Record { id, range, .. } => put(id.claim(*range, Role::InodeRecord)),
             Self::Piece {
                 holder,
                 name,
@@ -109,7 +109,7 @@ struct One<'a> {
     slice: &'a Slice,
     wanted: &'a RangeSet,
     record: Record<'a>,
-    id: FileId,
+    id: Reference,
     is_base: bool,
     found: &'a mut Swept,
 }
@@ -126,7 +126,7 @@ impl One<'_> {
             }
             asked = true;
             if self.is_base {
-                let claim = Claim::file(range, self.id, Role::InodeRecord);
+                let claim = self.id.claim(range, Role::InodeRecord);
                 self.found.claims.push(claim);
             } else {
                 let id = self.id;

@@ -69,10 +69,10 @@ impl Systems {
 
     /// A claim by attribute, made one by file.
     pub(crate) fn apply(&self, mut claim: Claim) -> Claim {
-        let Owner::File(id) = claim.owner else {
+        let Owner::File(file) = claim.owner else {
             return claim;
         };
-        let Some(system) = self.0.get(&id.number) else {
+        let Some(system) = self.0.get(&file.number) else {
             return claim;
         };
         match claim.role {

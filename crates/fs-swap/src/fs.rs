@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hexz_resolve::{
     Attributes, Claim, Diagnostic, Error, FileKey, FileSet, Filesystem, FsInfo, FsState, Link,
-    LinkCoverage, OpenContext, RangeSet, ReadAt, Result, Scan, Sink, Window,
+    LinkCoverage, OpenContext, RangeSet, ReadAt, Replayed, Result, Scan, Sink, Window,
 };
 
 use crate::ondisk::{Header, Kind};
@@ -16,7 +16,7 @@ pub(crate) struct Swap {
     pub(crate) header: Header,
     pub(crate) reader: Arc<dyn ReadAt>,
     /// Nothing: there is no journal.
-    replayed: RangeSet,
+    replayed: Replayed,
 }
 
 pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Swap> {
@@ -49,10 +49,11 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Swap
             size,
             state: FsState::Clean,
             transactions_replayed: 0,
+            local_times: false,
         },
         header,
         reader: volume,
-        replayed: RangeSet::new(),
+        replayed: Replayed::default(),
     })
 }
 
@@ -65,7 +66,7 @@ impl Filesystem for Swap {
         &self.reader
     }
 
-    fn replayed(&self) -> &RangeSet {
+    fn replayed(&self) -> &Replayed {
         &self.replayed
     }
 

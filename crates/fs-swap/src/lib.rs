@@ -22,7 +22,7 @@ mod probe;
 use std::sync::Arc;
 
 use hexz_resolve::{
-    Descriptor, DuplicateId, Filesystem, FilesystemPlugin, OpenContext, Probe, ReadAt,
+    Descriptor, DuplicateId, Filesystem, FilesystemPlugin, Member, OpenContext, Probe,
     RegistryBuilder, Result, Window,
 };
 
@@ -39,8 +39,9 @@ impl FilesystemPlugin for SwapPlugin {
         probe::probe(window)
     }
 
-    fn open(&self, volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
-        let opened = fs::open(volume, cx).map_err(|error| error.layer("swap"))?;
+    fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
+        let opened = Member::only(members).and_then(|volume| fs::open(Arc::clone(volume), cx));
+        let opened = opened.map_err(|error| error.layer("swap"))?;
         Ok(Box::new(opened))
     }
 }

@@ -34,10 +34,7 @@ pub(crate) fn probe(window: &Window) -> Probe {
         Some(Err(error)) => Probe::Damaged {
             reason: error.to_string(),
         },
-        Some(Ok(header)) => Probe::Match {
-            confidence: if header.kind == Kind::Old { 60 } else { 80 },
-            declared_size: header.size,
-        },
+        Some(Ok(header)) => Probe::matches(if header.kind == Kind::Old { 60 } else { 80 }),
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hexz_fs_swap::SwapPlugin;
 use hexz_resolve::{
-    ByteRange, Claim, Diagnostics, Filesystem, FilesystemPlugin, JournalMode, Limits, OpenContext,
-    Probe, RangeSet, ReadAt, Role, Scan, Silent, View, Window,
+    ByteRange, Claim, Diagnostics, Filesystem, FilesystemPlugin, JournalMode, Limits, Member,
+    OpenContext, Probe, RangeSet, ReadAt, Role, Scan, Silent, View, Window,
 };
 use hexz_testkit::{Patched, Rng, SparseDisk};
 
@@ -49,7 +49,7 @@ fn open(disk: Arc<dyn ReadAt>) -> (hexz_resolve::Result<Box<dyn Filesystem>>, Ve
         view: View::Base,
         diagnostics: &diagnostics,
     };
-    let opened = SwapPlugin.open(disk, &cx);
+    let opened = SwapPlugin.open(&[Member::alone(disk)], &cx);
     let codes = diagnostics.take();
     (opened, codes.into_iter().map(|d| d.code.into()).collect())
 }
@@ -75,11 +75,7 @@ fn every_page_size_and_byte_order_is_read() {
     for page in [4096, 8192, 16384, 32768, 65536] {
         for big in [false, true] {
             let disk = area(page, 20, b"SWAPSPACE2", big);
-            let expected = Probe::Match {
-                confidence: 80,
-                declared_size: Some(20 * page),
-            };
-            assert_eq!(probe(&disk), expected);
+            assert_eq!(probe(&disk), Probe::matches(80));
             let (fs, codes) = open(Arc::new(disk));
             let fs = fs.unwrap();
             assert_eq!(codes, [""; 0]);

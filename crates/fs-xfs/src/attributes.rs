@@ -53,7 +53,7 @@ fn attributes(disk: &Disk<'_>, inode: &Inode<'_>) -> Result<Attributes> {
         let error = fields.corrupt(2).expected("a kind of file");
         return Err(error.found(format_args!("mode {:o}", inode.mode)));
     };
-    let mut file = Attributes::new(inode.id(), kind);
+    let mut file = Attributes::inode(inode.key(), inode.generation.into(), kind);
     file.size = inode.size;
     file.mode = Some(u32::from(inode.mode & 0o7777));
     file.uid = Some(fields.be32(8)?);

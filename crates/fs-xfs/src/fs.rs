@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use hexz_resolve::{
     Attributes, Claim, FileKey, FileSet, Filesystem, FsInfo, Link, LinkCoverage, RangeSet, ReadAt,
-    Result, Scan, Sink, UnitReader,
+    Replayed, Result, Scan, Sink, UnitReader,
 };
 
 use crate::disk::Disk;
@@ -15,7 +15,7 @@ pub(crate) struct Xfs {
     pub(crate) geometry: Arc<Geometry>,
     pub(crate) info: FsInfo,
     pub(crate) reader: Arc<dyn ReadAt>,
-    pub(crate) replayed: RangeSet,
+    pub(crate) replayed: Replayed,
     /// What a mount would free, from the log: extents that no btree tells of.
     pub(crate) to_be_freed: RangeSet,
     /// The numbers of all directories, rising, once all inodes have been read.
@@ -29,7 +29,7 @@ impl Xfs {
             geometry: &self.geometry,
             reader,
             findings: reader,
-            replayed: &self.replayed,
+            replayed: &self.replayed.ranges,
         }
     }
 }
@@ -43,7 +43,7 @@ impl Filesystem for Xfs {
         &self.reader
     }
 
-    fn replayed(&self) -> &RangeSet {
+    fn replayed(&self) -> &Replayed {
         &self.replayed
     }
 

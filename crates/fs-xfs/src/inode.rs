@@ -1,7 +1,7 @@
 //! One inode record.
 
 use hexz_ondisk::Fields;
-use hexz_resolve::{FileId, FileKey, FileKind, Result, Timestamp};
+use hexz_resolve::{FileKey, FileKind, Result, Timestamp};
 
 use crate::disk::Disk;
 use crate::geometry::{Geometry, Internal};
@@ -105,8 +105,8 @@ impl<'a> Inode<'a> {
     }
 
     /// Its identity.
-    pub(crate) fn id(&self) -> FileId {
-        FileKey::new(self.number).with_generation(u64::from(self.generation))
+    pub(crate) fn key(&self) -> FileKey {
+        FileKey::new(self.number)
     }
 
     /// The kind of file.

@@ -1,7 +1,7 @@
 //! Claims of what inodes own, found by reading all inodes.
 
 use hexz_resolve::{
-    ByteRange, Claim, FileId, FileKind, FileSet, Owner, RangeCursor, RangeSet, Result, Role, Scan,
+    ByteRange, Claim, FileKey, FileKind, FileSet, Owner, RangeCursor, RangeSet, Result, Role, Scan,
     Sink,
 };
 
@@ -17,7 +17,8 @@ use crate::settled::Noted;
 /// How the blocks of an inode are claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
-    pub(crate) id: FileId,
+    pub(crate) key: FileKey,
+    generation: u64,
     kind: Option<FileKind>,
     internal: Option<(Role, &'static str)>,
 }
@@ -46,7 +47,8 @@ impl Holder {
             },
         });
         Self {
-            id: inode.id(),
+            key: inode.key(),
+            generation: inode.generation.into(),
             kind: inode.kind(),
             internal,
         }
@@ -54,8 +56,15 @@ impl Holder {
 
     /// The claim of the inode record itself; one that is no file's is a part of its chunk.
     pub(crate) fn record(&self, range: ByteRange) -> Option<Claim> {
-        let claim = Claim::file(range, self.id, Role::InodeRecord).kind(self.kind);
+        let claim = self.file(range, Role::InodeRecord);
         self.internal.is_none().then_some(claim)
+    }
+
+    /// A claim of the file, with what is known of that.
+    fn file(&self, range: ByteRange, role: Role) -> Claim {
+        Claim::file(range, self.key, role)
+            .kind(self.kind)
+            .generation(Some(self.generation))
     }
 
     /// The claim of some of its blocks.
@@ -86,8 +95,7 @@ impl Holder {
         match self.internal {
             None => {
                 // A file that has no name any more has no attributes that would tell its kind.
-                let claim = Claim::file(range, self.id, role).detail(detail);
-                let claim = claim.kind(self.kind);
+                let claim = self.file(range, role).detail(detail);
                 offset.map_or(claim.clone(), |offset| claim.offset(offset))
             }
             Some((role, detail)) if matches!(part, Part::Data { .. }) => {

@@ -38,7 +38,7 @@ mod xattr;
 use std::sync::Arc;
 
 use hexz_resolve::{
-    Descriptor, DuplicateId, Filesystem, FilesystemPlugin, Magic, OpenContext, Probe, ReadAt,
+    Descriptor, DuplicateId, Filesystem, FilesystemPlugin, Magic, Member, OpenContext, Probe,
     RegistryBuilder, Result, Window,
 };
 
@@ -64,8 +64,8 @@ impl FilesystemPlugin for XfsPlugin {
         probe::probe(window)
     }
 
-    fn open(&self, volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
-        match open::open(volume, cx) {
+    fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
+        match Member::only(members).and_then(|volume| open::open(Arc::clone(volume), cx)) {
             Ok(fs) => Ok(Box::new(fs)),
             Err(error) => Err(error.layer("xfs").view(cx.view)),
         }

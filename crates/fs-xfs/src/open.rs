@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use hexz_ondisk::{Fields, Guid, read, to_usize};
 use hexz_resolve::{
     Diagnostic, Error, ErrorKind, FsInfo, FsState, JournalMode, OpenContext, RangeSet, ReadAt,
-    Result, Severity,
+    Replayed, Result, Severity,
 };
 
 use crate::disk::checksum;
@@ -35,13 +35,14 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Xfs>
         size: geometry.size(),
         state: FsState::Clean,
         transactions_replayed: 0,
+        local_times: false,
     };
     info.identity.extend(birth(&geometry, &*volume));
     let mut fs = Xfs {
         geometry,
         info,
         reader: volume,
-        replayed: RangeSet::new(),
+        replayed: Replayed::default(),
         to_be_freed: RangeSet::new(),
         directories: OnceLock::new(),
     };
@@ -80,7 +81,7 @@ fn replay(fs: &mut Xfs, superblock: &Superblock, cx: &OpenContext<'_>) -> Result
         Ok(None) => {}
         Ok(Some(recovered)) => {
             fs.reader = recovered.reader;
-            fs.replayed = recovered.replayed;
+            fs.replayed = Replayed::ranges(recovered.replayed);
             fs.to_be_freed = recovered.to_be_freed;
             fs.info.transactions_replayed = recovered.transactions;
             if !recovered.complete {

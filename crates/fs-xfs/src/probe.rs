@@ -22,20 +22,11 @@ pub(crate) fn probe(window: &Window) -> Probe {
                 && window
                     .bytes(0, sector)
                     .is_some_and(|sector| fields.le32(224).ok() == checksum(sector, 224));
-            Probe::Match {
-                confidence: if sound { 95 } else { 80 },
-                declared_size: Some(sb.geometry.size()),
-            }
+            Probe::matches(if sound { 95 } else { 80 })
         }
         // What is not read is said when it is opened.
-        Err(error) if error.kind() == ErrorKind::Unsupported => Probe::Match {
-            confidence: 60,
-            declared_size: None,
-        },
+        Err(error) if error.kind() == ErrorKind::Unsupported => Probe::matches(60),
         // A copy of the superblock may be left.
-        Err(_) => Probe::Match {
-            confidence: 50,
-            declared_size: None,
-        },
+        Err(_) => Probe::matches(50),
     }
 }

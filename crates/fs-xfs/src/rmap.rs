@@ -226,8 +226,8 @@ impl Xfs {
                     {
                         out.put(record)?;
                     }
-                    if numbers.binary_search(&holder.id.number).is_ok() {
-                        holders.insert(holder.id.number, *holder);
+                    if numbers.binary_search(&holder.key.number).is_ok() {
+                        holders.insert(holder.key.number, *holder);
                     }
                 }
                 Ok(())

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hexz_fs_xfs::XfsPlugin;
 use hexz_resolve::{
     ByteRange, Claim, Diagnostics, ErrorKind, FileKind, Filesystem, FilesystemPlugin, FsState,
-    JournalMode, Limits, OpenContext, Owner, Probe, RangeSet, ReadAt, Result, Role, Scan, Severity,
-    Silent, View, Window,
+    JournalMode, Limits, Member, OpenContext, Owner, Probe, RangeSet, ReadAt, Result, Role, Scan,
+    Severity, Silent, View, Window,
 };
 use hexz_testkit::{Faulty, Fixture, Patched};
 
@@ -25,7 +25,7 @@ fn open(image: &Arc<dyn ReadAt>, journal: JournalMode) -> Opened {
         view: View::Base,
         diagnostics: &findings,
     };
-    let fs = XfsPlugin.open(Arc::clone(image), &cx);
+    let fs = XfsPlugin.open(&[Member::alone(Arc::clone(image))], &cx);
     let findings = findings.take();
     let errors = findings.iter().filter(|d| d.severity == Severity::Error);
     let errors = errors.map(|d| d.code.to_string()).collect();
@@ -88,10 +88,10 @@ fn what_a_live_disk_has_in_its_log_is_there_once_it_is_replayed() {
     let image = Fixture::load("xfs-rmap").merged();
     let raw = open(&image, JournalMode::Ignore).fs.unwrap();
     assert_eq!(raw.info().state, FsState::NeedsRecovery);
-    assert!(raw.replayed().is_empty());
+    assert!(raw.replayed().ranges.is_empty());
     let fs = open(&image, JournalMode::Replay).fs.unwrap();
     assert_eq!(fs.info().state, FsState::Clean);
-    assert!(fs.info().transactions_replayed > 0 && !fs.replayed().is_empty());
+    assert!(fs.info().transactions_replayed > 0 && !fs.replayed().ranges.is_empty());
     let covered: RangeSet = claims(&*fs).iter().map(|c| c.range).collect();
     assert_eq!(covered, ByteRange::new(0, image.len()).into());
 }

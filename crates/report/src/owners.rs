@@ -83,5 +83,5 @@ fn text(owner: &FileOwner) -> String {
     if let Some(offset) = owner.file_offset {
         text.push_str(&format!(" +{offset}"));
     }
-    format!("{text}  ({} of {})", owner.role.as_str(), owner.file)
+    format!("{text}  ({} of {})", owner.role.as_str(), owner.shown())
 }

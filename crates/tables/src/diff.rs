@@ -70,7 +70,7 @@ impl<W: Write + Send> DiffTables<W> {
             Cell::Words(&change.attributes),
         ];
         let files = [&change.base, &change.merged]
-            .map(|file| file.as_ref().map(|file| (file, file.id.to_string())));
+            .map(|file| file.as_ref().map(|file| (file, file.shown().to_string())));
         for file in &files {
             row.extend(attributes(file.as_ref()));
         }

@@ -70,7 +70,7 @@ impl<W: Write + Send> MapTables<W> {
             ],
         )?;
         for owner in &record.owners {
-            let file = owner.file.to_string();
+            let file = owner.shown().to_string();
             let stream = owner.stream.as_ref();
             let stream = stream.map(|name| String::from_utf8_lossy(name.as_bytes()));
             let first = owner.paths.first();

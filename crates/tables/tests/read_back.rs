@@ -183,7 +183,8 @@ fn names_of_a_file_are_written_once() {
         detail: "",
         allocated: Some(true),
         owners: vec![FileOwner {
-            file: FileKey::new(12).with_generation(1),
+            file: FileKey::new(12),
+            generation: Some(1),
             kind: Some(FileKind::File),
             paths: Arc::clone(&paths),
             stream: None,

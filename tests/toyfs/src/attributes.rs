@@ -18,7 +18,7 @@ pub(crate) fn attributes(
 }
 
 fn of(inode: &Inode) -> Attributes {
-    let mut attributes = Attributes::new(inode.id, inode.kind);
+    let mut attributes = Attributes::inode(inode.key, inode.generation, inode.kind);
     attributes.size = u64::from(inode.i_size);
     attributes.mode = Some(u32::from(inode.i_mode & 0o7777));
     attributes.uid = Some(inode.i_uid);

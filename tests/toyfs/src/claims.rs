@@ -26,8 +26,8 @@ pub(crate) fn claims(
         }
     }
     let visit = |inode: &Inode, found: &mut Vec<Claim>| {
-        let record = superblock.record(inode.id.number).unwrap_or_default();
-        let record = Claim::file(record, inode.id, Role::InodeRecord);
+        let record = superblock.record(inode.key.number).unwrap_or_default();
+        let record = Claim::file(record, inode.key, Role::InodeRecord);
         let content = [record].into_iter().chain(content(inode));
         found.extend(content.filter(|claim| wanted.overlaps(claim.range)));
     };
@@ -41,7 +41,7 @@ fn content(inode: &Inode) -> Option<Claim> {
         FileKind::Directory => Role::Directory,
         _ => Role::Data,
     };
-    let claim = Claim::file(inode.extent, inode.id, role).offset(0);
+    let claim = Claim::file(inode.extent, inode.key, role).offset(0);
     (!inode.extent.is_empty()).then_some(claim)
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn each_inode<T: Clone + Send + Sync + 'static>(
         |slice, reader| {
             let mut found = Vec::new();
             for inode in inodes(toy, slice, reader)? {
-                if files.is_none_or(|files| files.contains(inode.id.key())) {
+                if files.is_none_or(|files| files.contains(inode.key)) {
                     visit(&inode, &mut found);
                 }
             }
@@ -168,7 +168,7 @@ pub(crate) fn directories(
     let mut all = Vec::new();
     let visit = |inode: &Inode, found: &mut Vec<(FileKey, ByteRange)>| {
         if inode.kind == FileKind::Directory {
-            found.push((inode.id.key(), inode.extent));
+            found.push((inode.key, inode.extent));
         }
     };
     each_inode(toy, cx, pass, files, visit, &mut all)?;

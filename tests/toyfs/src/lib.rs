@@ -23,8 +23,8 @@ use std::sync::Arc;
 
 use hexz_resolve::{
     Attributes, Claim, Descriptor, Diagnostic, DuplicateId, FileKey, FileSet, Filesystem,
-    FilesystemPlugin, FsInfo, FsState, Link, LinkCoverage, OpenContext, Probe, RangeSet, ReadAt,
-    RegistryBuilder, Result, Scan, Sink, Window,
+    FilesystemPlugin, FsInfo, FsState, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet,
+    ReadAt, RegistryBuilder, Replayed, Result, Scan, Sink, Window,
 };
 
 use ondisk::Superblock;
@@ -50,7 +50,8 @@ impl FilesystemPlugin for ToyFs {
         probe::probe(window)
     }
 
-    fn open(&self, volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
+    fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
+        let volume = Arc::clone(Member::only(members)?);
         let superblock = Superblock::read(&volume)?;
         if superblock.size() > volume.len() {
             let (size, length) = (superblock.size(), volume.len());
@@ -67,10 +68,11 @@ impl FilesystemPlugin for ToyFs {
                 size: superblock.size(),
                 state: FsState::Clean,
                 transactions_replayed: 0,
+                local_times: false,
             },
             superblock,
             volume,
-            replayed: RangeSet::new(),
+            replayed: Replayed::default(),
         }))
     }
 }
@@ -80,7 +82,7 @@ struct Toy {
     info: FsInfo,
     superblock: Superblock,
     volume: Arc<dyn ReadAt>,
-    replayed: RangeSet,
+    replayed: Replayed,
 }
 
 impl Filesystem for Toy {
@@ -92,7 +94,7 @@ impl Filesystem for Toy {
         &self.volume
     }
 
-    fn replayed(&self) -> &RangeSet {
+    fn replayed(&self) -> &Replayed {
         &self.replayed
     }
 

@@ -1,7 +1,7 @@
 //! What lies on the disk, as `docs/adding-a-filesystem.md` specifies it.
 
 use hexz_ondisk::{Fields, read, to_usize};
-use hexz_resolve::{ByteRange, Error, FileId, FileKey, FileKind, ReadAt, Result};
+use hexz_resolve::{ByteRange, Error, FileKey, FileKind, ReadAt, Result};
 
 /// First eight bytes of the volume.
 pub(crate) const MAGIC: &[u8] = b"toyfs\r\n\x1a";
@@ -112,7 +112,8 @@ impl Superblock {
 /// A file.
 #[derive(Clone, Debug)]
 pub(crate) struct Inode {
-    pub(crate) id: FileId,
+    pub(crate) key: FileKey,
+    pub(crate) generation: u64,
     pub(crate) kind: FileKind,
     /// Type and permissions, as Unix has them; 0 for an inode that is not in use.
     pub(crate) i_mode: u16,
@@ -151,7 +152,8 @@ impl Inode {
             return Err(fields.corrupt(16).found(format_args!("{i_count} blocks")));
         }
         Ok(Some(Self {
-            id: FileKey::new(number).with_generation(u64::from(fields.le32(4)?)),
+            key: FileKey::new(number),
+            generation: u64::from(fields.le32(4)?),
             kind,
             i_mode,
             i_links: fields.le16(2)?,

@@ -25,15 +25,9 @@ pub(crate) fn probe(window: &Window) -> Probe {
         return Probe::No;
     }
     match Superblock::parse(&Fields::new("superblock", 0, bytes)) {
-        Ok(superblock) => Probe::Match {
-            confidence: 80,
-            declared_size: Some(superblock.size()),
-        },
+        Ok(_) => Probe::matches(80),
         // `open` says which version it is.
-        Err(error) if error.kind() == ErrorKind::Unsupported => Probe::Match {
-            confidence: 50,
-            declared_size: None,
-        },
+        Err(error) if error.kind() == ErrorKind::Unsupported => Probe::matches(50),
         Err(error) => Probe::Damaged {
             reason: error.to_string(),
         },

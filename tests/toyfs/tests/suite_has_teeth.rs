@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hexz_resolve::{
     Attributes, ByteRange, Claim, Descriptor, FileKey, FileSet, Filesystem, FilesystemPlugin,
-    FsInfo, Link, LinkCoverage, OpenContext, Probe, RangeSet, ReadAt, ReadError, Result, Role,
-    Scan, Sink, UnitReader, Window,
+    FsInfo, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet, ReadAt, ReadError, Replayed,
+    Result, Role, Scan, Sink, UnitReader, Window,
 };
 use hexz_testkit::conformance::{Options, failures};
 use hexz_toyfs::ToyFs;
@@ -55,14 +55,15 @@ impl FilesystemPlugin for Broken {
         ToyFs.probe(window)
     }
 
-    fn open(&self, volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
+    fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
+        let volume = Arc::clone(Member::only(members)?);
         let fault = self.0;
         let raw = Arc::clone(&volume);
         let volume: Arc<dyn ReadAt> = match fault {
             Fault::SwallowsErrors | Fault::HidesShortness => Arc::new(Zeros(volume)),
             _ => volume,
         };
-        let inner = ToyFs.open(volume, cx)?;
+        let inner = ToyFs.open(&[Member::alone(volume)], cx)?;
         if fault == Fault::HidesShortness {
             let _hidden = cx.diagnostics.take();
         }
@@ -109,7 +110,7 @@ impl Filesystem for BrokenFs {
         self.inner.reader()
     }
 
-    fn replayed(&self) -> &RangeSet {
+    fn replayed(&self) -> &Replayed {
         self.inner.replayed()
     }
 

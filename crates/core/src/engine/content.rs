@@ -1,13 +1,13 @@
 //! Whether two files have the same bytes, wherever those lie.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::layout::OpenVolume;
 use super::run::Run;
+use crate::content::{Piece, pieces};
 use crate::{
-    Bounded, ByteRange, Claim, Diagnostic, FileKey, FileSet, Filesystem, Owner, RangeSet, ReadAt,
-    Result, Role, View, read_vec,
+    Bounded, ByteRange, Claim, Diagnostic, ErrorKind, FileKey, FileSet, Filesystem, Owner,
+    RangeSet, ReadAt, Result, Role, View, read_vec,
 };
 
 const CHUNK: u64 = 1 << 20;
@@ -31,8 +31,8 @@ pub(super) fn extents(
         fs.extents(files, scan, &mut found)
     })?;
     for claim in found.items {
-        if let (Owner::File(id), None) = (claim.owner, &claim.stream) {
-            by_file.entry(id.key()).or_default().push(claim);
+        if let (Owner::File(key), None) = (claim.owner, &claim.stream) {
+            by_file.entry(key).or_default().push(claim);
         }
     }
     for claims in by_file.values_mut() {
@@ -41,30 +41,30 @@ pub(super) fn extents(
     Ok(by_file)
 }
 
+/// A file in one view, and where its content lies.
+#[derive(Clone, Copy)]
+pub(super) struct Side<'c> {
+    pub(super) file: FileKey,
+    pub(super) extents: &'c [Claim],
+}
+
 /// Compares contents of one volume between its two views.
 pub(super) struct Comparer<'a> {
     run: &'a Run<'a>,
-    volume: &'a str,
-    base: Arc<dyn ReadAt>,
-    merged: Arc<dyn ReadAt>,
+    volume: &'a OpenVolume,
+    base: &'a dyn Filesystem,
+    merged: &'a dyn Filesystem,
     /// Where the two views may differ; `None` when all of it may.
     dirty: Option<&'a RangeSet>,
     /// Bytes that may still be read: a hostile image can name the same blocks over and over.
     budget: u64,
 }
 
-/// A piece of a file: its bytes on the volume, or zeros.
-#[derive(Clone, Copy)]
-struct Piece {
-    file: ByteRange,
-    volume: Option<u64>,
-}
-
 impl<'a> Comparer<'a> {
     pub(super) fn new(
         run: &'a Run<'a>,
         volume: &'a OpenVolume,
-        [base, merged]: [&dyn Filesystem; 2],
+        [base, merged]: [&'a dyn Filesystem; 2],
         dirty: Option<&'a RangeSet>,
     ) -> Self {
         let budget = base
@@ -74,29 +74,30 @@ impl<'a> Comparer<'a> {
             .saturating_mul(2);
         Self {
             run,
-            volume: &volume.name,
-            base: Arc::clone(base.reader()),
-            merged: Arc::clone(merged.reader()),
+            volume,
+            base,
+            merged,
             dirty,
             budget,
         }
     }
 
-    /// Whether the first `size` bytes differ. What can't be read counts as different.
-    pub(super) fn differ(&mut self, base: &[Claim], merged: &[Claim], size: u64) -> Result<bool> {
-        let encoded = |claims: &[Claim]| claims.iter().any(|c| c.encoded);
+    /// Whether the first `size` bytes of two files differ, which lie where these claims say. What
+    /// can't be read counts as different.
+    pub(super) fn differ(&mut self, base: Side<'_>, merged: Side<'_>, size: u64) -> Result<bool> {
+        let encoded = |side: Side<'_>| side.extents.iter().any(|c| c.encoded);
         if encoded(base) || encoded(merged) {
-            return self.encoded_differ(base, merged);
+            return self.encoded_differ(base, merged, size);
         }
-        let (base, merged) = (pieces(base, size), pieces(merged, size));
+        let (base, merged) = (pieces(base.extents, size), pieces(merged.extents, size));
         let (mut b, mut m) = (base.iter().peekable(), merged.iter().peekable());
         let mut at = 0;
         while at < size {
             while b.next_if(|p| p.file.end() <= at).is_some() {}
             while m.next_if(|p| p.file.end() <= at).is_some() {}
             let (x, y) = (cut(b.peek(), at), cut(m.peek(), at));
-            let end = x.file.end().min(y.file.end()).min(size);
-            if self.piece_differs(x.volume, y.volume, end - at)? {
+            let end = x.0.end().min(y.0.end()).min(size);
+            if self.piece_differs(x.1, y.1, end - at)? {
                 return Ok(true);
             }
             at = end;
@@ -104,20 +105,62 @@ impl<'a> Comparer<'a> {
         Ok(false)
     }
 
-    /// Compressed or encrypted content is equal when its raw pieces are.
-    fn encoded_differ(&mut self, base: &[Claim], merged: &[Claim]) -> Result<bool> {
+    /// Compressed content is compared by what it says. What can't be decoded (it is encrypted) is
+    /// equal when it lies in equal pieces with equal bytes.
+    fn encoded_differ(&mut self, base: Side<'_>, merged: Side<'_>, size: u64) -> Result<bool> {
+        if !self.lie_differently(base.extents, merged.extents) {
+            return Ok(false);
+        }
+        let open = |fs: &dyn Filesystem, view, file| {
+            let mut content = None;
+            self.run.pass(view, self.volume, None, |scan| {
+                match fs.content(file, None, scan) {
+                    Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),
+                    other => other.map(|opened| content = Some(opened)),
+                }
+            })?;
+            Ok(content)
+        };
+        let before = open(self.base, View::Base, base.file)?;
+        let after = open(self.merged, View::Merged, merged.file)?;
+        match (before, after) {
+            (Some(before), Some(after)) => {
+                let whole = ByteRange::new(0, size);
+                let data = before.data_in(whole).union(&after.data_in(whole));
+                for range in &data {
+                    let at = Some(range.start());
+                    if self.bytes_differ((&*before, at), (&*after, at), range.len())? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            (None, None) => self.raw_differ(base.extents, merged.extents),
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether any of the bytes, as they are encoded, lie elsewhere or may differ: when none do,
+    /// nothing needs decoding.
+    fn lie_differently(&self, base: &[Claim], merged: &[Claim]) -> bool {
+        let Some(dirty) = self.dirty else {
+            return true;
+        };
+        let shape = |c: &Claim| (c.file_offset, c.range, c.role, c.encoded);
+        !base.iter().map(shape).eq(merged.iter().map(shape))
+            || base.iter().any(|c| dirty.overlaps(c.range))
+    }
+
+    /// Whether the encoded bytes differ, or are cut otherwise.
+    fn raw_differ(&mut self, base: &[Claim], merged: &[Claim]) -> Result<bool> {
         if base.len() != merged.len() {
             return Ok(true);
         }
         for (x, y) in base.iter().zip(merged) {
             let shape = |c: &Claim| (c.file_offset, c.range.len(), c.role, c.encoded);
-            if shape(x) != shape(y)
-                || self.piece_differs(
-                    Some(x.range.start()),
-                    Some(y.range.start()),
-                    x.range.len(),
-                )?
-            {
+            let (from, to) = (Some(x.range.start()), Some(y.range.start()));
+            let written = x.role == Role::Data;
+            if shape(x) != shape(y) || (written && self.piece_differs(from, to, x.range.len())?) {
                 return Ok(true);
             }
         }
@@ -139,6 +182,17 @@ impl<'a> Comparer<'a> {
         {
             return Ok(false);
         }
+        let (before, after) = (self.base.reader(), self.merged.reader());
+        self.bytes_differ((&**before, base), (&**after, merged), length)
+    }
+
+    /// Compares `length` bytes of two readers; at no place there are zeros.
+    fn bytes_differ(
+        &mut self,
+        (before, base): (&dyn ReadAt, Option<u64>),
+        (after, merged): (&dyn ReadAt, Option<u64>),
+        length: u64,
+    ) -> Result<bool> {
         let mut done = 0;
         while done < length {
             self.run.check()?;
@@ -146,7 +200,7 @@ impl<'a> Comparer<'a> {
             let Some(budget) = self.budget.checked_sub(now) else {
                 let text = "contents were not compared to the end, and count as different";
                 self.run.report(
-                    Some(self.volume),
+                    Some(&self.volume.name),
                     Diagnostic::warning("compare-limit", text).losing(),
                 );
                 return Ok(true);
@@ -156,13 +210,13 @@ impl<'a> Comparer<'a> {
                 None => Ok(vec![0; now as usize]),
                 Some(start) => read_vec(reader, start.saturating_add(done), now as usize),
             };
-            match (read(&*self.base, base), read(&*self.merged, merged)) {
+            match (read(before, base), read(after, merged)) {
                 (Ok(x), Ok(y)) if x == y => {}
                 (Ok(_), Ok(_)) => return Ok(true),
                 (Err(error), _) | (_, Err(error)) => {
                     let text = format!("content can't be read, and counts as different: {error}");
                     self.run.report(
-                        Some(self.volume),
+                        Some(&self.volume.name),
                         Diagnostic::error("content-unreadable", text).at(error.offset()),
                     );
                     return Ok(true);
@@ -174,39 +228,17 @@ impl<'a> Comparer<'a> {
     }
 }
 
-/// The pieces that hold bytes, rising, without overlap, within the first `size` bytes.
-fn pieces(claims: &[Claim], size: u64) -> Vec<Piece> {
-    let mut out: Vec<Piece> = Vec::new();
-    for claim in claims.iter().filter(|c| c.role == Role::Data) {
-        let Some(offset) = claim.file_offset else {
-            continue;
-        };
-        let from = out.last().map_or(0, |p| p.file.end()).max(offset);
-        let to = offset.saturating_add(claim.range.len()).min(size);
-        if from < to {
-            out.push(Piece {
-                file: ByteRange::new(from, to),
-                volume: Some(claim.range.start().saturating_add(from - offset)),
-            });
-        }
-    }
-    out
-}
+/// A stretch of a file: its place on the volume, or `None` where it reads as zeros.
+type Stretch = (ByteRange, Option<u64>);
 
 /// What the file has from `at` on: the rest of `piece`, or a hole up to it.
-fn cut(piece: Option<&&Piece>, at: u64) -> Piece {
+fn cut(piece: Option<&&Piece>, at: u64) -> Stretch {
     match piece {
-        None => Piece {
-            file: ByteRange::new(at, u64::MAX),
-            volume: None,
-        },
-        Some(p) if p.file.start() > at => Piece {
-            file: ByteRange::new(at, p.file.start()),
-            volume: None,
-        },
-        Some(p) => Piece {
-            file: ByteRange::new(at, p.file.end()),
-            volume: p.volume.map(|v| v.saturating_add(at - p.file.start())),
-        },
+        None => (ByteRange::new(at, u64::MAX), None),
+        Some(p) if p.file.start() > at => (ByteRange::new(at, p.file.start()), None),
+        Some(p) => (
+            ByteRange::new(at, p.file.end()),
+            Some(p.volume + (at - p.file.start())),
+        ),
     }
 }

@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 use super::layout::OpenVolume;
 use super::run::Run;
 use crate::{
-    Bounded, ByteRange, Claim, Class, ErrorKind, FileKey, FileKind, Filesystem, Owner, RangeCursor,
-    RangeSet, Result, Role, Shared, View,
+    Bounded, ByteRange, Claim, Class, ErrorKind, ExtentSet, FileKey, FileKind, Filesystem, Owner,
+    RangeCursor, RangeSet, Result, Role, Scan, Shared, View,
 };
 
 /// Claims that share a byte with what was wanted, sorted by start.
@@ -27,13 +27,31 @@ pub(super) type Claimant = (FileKey, Option<FileKind>);
 fn claimants(claims: &[Claim]) -> Vec<Claimant> {
     let mut files: Vec<Claimant> = Vec::with_capacity(claims.len());
     files.extend(claims.iter().filter_map(|claim| match claim.owner {
-        Owner::File(id) => Some((id.key(), claim.kind)),
+        Owner::File(key) => Some((key, claim.kind)),
         _ => None,
     }));
     // A kind that is known comes before none.
     files.sort_by_key(|(file, kind)| (*file, Reverse(*kind)));
     files.dedup_by_key(|(file, _)| *file);
     files
+}
+
+/// Takes the claims of the files that share an extent in the place of the claim of the extent. An
+/// extent that no file shares is claimed by no one.
+fn share_out(fs: &dyn Filesystem, scan: &Scan<'_>, claims: &mut Bounded<Claim>) -> Result<()> {
+    let mut extents = Vec::new();
+    claims.items.retain(|claim| match claim.owner {
+        Owner::Extent(key) => {
+            extents.push(key);
+            false
+        }
+        _ => true,
+    });
+    let extents: ExtentSet = extents.into_iter().collect();
+    if extents.is_empty() {
+        return Ok(());
+    }
+    fs.sharers(&extents, scan, claims)
 }
 
 /// The owner's word for a piece of a volume.
@@ -57,7 +75,8 @@ impl Claims {
         };
         let mut claims = Bounded::new("claims", run.options.limits.claims);
         run.pass(view, volume, shared, |scan| {
-            fs.claims(wanted, scan, &mut claims)
+            fs.claims(wanted, scan, &mut claims)?;
+            share_out(fs, scan, &mut claims)
         })?;
         Ok(Self::sorted(run, claims.items, fs, volume, wanted))
     }
@@ -79,7 +98,11 @@ impl Claims {
         let mut claims = Bounded::new("claims", most).expecting(expected);
         let mut full = false;
         run.pass(view, volume, None, |scan| {
-            match fs.claims(wanted, scan, &mut claims) {
+            let mut found = fs.claims(wanted, scan, &mut claims);
+            if found.is_ok() {
+                found = share_out(fs, scan, &mut claims);
+            }
+            match found {
                 Err(error) if error.kind() == ErrorKind::Limit && claims.items.len() >= most => {
                     full = true;
                     Ok(())
@@ -205,8 +228,9 @@ pub(super) fn heaviest(claims: &[&Claim]) -> Option<Label> {
 fn weight(owner: Owner) -> u8 {
     match owner {
         Owner::File(_) => 0,
-        Owner::Structure => 1,
-        Owner::Free => 2,
+        Owner::Extent(_) => 1,
+        Owner::Structure => 2,
+        Owner::Free => 3,
     }
 }
 
@@ -215,5 +239,5 @@ pub(super) fn replayed(filesystems: [Option<&dyn Filesystem>; 2]) -> RangeSet {
     filesystems
         .into_iter()
         .flatten()
-        .fold(RangeSet::new(), |all, fs| all.union(fs.replayed()))
+        .fold(RangeSet::new(), |all, fs| all.union(&fs.replayed().ranges))
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::content::{Comparer, Extents};
+use super::content::{Comparer, Extents, Side};
 use super::names::NamedPath;
 use super::touched::Touched;
 use crate::report::{Change, ChangeKind, PathBytes};
-use crate::{Attributes, Claim, FileKey, FileKind, Result};
+use crate::{Attributes, FileKey, FileKind, Result};
 
 /// Compares touched files path by path.
 pub(super) struct Join<'a> {
@@ -95,8 +95,7 @@ impl<'a> Join<'a> {
         let Some(then) = self.touched.base.attributes.get(&before) else {
             return Ok(None);
         };
-        // A file can't become one of another type.
-        let same = then.kind == now.kind && self.touched.pair.same_file(then, now);
+        let same = self.touched.pair.same_at_path(then, now);
         let replaced = !same;
         let content_changed = then.kind != now.kind || self.content_differs(then, now)?;
         let attributes = differing_attributes(then, now, same);
@@ -122,20 +121,7 @@ impl<'a> Join<'a> {
         key: FileKey,
         now: &Attributes,
     ) -> Result<Option<Joined>> {
-        let touched = self.touched;
-        let then = touched.base.attributes.get(&key);
-        let then = then.filter(|t| touched.pair.same_file(t, now) && t.kind == now.kind);
-        let left = touched
-            .base
-            .paths
-            .get(&key)
-            .into_iter()
-            .flatten()
-            .find(|named| {
-                !touched.merged.by_path.contains_key(&named.path)
-                    && !self.renamed_from.contains(&named.path)
-            });
-        let (Some(then), Some(left)) = (then, left) else {
+        let Some((before, then, left)) = self.left(now) else {
             return Ok(Some(self.record(
                 ChangeKind::Added,
                 path,
@@ -144,7 +130,7 @@ impl<'a> Join<'a> {
         };
         self.renamed_from.insert(left.path.clone());
         let moved_along = self.moved_with_parent(left, path, key);
-        if now.kind == FileKind::Directory {
+        if now.kind.has_entries() {
             self.renames.insert(left.path.clone(), path.to_vec());
         }
         let content_changed = self.content_differs(then, now)?;
@@ -155,11 +141,26 @@ impl<'a> Join<'a> {
             (true, false, false) => ChangeKind::Metadata,
             (true, false, true) => return Ok(None),
         };
-        let mut joined = self.record(kind, path, (Some((key, then)), Some((key, now))));
+        let mut joined = self.record(kind, path, (Some((before, then)), Some((key, now))));
         joined.change.from = (!moved_along).then(|| left.path.clone());
         joined.change.content_changed = content_changed;
         joined.change.attributes = attributes;
         Ok(Some(joined))
+    }
+
+    /// A path that the file `now` had in base and that is gone, with the file as it was there.
+    fn left(&self, now: &Attributes) -> Option<(FileKey, &'a Attributes, &'a NamedPath)> {
+        let touched = self.touched;
+        touched.base.of_lineage(&now.lineage).find_map(|before| {
+            let then = touched.base.attributes.get(&before)?;
+            let mut paths = touched.base.paths.get(&before)?.iter();
+            let left = paths.find(|named| {
+                !touched.merged.by_path.contains_key(&named.path)
+                    && !self.renamed_from.contains(&named.path)
+            })?;
+            let same = touched.pair.same_file(then, now);
+            same.then_some((before, then, left))
+        })
     }
 
     /// Whether only a directory above moved: the link itself is as it was.
@@ -170,14 +171,23 @@ impl<'a> Join<'a> {
             return false;
         };
         name_of(&from.path) == name_of(&to.path)
-            && from.parent == to.parent
-            && self.directory_moved(from.parent, above(&from.path), above(&to.path))
+            && self.directory_moved(
+                (from.parent, above(&from.path)),
+                (to.parent, above(&to.path)),
+            )
     }
 
     /// Whether the directory that stood at `from` was renamed, or moved along, to `to`.
-    fn directory_moved(&self, mut key: FileKey, mut from: &[u8], mut to: &[u8]) -> bool {
+    fn directory_moved(
+        &self,
+        (mut before, mut from): (FileKey, &[u8]),
+        (mut after, mut to): (FileKey, &[u8]),
+    ) -> bool {
         let touched = self.touched;
         loop {
+            if !self.is_one_directory(before, after) {
+                return false;
+            }
             if from == to {
                 return false;
             }
@@ -186,21 +196,36 @@ impl<'a> Join<'a> {
             }
             // A touched directory that moved would be in the map by now: it sorts before what is
             // in it.
-            let known = touched.base.attributes.contains_key(&key);
-            let link = |names: &super::names::Names| names.links_of(key).first().cloned();
-            let (before, after) = (link(&touched.base.names), link(&touched.merged.names));
-            match (before, after) {
-                (Some(b), Some(m)) if !known && b == m => key = b.parent,
+            let known = touched.base.attributes.contains_key(&before);
+            let then = touched.base.names.links_of(before).first();
+            let now = touched.merged.names.links_of(after).first();
+            match (then, now) {
+                (Some(b), Some(m)) if !known && b.name == m.name => {
+                    (before, after) = (b.parent, m.parent);
+                }
                 _ => return false,
             }
             (from, to) = (above(from), above(to));
         }
     }
 
+    /// Whether directory `before` of base is directory `after` of merged. One that was not touched
+    /// is found in both views in the same way.
+    fn is_one_directory(&self, before: FileKey, after: FileKey) -> bool {
+        let (base, merged) = (&self.touched.base, &self.touched.merged);
+        match (base.attributes.get(&before), merged.attributes.get(&after)) {
+            (Some(then), Some(now)) => self.touched.pair.same_file(then, now),
+            (None, None) => before == after,
+            _ => false,
+        }
+    }
+
     fn content_differs(&mut self, then: &Attributes, now: &Attributes) -> Result<bool> {
-        let (before, after) = (then.id.key(), now.id.key());
+        let (before, after) = (then.key, now.key);
         Ok(match now.kind {
-            FileKind::Directory => self.touched.names_differ(before, after)?,
+            FileKind::Directory | FileKind::Subvolume => {
+                self.touched.names_differ(before, after)?
+            }
             FileKind::Symlink => then.target != now.target,
             FileKind::File => {
                 if then.size != now.size {
@@ -209,12 +234,13 @@ impl<'a> Join<'a> {
                 if let Some(known) = self.compared.get(&(before, after)) {
                     return Ok(*known);
                 }
-                let of = |extents: &'a Extents, key| -> &'a [Claim] {
-                    extents.get(key).map_or(&[], Vec::as_slice)
+                let of = |extents: &'a Extents, file: FileKey| Side {
+                    file,
+                    extents: extents.get(&file).map_or(&[], Vec::as_slice),
                 };
                 let (x, y) = (
-                    of(self.base_extents, &before),
-                    of(self.merged_extents, &after),
+                    of(self.base_extents, before),
+                    of(self.merged_extents, after),
                 );
                 let differ = match &mut self.comparer {
                     Some(comparer) => comparer.differ(x, y, now.size)?,
@@ -280,7 +306,7 @@ fn name_of(path: &[u8]) -> &[u8] {
 
 /// The names of the attributes that differ, in the fixed order of the report.
 fn differing_attributes(then: &Attributes, now: &Attributes, same: bool) -> Vec<&'static str> {
-    let directories = then.kind == FileKind::Directory && now.kind == FileKind::Directory;
+    let directories = then.kind.has_entries() && now.kind.has_entries();
     let mut names: Vec<&'static str> = [
         ("mode", then.mode != now.mode),
         ("uid", then.uid != now.uid),
@@ -291,7 +317,7 @@ fn differing_attributes(then: &Attributes, now: &Attributes, same: bool) -> Vec<
         // That another file was made at another time goes without saying.
         (
             "btime",
-            same && then.id == now.id && then.btime != now.btime,
+            same && then.generation == now.generation && then.btime != now.btime,
         ),
         // The link count of a directory follows from the directories in it.
         ("nlink", !directories && then.nlink != now.nlink),

@@ -263,7 +263,8 @@ impl Detector<'_> {
         match &chosen.candidate {
             Candidate::Filesystem(plugin) => {
                 let id = plugin.descriptor().id;
-                let open = |cx: &OpenContext<'_>| plugin.open(Arc::clone(device), cx);
+                let member = member(device, window);
+                let open = |cx: &OpenContext<'_>| plugin.open(std::slice::from_ref(&member), cx);
                 let opened = self.run.opening(self.view, volume, id, open);
                 self.settle(volume, opened.map(Content::Filesystem))
             }
@@ -272,10 +273,7 @@ impl Detector<'_> {
                 Ok(nothing(VolumeStatus::Unsupported, reason))
             }
             Candidate::Scheme(plugin) => {
-                let member = Member {
-                    device: Arc::clone(device),
-                    window,
-                };
+                let member = member(device, window);
                 let id = plugin.descriptor().id;
                 let volume_around = volume.filter(|_| depth > 0);
                 let open = |cx: &OpenContext<'_>| plugin.open(std::slice::from_ref(&member), cx);
@@ -401,6 +399,14 @@ impl Detector<'_> {
             }
         }
         (hits, damaged)
+    }
+}
+
+fn member(device: &Arc<dyn ReadAt>, window: Window) -> Member {
+    Member {
+        device: Arc::clone(device),
+        window,
+        start: 0,
     }
 }
 

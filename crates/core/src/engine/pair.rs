@@ -97,6 +97,9 @@ impl PairWork<'_> {
         let mut owners = self.owners_of(&merged, &touching(pair.merged));
         owners.extend(self.owners_of(&base, &touching(pair.base)));
         owners.extend(self.roots_of_lone_filesystems());
+        for fs in pair.filesystems().into_iter().flatten() {
+            owners.extend(fs.replayed().files.iter());
+        }
         progress.stage("naming files", None);
         let touched = Touched::find(run, pair, owners, shared)?;
         let changes = self.join(&touched, dirty.as_ref())?;
@@ -158,7 +161,7 @@ impl PairWork<'_> {
         claims
             .iter()
             .filter_map(|claim| match claim.owner {
-                Owner::File(id) if touching.overlaps(claim.range) => Some(id.key()),
+                Owner::File(key) if touching.overlaps(claim.range) => Some(key),
                 _ => None,
             })
             .collect()

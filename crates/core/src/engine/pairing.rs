@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::account::Sums;
 use super::layout::{Layout, OpenVolume};
 use crate::report::VolumeRecord;
-use crate::{Attributes, Error, FileKind, Filesystem, RangeSet, Result, View};
+use crate::{Attributes, Error, Filesystem, RangeSet, Result, View};
 
 /// A volume in its two views; at least one is there.
 #[derive(Clone, Copy)]
 pub(super) struct Pair<'a> {
     pub(super) base: Option<&'a OpenVolume>,
     pub(super) merged: Option<&'a OpenVolume>,
-    /// Whether a file id means the same file in both views: the filesystem was not made anew.
+    /// Whether a lineage means the same file in both views: the filesystem was not made anew.
     pub(super) same_filesystem: bool,
     /// Whether one view has files and the other may have some that can't be seen, so that none can
     /// be said to have come or gone.
@@ -34,13 +34,21 @@ impl<'a> Pair<'a> {
         [self.base, self.merged].map(|volume| volume?.filesystem())
     }
 
-    /// Whether a file of base and one of merged are one file. The kernel tells the generation of
-    /// regular files and directories only, so of the others the number and the kind decide, as
-    /// they do for whoever compares two mounted trees.
+    /// Whether a file of base and one of merged are one file, wherever they are named: of one kind
+    /// and one lineage.
     pub(super) fn same_file(&self, base: &Attributes, merged: &Attributes) -> bool {
-        let told = matches!(base.kind, FileKind::File | FileKind::Directory);
-        let untold = !told && base.kind == merged.kind && base.id.key() == merged.id.key();
-        self.same_filesystem && (base.id == merged.id || untold)
+        self.same_filesystem
+            && base.kind == merged.kind
+            && !base.lineage.is_none()
+            && base.lineage == merged.lineage
+    }
+
+    /// Whether they are one file when they have one path: where one of them has no lineage the
+    /// path and the kind decide.
+    pub(super) fn same_at_path(&self, base: &Attributes, merged: &Attributes) -> bool {
+        let unknown = base.lineage.is_none() || merged.lineage.is_none();
+        self.same_file(base, merged)
+            || (self.same_filesystem && unknown && base.kind == merged.kind)
     }
 }
 

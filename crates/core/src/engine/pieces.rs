@@ -349,12 +349,12 @@ struct Files {
 /// Keeps of attributes what is told with an owner.
 struct Kinds<'a, 'b>(&'a mut Counted<'b, (FileKey, Kind)>);
 
-/// The kind, and the name of a file that no directory names.
-type Kind = (FileKind, Option<&'static str>);
+/// The kind, the generation, and the name of a file that no directory names.
+type Kind = (FileKind, Option<u64>, Option<&'static str>);
 
 impl Sink<Attributes> for Kinds<'_, '_> {
     fn put(&mut self, a: Attributes) -> Result<()> {
-        self.0.put((a.id.key(), (a.kind, a.reserved)))
+        self.0.put((a.key, (a.kind, a.generation, a.reserved)))
     }
 }
 
@@ -381,7 +381,9 @@ impl Files {
         }
         let paths = self.names.shared_paths(run, near, key);
         match self.kinds.get(&key) {
-            Some((_, Some(reserved))) if paths.is_empty() => [reserved.as_bytes().to_vec()].into(),
+            Some((_, _, Some(reserved))) if paths.is_empty() => {
+                [reserved.as_bytes().to_vec()].into()
+            }
             _ => paths,
         }
     }
@@ -405,14 +407,16 @@ impl Namer<'_> {
             let (Owner::File(file), Some(claim)) = (claim.owner, claim.clipped(range)) else {
                 continue;
             };
-            let key = file.key();
-            let last = self.last.take().filter(|(last, _)| *last == key);
+            let last = self.last.take().filter(|(last, _)| *last == file);
             let last =
-                last.unwrap_or_else(|| (key, self.files.paths(self.run, &mut self.near, key)));
+                last.unwrap_or_else(|| (file, self.files.paths(self.run, &mut self.near, file)));
             let (_, paths) = self.last.insert(last);
-            let kind = || self.files.kinds.get(&key).map(|(kind, _)| *kind);
+            let known = self.files.kinds.get(&file);
+            let kind = || known.map(|(kind, ..)| *kind);
+            let generation = || known.and_then(|(_, generation, _)| *generation);
             owners.push(FileOwner {
                 file,
+                generation: claim.generation.or_else(generation),
                 kind: claim.kind.or_else(kind),
                 paths: Arc::clone(paths),
                 stream: claim.stream,

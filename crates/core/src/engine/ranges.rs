@@ -154,8 +154,8 @@ pub(super) fn ranges_on_disk(ranges: &[ChangedRange]) -> RangeSet {
 fn by_file(claims: &Claims) -> BTreeMap<FileKey, Vec<&Claim>> {
     let mut by_file: BTreeMap<FileKey, Vec<&Claim>> = BTreeMap::new();
     for claim in claims.iter().filter(|c| c.role == Role::Data) {
-        if let Owner::File(id) = claim.owner {
-            by_file.entry(id.key()).or_default().push(claim);
+        if let Owner::File(key) = claim.owner {
+            by_file.entry(key).or_default().push(claim);
         }
     }
     by_file

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::report::{ClassBytes, FileOwner, OwnerRecord, OwnerVisitor};
-use crate::{Class, FileId, RawName, Result, Role};
+use crate::{Class, FileKey, RawName, Result, Role};
 
 /// Pieces that follow each other, with something made of all but the first and the last: those
 /// may be one with a neighbour that another thread found.
@@ -104,7 +104,7 @@ pub(super) fn continues(last: &mut OwnerRecord, next: &OwnerRecord) -> bool {
 }
 
 /// What tells one piece of a file from another.
-pub(super) fn identity(owner: &FileOwner) -> (FileId, Role, Option<&RawName>, Option<u64>) {
+pub(super) fn identity(owner: &FileOwner) -> (FileKey, Role, Option<&RawName>, Option<u64>) {
     let stream = owner.stream.as_ref();
     (owner.file, owner.role, stream, owner.file_offset)
 }
@@ -112,8 +112,8 @@ pub(super) fn identity(owner: &FileOwner) -> (FileId, Role, Option<&RawName>, Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FileKind;
     use crate::report::{Header, VolumeRecord};
-    use crate::{FileKey, FileKind};
     use std::sync::Mutex;
 
     /// Keeps what it is told, as `start..end`.
@@ -141,7 +141,8 @@ mod tests {
     /// A piece of a file that lies on the disk as it lies in the file, or of free space.
     fn piece(start: u64, length: u64, class: Class) -> OwnerRecord {
         let owner = FileOwner {
-            file: FileKey::new(12).with_generation(1),
+            file: FileKey::new(12),
+            generation: Some(1),
             kind: Some(FileKind::File),
             paths: [b"/a".to_vec()].into(),
             stream: None,

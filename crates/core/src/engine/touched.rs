@@ -9,7 +9,8 @@ use super::names::{Entries, NamedPath, Names, entries};
 use super::pairing::Pair;
 use super::run::{Bound, Run};
 use crate::{
-    Attributes, Diagnostic, FileKey, FileKind, FileSet, Link, RawName, Result, Shared, View,
+    Attributes, Diagnostic, FileKey, FileKind, FileSet, Lineage, Link, RawName, Result, Shared,
+    View,
 };
 
 /// Directories whose entries are held in memory at a time.
@@ -20,6 +21,8 @@ const DIRECTORIES: usize = 256;
 pub(super) struct Side {
     /// Those that exist.
     pub(super) attributes: BTreeMap<FileKey, Attributes>,
+    /// Those of each lineage; several on a damaged volume only.
+    by_lineage: BTreeMap<Lineage, Vec<FileKey>>,
     pub(super) names: Names,
     /// The paths of those that have any.
     pub(super) paths: BTreeMap<FileKey, Vec<NamedPath>>,
@@ -28,10 +31,25 @@ pub(super) struct Side {
 }
 
 impl Side {
-    fn is_directory(&self, key: FileKey) -> bool {
+    fn has_entries(&self, key: FileKey) -> bool {
         self.attributes
             .get(&key)
-            .is_some_and(|a| a.kind == FileKind::Directory)
+            .is_some_and(|a| a.kind.has_entries())
+    }
+
+    fn add(&mut self, attributes: BTreeMap<FileKey, Attributes>) {
+        for (key, file) in attributes {
+            if !file.lineage.is_none() {
+                let lineage = file.lineage.clone();
+                self.by_lineage.entry(lineage).or_default().push(key);
+            }
+            self.attributes.insert(key, file);
+        }
+    }
+
+    /// The touched files of a lineage, in the order of their keys within each round.
+    pub(super) fn of_lineage(&self, lineage: &Lineage) -> impl Iterator<Item = FileKey> {
+        self.by_lineage.get(lineage).into_iter().flatten().copied()
     }
 }
 
@@ -108,11 +126,11 @@ impl<'a> Touched<'a> {
             for (view, volume) in self.pair.sides() {
                 let Some(volume) = volume else { continue };
                 let attributes = attributes(self.run, volume, view, &fresh)?;
-                self.side_mut(view).attributes.extend(attributes);
+                self.side_mut(view).add(attributes);
             }
             let directories: Vec<FileKey> = fresh
                 .iter()
-                .filter(|k| self.base.is_directory(*k) || self.merged.is_directory(*k))
+                .filter(|k| self.base.has_entries(*k) || self.merged.has_entries(*k))
                 .collect();
             pending.clear();
             for batch in directories.chunks(DIRECTORIES) {
@@ -129,7 +147,8 @@ impl<'a> Touched<'a> {
     }
 
     /// Adds the children whose entries in one of `directories` came or went; all of them where the
-    /// directory itself did.
+    /// directory itself did. A subvolume that came is told as itself: a snapshot has all files of
+    /// what it was made of.
     fn compare_directories(
         &mut self,
         directories: &[FileKey],
@@ -143,9 +162,14 @@ impl<'a> Touched<'a> {
                 self.merged.attributes.get(key),
             );
             let same = matches!(ids, (Some(b), Some(m)) if self.pair.same_file(b, m));
+            let plain = |a: Option<&Attributes>| a.is_some_and(|a| a.kind == FileKind::Directory);
             let came_or_went: Vec<FileKey> = match same {
                 true => differing(before, after).map(|l| l.child).collect(),
-                false => before.iter().chain(after).map(|l| l.child).collect(),
+                false => {
+                    let before = before.iter().filter(|_| plain(ids.0));
+                    let after = after.iter().filter(|_| plain(ids.1));
+                    before.chain(after).map(|l| l.child).collect()
+                }
             };
             (!names(before).eq(names(after)), came_or_went)
         });
@@ -209,27 +233,31 @@ impl<'a> Touched<'a> {
     /// something else now.
     fn children_of_swapped(&self, done: &mut BTreeSet<FileKey>) -> Result<BTreeSet<FileKey>> {
         let mut swapped = Vec::new();
-        for (key, attributes) in &self.base.attributes {
-            let Some(now) = self.merged.attributes.get(key) else {
-                continue;
-            };
-            if attributes.kind != FileKind::Directory
-                || !self.pair.same_file(attributes, now)
-                || done.contains(key)
-            {
+        for (before, then) in &self.base.attributes {
+            if !then.kind.has_entries() || done.contains(before) {
                 continue;
             }
-            let path = |side: &Side| Some(side.paths.get(key)?.first()?.path.clone());
-            let (Some(from), Some(to)) = (path(&self.base), path(&self.merged)) else {
+            let after = self.merged.of_lineage(&then.lineage).find(|after| {
+                let now = self.merged.attributes.get(after);
+                now.is_some_and(|now| self.pair.same_file(then, now))
+            });
+            let Some(after) = after else {
+                continue;
+            };
+            let path = |side: &Side, key| Some(side.paths.get(key)?.first()?.path.clone());
+            let paths = (path(&self.base, before), path(&self.merged, &after));
+            let (Some(from), Some(to)) = paths else {
                 continue;
             };
             let taken =
                 self.merged.by_path.contains_key(&from) || self.base.by_path.contains_key(&to);
             if from != to && taken {
-                done.insert(*key);
-                swapped.push(*key);
+                done.insert(*before);
+                swapped.extend([*before, after]);
             }
         }
+        swapped.sort_unstable();
+        swapped.dedup();
         let links = self.links_in(&swapped)?;
         Ok(links
             .iter()
@@ -284,5 +312,5 @@ pub(super) fn attributes(
     let found = run.ask(view, volume, files, bound, |files, scan, found| {
         fs.attributes(files, scan, found)
     })?;
-    Ok(found.into_iter().map(|a| (a.id.key(), a)).collect())
+    Ok(found.into_iter().map(|a| (a.key, a)).collect())
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hexz_resolve::{
-    Attributes, ByteRange, Claim, Descriptor, FileId, FileKey, FileKind, FileSet, Filesystem,
-    FilesystemPlugin, FsInfo, Link, LinkCoverage, OpenContext, Probe, RangeSet, RawName, ReadAt,
-    Result, Role, Scan, Sink, Timestamp, Window, read_vec,
+    Attributes, ByteRange, Claim, Descriptor, FileKey, FileKind, FileSet, Filesystem,
+    FilesystemPlugin, FsInfo, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet, RawName,
+    ReadAt, Replayed, Result, Role, Scan, Sink, Timestamp, Window, read_vec,
 };
 
 pub(crate) const INODES: u64 = 64;
@@ -99,13 +99,10 @@ impl FilesystemPlugin for ModelPlugin {
     }
 
     fn probe(&self, _: &Window) -> Probe {
-        Probe::Match {
-            confidence: 90,
-            declared_size: Some(DISK),
-        }
+        Probe::matches(90)
     }
 
-    fn open(&self, volume: Arc<dyn ReadAt>, _: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
+    fn open(&self, members: &[Member], _: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
         let info = FsInfo {
             filesystem: "model",
             size: DISK,
@@ -114,8 +111,8 @@ impl FilesystemPlugin for ModelPlugin {
         };
         Ok(Box::new(Model {
             info,
-            volume,
-            replayed: RangeSet::new(),
+            volume: Arc::clone(Member::only(members)?),
+            replayed: Replayed::default(),
         }))
     }
 }
@@ -123,11 +120,12 @@ impl FilesystemPlugin for ModelPlugin {
 struct Model {
     info: FsInfo,
     volume: Arc<dyn ReadAt>,
-    replayed: RangeSet,
+    replayed: Replayed,
 }
 
 struct Inode {
-    id: FileId,
+    key: FileKey,
+    generation: u64,
     kind: FileKind,
     mode: u32,
     mtime: i64,
@@ -148,7 +146,8 @@ impl Model {
         ];
         let le32 = |at: usize| u32::from_le_bytes(raw[at..at + 4].try_into().unwrap());
         (raw[0] == 1).then(|| Inode {
-            id: FileKey::new(number).with_generation(le32(8).into()),
+            key: FileKey::new(number),
+            generation: le32(8).into(),
             kind: kinds.into_iter().find(|k| *k as u8 == raw[1]).unwrap(),
             mode: le32(0) >> 16,
             mtime: le32(4).into(),
@@ -167,7 +166,7 @@ impl Model {
         while let [child, length, after @ ..] = rest {
             let (name, next) = after.split_at((*length).into());
             links.push(Link {
-                parent: inode.id.key(),
+                parent: inode.key,
                 name: RawName::from(name),
                 child: FileKey::new((*child).into()),
             });
@@ -194,7 +193,7 @@ impl Filesystem for Model {
         &self.volume
     }
 
-    fn replayed(&self) -> &RangeSet {
+    fn replayed(&self) -> &Replayed {
         &self.replayed
     }
 
@@ -214,8 +213,8 @@ impl Filesystem for Model {
         cx.units("claims", &self.volume, &units, inode, |number, inode| {
             let Some(inode) = inode else { return Ok(()) };
             let record = ByteRange::at(number * INODE, INODE).unwrap();
-            out.put(Claim::file(record, inode.id, Role::InodeRecord))?;
-            out.put(Claim::file(inode.block, inode.id, Self::role(inode.kind)).offset(0))
+            out.put(Claim::file(record, inode.key, Role::InodeRecord))?;
+            out.put(Claim::file(inode.block, inode.key, Self::role(inode.kind)).offset(0))
         })
     }
 
@@ -253,7 +252,7 @@ impl Filesystem for Model {
             .iter()
             .filter_map(|k| Self::inode(&*self.volume, k.number))
         {
-            let mut attributes = Attributes::new(inode.id, inode.kind);
+            let mut attributes = Attributes::inode(inode.key, inode.generation, inode.kind);
             attributes.size = inode.size;
             attributes.mode = Some(inode.mode);
             attributes.nlink = Some(inode.nlink);
@@ -288,7 +287,7 @@ impl Filesystem for Model {
             .iter()
             .filter_map(|k| Self::inode(&*self.volume, k.number))
         {
-            out.put(Claim::file(inode.block, inode.id, Role::Data).offset(0))?;
+            out.put(Claim::file(inode.block, inode.key, Role::Data).offset(0))?;
         }
         Ok(())
     }

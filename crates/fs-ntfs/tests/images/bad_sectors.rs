@@ -66,7 +66,7 @@ fn of_an_index_costs_the_names_of_a_block() {
     };
     let all = names(&sound);
     let claims = sound.claims();
-    let of_many = |c: &&Claim| matches!(c.owner, Owner::File(id) if id.key() == many);
+    let of_many = |c: &&Claim| matches!(c.owner, Owner::File(id) if id == many);
     let index = claims.iter().filter(of_many);
     let index = index.filter(|c| c.role == Role::Directory);
     let index = index.max_by_key(|c| c.range.len()).unwrap().range;

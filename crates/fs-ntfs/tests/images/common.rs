@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hexz_fs_ntfs::NtfsPlugin;
 use hexz_resolve::{
     Attributes, ByteRange, Claim, Diagnostic, Diagnostics, FileKey, FileSet, Filesystem,
-    FilesystemPlugin, JournalMode, Limits, Link, OpenContext, Owner, RangeSet, ReadAt, Result,
-    Scan, Silent, View,
+    FilesystemPlugin, JournalMode, Limits, Link, Member, OpenContext, Owner, RangeSet, ReadAt,
+    Result, Scan, Silent, View,
 };
 
 /// An image, opened.
@@ -26,7 +26,7 @@ pub(crate) fn open(disk: &Arc<dyn ReadAt>) -> Result<Opened> {
         view: View::Merged,
         diagnostics: &findings,
     };
-    let filesystem = NtfsPlugin.open(Arc::clone(disk), &cx)?;
+    let filesystem = NtfsPlugin.open(&[Member::alone(Arc::clone(disk))], &cx)?;
     Ok(Opened {
         filesystem,
         disk: Arc::clone(disk),
@@ -72,8 +72,8 @@ impl Opened {
         let claims = self.claims().into_iter();
         claims
             .filter_map(|claim| match claim.owner {
-                Owner::File(id) => Some(id.key()),
-                Owner::Structure | Owner::Free => None,
+                Owner::File(id) => Some(id),
+                Owner::Extent(_) | Owner::Structure | Owner::Free => None,
             })
             .collect()
     }

@@ -101,7 +101,7 @@ fn compare(name: &str, opened: &Opened, ntfs: &Ntfs, cursor: &mut Cursor<&[u8]>)
     let files = opened.files();
     let extents = opened.extents(&files);
     let of = |key: FileKey| -> Vec<&Claim> {
-        let mine = |c: &&Claim| matches!(c.owner, Owner::File(id) if id.key() == key);
+        let mine = |c: &&Claim| matches!(c.owner, Owner::File(id) if id == key);
         extents
             .iter()
             .filter(mine)
@@ -110,9 +110,9 @@ fn compare(name: &str, opened: &Opened, ntfs: &Ntfs, cursor: &mut Cursor<&[u8]>)
     };
     let (mut compared, mut streams) = (0, 0);
     for file in opened.attributes(&files) {
-        let number = file.id.number;
+        let number = file.key.number;
         let theirs = ntfs.file(cursor, number).unwrap();
-        assert_eq!(u64::from(theirs.sequence_number()), file.id.generation);
+        assert_eq!(Some(u64::from(theirs.sequence_number())), file.generation);
         if number >= 24 {
             assert_eq!(Some(u64::from(theirs.hard_link_count())), file.nlink);
         }
@@ -134,7 +134,7 @@ fn compare(name: &str, opened: &Opened, ntfs: &Ntfs, cursor: &mut Cursor<&[u8]>)
             // Those below `$Extend` may have none.
             let expected = stream(&theirs, cursor, "").unwrap_or_default();
             assert_eq!(file.size, expected.len() as u64, "{name} {number}");
-            if let Some(found) = content(&opened.disk, &of(file.id.key()), file.size) {
+            if let Some(found) = content(&opened.disk, &of(file.key), file.size) {
                 assert!(found == expected, "{name}: content of {number}");
                 compared += 1;
             }
@@ -205,7 +205,7 @@ fn names_are_those_that_mft_reads() {
         let attributes = opened.attributes(&all);
         let kinds: BTreeMap<u64, bool> = attributes
             .iter()
-            .map(|a| (a.id.number, a.kind == FileKind::Directory))
+            .map(|a| (a.key.number, a.kind == FileKind::Directory))
             .collect();
         assert_eq!(kinds, used, "{name}");
     }

@@ -8,7 +8,7 @@ use hexz_resolve::report::{
     Change, ChangeKind, ChangedRange, FileOwner, Header, OwnerRecord, Region, Summary, Unresolved,
     VolumeRecord,
 };
-use hexz_resolve::{Attributes, Diagnostic, FileId, FileKind, Timestamp};
+use hexz_resolve::{Attributes, Diagnostic, FileKey, FileKind, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -155,7 +155,7 @@ fn attributes(a: &Attributes) -> Value {
         }
     };
     let time = |t: Option<Timestamp>| t.map(|t| Value::from(rfc3339(t)));
-    put("file", Some(a.id.to_string().into()));
+    put("file", Some(a.shown().to_string().into()));
     put("kind", Some(a.kind.as_str().into()));
     put("size", Some(a.size.into()));
     put("mode", a.mode.map(|m| format!("{m:04o}").into()));
@@ -331,18 +331,16 @@ pub(super) fn owner(
 
 fn file(line: &mut Line<'_>, owner: &FileOwner) -> Result<()> {
     let text = |bytes| String::from_utf8_lossy(bytes);
-    let FileId {
-        subvolume,
-        number,
-        generation,
-    } = owner.file;
+    let FileKey { subvolume, number } = owner.file;
     line.text(r#"{"file":""#);
     if subvolume != 0 {
         line.put("", &subvolume)?;
         line.text("/");
     }
     line.put("", &number)?;
-    line.put(":", &generation)?;
+    if let Some(generation) = owner.generation {
+        line.put(":", &generation)?;
+    }
     line.text("\"");
     line.put(r#","kind":"#, &owner.kind.map(FileKind::as_str))?;
     line.text(r#","paths":["#);

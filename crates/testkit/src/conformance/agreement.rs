@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hexz_resolve::{
-    Attributes, ByteRange, Claim, FileId, FileKey, FileKind, Link, Owner, RangeSet, Role,
-};
+use hexz_resolve::{Attributes, ByteRange, Claim, FileKey, FileKind, Link, Owner, RangeSet, Role};
 
 use super::owners::{pieces, unsound};
 use super::passes::Passes;
@@ -12,7 +10,7 @@ use super::{Failures, Options};
 
 pub(super) fn check(options: &Options, sound: &Passes, out: &mut Failures) {
     let attributes: BTreeMap<FileKey, &Attributes> =
-        sound.attributes.iter().map(|a| (a.id.key(), a)).collect();
+        sound.attributes.iter().map(|a| (a.key, a)).collect();
     if attributes.len() != sound.attributes.len() {
         out.push("attributes of one file come twice".to_owned());
     }
@@ -56,12 +54,12 @@ fn names(
         .filter(|a| a.kind != FileKind::Directory)
     {
         if let (Some(count), Some(nlink), true) =
-            (counts.get(&file.id.key()), file.nlink, options.link_counts)
+            (counts.get(&file.key), file.nlink, options.link_counts)
             && *count != nlink
         {
             out.push(format!(
                 "{} has {count} links and a link count of {nlink}",
-                file.id
+                file.shown()
             ));
         }
     }
@@ -72,25 +70,35 @@ fn names(
 
 /// Owners of bytes are files that exist, of the same generation.
 fn owners(sound: &Passes, attributes: &BTreeMap<FileKey, &Attributes>, out: &mut Failures) {
-    let owners: BTreeSet<FileId> = sound
+    let owners: BTreeSet<(FileKey, Option<u64>)> = sound
         .claims
         .iter()
         .filter(|c| c.role != Role::InodeRecord)
-        .filter_map(owner)
+        .filter_map(|c| Some((owner(c)?, c.generation)))
         .collect();
-    for owner in owners {
-        match attributes.get(&owner.key()) {
-            Some(file) if file.id == owner => {}
-            Some(file) => out.push(format!("{owner} in claims is {} in attributes", file.id)),
-            None => out.push(format!("{owner} owns bytes and has no attributes")),
+    for (owner, generation) in owners {
+        let said = owner.shown(generation);
+        match attributes.get(&owner) {
+            Some(file) if generation.is_none() || file.generation == generation => {}
+            Some(file) => {
+                let text = format!("{said} in claims is {} in attributes", file.shown());
+                out.push(text);
+            }
+            None => out.push(format!("{said} owns bytes and has no attributes")),
+        }
+    }
+    let mut lineages = BTreeSet::new();
+    for file in attributes.values().filter(|a| !a.lineage.is_none()) {
+        if !lineages.insert((file.kind, &file.lineage)) {
+            out.push(format!("{} has the lineage of another file", file.shown()));
         }
     }
 }
 
-fn owner(claim: &Claim) -> Option<FileId> {
+fn owner(claim: &Claim) -> Option<FileKey> {
     match claim.owner {
         Owner::File(file) => Some(file),
-        Owner::Structure | Owner::Free => None,
+        Owner::Extent(_) | Owner::Structure | Owner::Free => None,
     }
 }
 
@@ -98,7 +106,7 @@ fn owner(claim: &Claim) -> Option<FileId> {
 fn contents(sound: &Passes, attributes: &BTreeMap<FileKey, &Attributes>, out: &mut Failures) {
     let everything = RangeSet::from(ByteRange::new(0, u64::MAX));
     let plain = |claim: &&Claim| {
-        let file = owner(claim).and_then(|f| attributes.get(&f.key()));
+        let file = owner(claim).and_then(|f| attributes.get(&f));
         let plain = file.is_some_and(|a| a.reserved.is_none() && a.kind == FileKind::File);
         // What is a file's and stands at no place in it (the rest of a cluster) is no content.
         let content = matches!(claim.role, Role::Data | Role::Unwritten);

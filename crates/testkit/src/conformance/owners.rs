@@ -127,10 +127,10 @@ fn allowed(says: &Says, sound: &BTreeSet<Says>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hexz_resolve::FileId;
+    use hexz_resolve::FileKey;
 
     fn file(start: u64, end: u64, offset: u64) -> Claim {
-        Claim::file(ByteRange::new(start, end), FileId::default(), Role::Data).offset(offset)
+        Claim::file(ByteRange::new(start, end), FileKey::default(), Role::Data).offset(offset)
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hexz_resolve::{
-    Attributes, Bounded, ByteRange, Claim, Diagnostic, Diagnostics, Error, FileKey, FileKind,
-    FileSet, Filesystem, FilesystemPlugin, FsInfo, JournalMode, Limits, Link, OpenContext, Owner,
+    Attributes, Bounded, ByteRange, Claim, Diagnostic, Diagnostics, Error, FileKey, FileSet,
+    Filesystem, FilesystemPlugin, FsInfo, JournalMode, Limits, Link, Member, OpenContext, Owner,
     RangeSet, ReadAt, Result, Scan, Shared, Silent, Sink, View,
 };
 
@@ -40,7 +40,7 @@ impl Setup {
             view,
             diagnostics: &findings,
         };
-        let filesystem = self.plugin.open(Arc::clone(image), &cx)?;
+        let filesystem = self.plugin.open(&[Member::alone(Arc::clone(image))], &cx)?;
         Ok(Opened {
             filesystem,
             limits: self.limits.clone(),
@@ -155,8 +155,8 @@ impl Passes {
     /// entries met.
     fn walk(&mut self, opened: &Opened, pool: Option<&rayon::ThreadPool>) -> (FileSet, Vec<Link>) {
         let owners = self.claims.iter().filter_map(|c| match c.owner {
-            Owner::File(file) => Some(file.key()),
-            Owner::Structure | Owner::Free => None,
+            Owner::File(file) => Some(file),
+            Owner::Extent(_) | Owner::Structure | Owner::Free => None,
         });
         let mut known: BTreeSet<FileKey> = owners.chain([self.root]).collect();
         let mut next: FileSet = known.iter().copied().collect();
@@ -186,8 +186,8 @@ impl Passes {
     /// The directories there are.
     pub(super) fn directories(&self) -> FileSet {
         let all = self.attributes.iter();
-        all.filter(|a| a.kind == FileKind::Directory)
-            .map(|a| a.id.key())
+        all.filter(|a| a.kind.has_entries())
+            .map(|a| a.key)
             .collect()
     }
 

@@ -115,10 +115,7 @@ fn files_of(opened: &Opened, sound: &Passes, files: &FileSet, out: &mut Failures
     };
     same("links", of(&sound.links) == of(&links.items));
     let attributes = opened.pass(None, None, |fs, cx, out| fs.attributes(files, cx, out));
-    let expected = sound
-        .attributes
-        .iter()
-        .filter(|a| files.contains(a.id.key()));
+    let expected = sound.attributes.iter().filter(|a| files.contains(a.key));
     same("attributes", expected.eq(&attributes.items));
     let entries = opened.pass(None, None, |fs, cx, out| fs.entries(files, cx, out));
     let mut expected: Vec<_> = sound
@@ -132,7 +129,7 @@ fn files_of(opened: &Opened, sound: &Passes, files: &FileSet, out: &mut Failures
     same("entries", expected == found);
     let extents = opened.pass(None, None, |fs, cx, out| fs.extents(files, cx, out));
     let mine = |c: &&hexz_resolve::Claim| match c.owner {
-        hexz_resolve::Owner::File(file) => files.contains(file.key()),
+        hexz_resolve::Owner::File(file) => files.contains(file),
         _ => true,
     };
     let mut expected: Vec<_> = sound.extents.iter().filter(mine).collect();

@@ -43,9 +43,9 @@ fn compare(
     let Ok(two) = setup.open(base, View::Base) else {
         return;
     };
-    let dirty = [&one, &two]
-        .iter()
-        .fold(dirty.clone(), |all, v| all.union(v.filesystem.replayed()));
+    let dirty = [&one, &two].iter().fold(dirty.clone(), |all, v| {
+        all.union(&v.filesystem.replayed().ranges)
+    });
     let disk = RangeSet::from(ByteRange::new(0, merged.len()));
     let files = &sound.files;
     let both = |run: &dyn Fn(&Opened, Option<&Shared>) -> String| {

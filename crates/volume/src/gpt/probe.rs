@@ -49,10 +49,7 @@ pub(crate) fn probe(window: &Window) -> Probe {
         (false, false, false) if !copies.is_empty() => 15,
         _ => return Probe::No,
     };
-    Probe::Match {
-        confidence,
-        declared_size: None,
-    }
+    Probe::matches(confidence)
 }
 
 /// Whether a sound header is in the window.

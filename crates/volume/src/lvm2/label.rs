@@ -31,8 +31,6 @@ pub(crate) struct Label {
     pub(crate) checksum_good: bool,
     /// Without dashes.
     pub(crate) uuid: String,
-    /// Bytes of the device when it was made.
-    pub(crate) device_size: u64,
     /// Metadata areas.
     pub(crate) metadata: Vec<ByteRange>,
     /// Areas kept for a boot loader.
@@ -54,7 +52,7 @@ impl Label {
         let header = to_usize(fields.le32(20)?.into()).unwrap_or(usize::MAX);
         let uuid = fields.bytes(header, UUID)?;
         let mut at = header.saturating_add(UUID);
-        let device_size = fields.le64(at)?;
+        // `device_size_xl`, the bytes of the device when it was made.
         at = at.saturating_add(8);
         // Where the extents lie is said once more in the metadata.
         areas(fields, &mut at)?;
@@ -71,7 +69,6 @@ impl Label {
             at: fields.offset(),
             checksum_good,
             uuid: String::from_utf8_lossy(uuid).into_owned(),
-            device_size,
             metadata,
             boot,
         })

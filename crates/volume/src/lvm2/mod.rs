@@ -48,10 +48,7 @@ impl VolumeScheme for Lvm2Scheme {
             Some(Err(error)) => Probe::Damaged {
                 reason: error.to_string(),
             },
-            Some(Ok(label)) => Probe::Match {
-                confidence: if label.checksum_good { 95 } else { 60 },
-                declared_size: Some(label.device_size).filter(|size| *size != 0),
-            },
+            Some(Ok(label)) => Probe::matches(if label.checksum_good { 95 } else { 60 }),
         }
     }
 

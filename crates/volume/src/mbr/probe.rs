@@ -40,10 +40,7 @@ pub(crate) fn probe(window: &Window) -> Probe {
         (Judged::Empty, false) if sector.iter().take(440).all(|b| *b == 0) => 10,
         _ => return Probe::No,
     };
-    Probe::Match {
-        confidence,
-        declared_size: None,
-    }
+    Probe::matches(confidence)
 }
 
 enum Judged {

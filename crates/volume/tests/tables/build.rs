@@ -83,7 +83,12 @@ pub(crate) fn try_open(id: &str, disk: Arc<dyn ReadAt>) -> (Result<VolumeSet>, V
     // `open` reads the device, and may meet what detection did not.
     let window = Window::read(&vec![0; 512]);
     let device = disk;
-    let set = scheme(id).open(&[Member { device, window }], &cx);
+    let member = Member {
+        device,
+        window,
+        start: 0,
+    };
+    let set = scheme(id).open(&[member], &cx);
     let codes = diagnostics.take();
     let codes = codes.into_iter().map(|d| d.code.into_owned()).collect();
     (set, codes)

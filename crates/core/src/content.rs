@@ -1,0 +1,178 @@
+//! The content of a file, put together from where it lies.
+
+use std::sync::Arc;
+
+use crate::{
+    Attributes, ByteRange, Claim, Error, FileKey, FileSet, Filesystem, Owner, RangeSet, RawName,
+    ReadAt, ReadError, Result, Role, Scan, check_bounds,
+};
+
+/// [`Filesystem::content`] of what lies on the volume as it is read: no part of it is encoded.
+pub(crate) fn of_extents<F: Filesystem + ?Sized>(
+    fs: &F,
+    file: FileKey,
+    stream: Option<&RawName>,
+    cx: &Scan<'_>,
+) -> Result<Arc<dyn ReadAt>> {
+    if let Some(stream) = stream {
+        let text = format!("no stream {stream:?}: this filesystem has none");
+        return Err(Error::unsupported("content", text));
+    }
+    let files: FileSet = [file].into_iter().collect();
+    let mut attributes: Vec<Attributes> = Vec::new();
+    fs.attributes(&files, cx, &mut attributes)?;
+    let Some(attributes) = attributes.into_iter().find(|a| a.key == file) else {
+        let text = format!("there is no file {}", file.shown(None));
+        return Err(Error::corrupt("content").message(text));
+    };
+    let mut claims: Vec<Claim> = Vec::new();
+    fs.extents(&files, cx, &mut claims)?;
+    claims.retain(|c| c.owner == Owner::File(file) && c.stream.is_none());
+    if claims.iter().any(|c| c.encoded) {
+        let text = "the content is encrypted, or compressed in a way that is not known";
+        return Err(Error::unsupported("content", text));
+    }
+    Ok(Arc::new(Content {
+        pieces: pieces(&claims, attributes.size),
+        size: attributes.size,
+        volume: Arc::clone(fs.reader()),
+    }))
+}
+
+/// A piece of a file and where its bytes lie on the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) file: ByteRange,
+    pub(crate) volume: u64,
+}
+
+/// The pieces of a file that hold bytes: rising, without overlap, within its first `size` bytes.
+/// What lies between them reads as zeros.
+pub(crate) fn pieces(claims: &[Claim], size: u64) -> Vec<Piece> {
+    let mut out: Vec<Piece> = Vec::new();
+    for claim in claims.iter().filter(|c| c.role == Role::Data) {
+        let Some(offset) = claim.file_offset else {
+            continue;
+        };
+        // Of several copies the first is read.
+        let from = out.last().map_or(0, |p| p.file.end()).max(offset);
+        // What lies past 64 bits lies past the size too.
+        let to = offset.saturating_add(claim.range.len()).min(size);
+        if from < to {
+            out.push(Piece {
+                file: ByteRange::new(from, to),
+                volume: claim.range.start() + (from - offset),
+            });
+        }
+    }
+    out
+}
+
+/// A file's content over the volume it lies on.
+struct Content {
+    volume: Arc<dyn ReadAt>,
+    pieces: Vec<Piece>,
+    size: u64,
+}
+
+impl Content {
+    /// The pieces that share a byte with `range`.
+    fn overlapping(&self, range: ByteRange) -> impl Iterator<Item = &Piece> {
+        let from = self
+            .pieces
+            .partition_point(|p| p.file.end() <= range.start());
+        let pieces = self.pieces.get(from..).unwrap_or_default();
+        pieces
+            .iter()
+            .take_while(move |p| p.file.start() < range.end())
+    }
+}
+
+impl ReadAt for Content {
+    fn len(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+        check_bounds(offset, buf.len(), self.size)?;
+        let range = ByteRange::new(offset, offset + buf.len() as u64);
+        // All of the range lies within `buf`, and so in memory.
+        let within = |at: u64| (at - offset) as usize;
+        let mut done = offset;
+        for piece in self.overlapping(range) {
+            let (start, end) = (
+                piece.file.start().max(offset),
+                piece.file.end().min(range.end()),
+            );
+            buf[within(done)..within(start)].fill(0);
+            let place = piece.volume + (start - piece.file.start());
+            self.volume
+                .read_exact_at(place, &mut buf[within(start)..within(end)])?;
+            done = end;
+        }
+        buf[within(done)..].fill(0);
+        Ok(())
+    }
+
+    fn data_in(&self, range: ByteRange) -> RangeSet {
+        let mut out = Vec::new();
+        for piece in self.overlapping(range) {
+            let Some(part) = piece.file.intersection(&range) else {
+                continue;
+            };
+            let place = piece.volume + (part.start() - piece.file.start());
+            let data = self
+                .volume
+                .data_in(ByteRange::new(place, place + part.len()));
+            out.extend(
+                data.iter()
+                    .filter_map(|r| r.moved_down(place)?.moved_up(part.start())),
+            );
+        }
+        out.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read_vec;
+
+    fn content(pieces: &[(u64, u64, u64)], size: u64) -> Content {
+        let claims: Vec<Claim> = pieces
+            .iter()
+            .map(|(file, volume, length)| {
+                let range = ByteRange::new(*volume, volume + length);
+                Claim::file(range, FileKey::new(1), Role::Data).offset(*file)
+            })
+            .collect();
+        Content {
+            volume: Arc::new((0..=255u8).collect::<Vec<u8>>()),
+            pieces: super::pieces(&claims, size),
+            size,
+        }
+    }
+
+    #[test]
+    fn holes_are_zeros_and_the_size_cuts() {
+        let file = content(&[(2, 100, 3), (8, 200, 10)], 12);
+        let all = read_vec(&file, 0, 12).unwrap();
+        assert_eq!(all, [0, 0, 100, 101, 102, 0, 0, 0, 200, 201, 202, 203]);
+        for from in 0..12 {
+            for to in from..=12 {
+                let part = read_vec(&file, from as u64, to - from).unwrap();
+                assert_eq!(part, all[from..to], "{from}..{to}");
+            }
+        }
+        assert!(read_vec(&file, 12, 1).is_err());
+        let data = file.data_in(ByteRange::new(3, 9));
+        let expected = [ByteRange::new(3, 5), ByteRange::new(8, 9)];
+        assert_eq!(data, expected.into_iter().collect());
+    }
+
+    #[test]
+    fn the_first_of_two_copies_is_read() {
+        let file = content(&[(0, 10, 4), (0, 50, 4), (4, 60, 2)], 6);
+        assert_eq!(read_vec(&file, 0, 6).unwrap(), [10, 11, 12, 13, 60, 61]);
+    }
+}
