@@ -48,7 +48,7 @@ Examples:
 pub(crate) struct DiffArgs {
     /// The overlay (its index is beside it, with the extension .meta), a qcow2 image or
     /// VHD, or the disk before
-    #[arg(required_unless_present = "changes")]
+    #[arg(required_unless_present_any = ["changes", "overlays"])]
     pub(crate) overlay: Option<PathBuf>,
     /// The disk after, to compare two images
     #[arg(conflicts_with_all = ["base", "changes", "snapshot"])]
@@ -95,6 +95,13 @@ pub(crate) struct DiffArgs {
         conflicts_with = "overlay"
     )]
     pub(crate) merged: Option<PathBuf>,
+    /// Compare each overlay in this folder with the base: a report in JSON for each, the overlay's
+    /// name first in each record
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["overlay", "other", "changes"])]
+    pub(crate) overlays: Option<PathBuf>,
+    /// Write the report of each overlay to a file in this folder
+    #[arg(long, value_name = "DIR", requires = "overlays")]
+    pub(crate) to: Option<PathBuf>,
     /// Compare with this internal snapshot of a qcow2 image
     #[arg(long, value_name = "NAME", conflicts_with = "changes")]
     pub(crate) snapshot: Option<String>,

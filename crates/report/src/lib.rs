@@ -18,7 +18,10 @@ pub use blocks::{Original, write_blocks, write_files, write_summary};
 pub use escape::escaped;
 pub use human::{write_human, write_layout};
 pub use json::{JsonOwners, write_json, write_layout_json};
-pub use lists::{ListPiece, ListSum, write_list_error, write_list_piece, write_list_sum};
+pub use lists::{
+    ListPiece, ListSum, overlay_prefix, write_list_error, write_list_piece, write_list_sum,
+    write_overlay_error,
+};
 pub use names::{write_name_only, write_name_status};
 pub use owners::HumanOwners;
 pub use select::Selection;

@@ -122,6 +122,39 @@ pub fn write_list_error(out: &mut Vec<u8>, list: &str, error: &str) -> Result<()
     )
 }
 
+#[derive(Serialize)]
+struct OverlayError<'a> {
+    r#type: &'static str,
+    overlay: &'a str,
+    error: &'a str,
+}
+
+/// Adds, as a line of JSON, that there is no report of an overlay.
+///
+/// # Errors
+/// Of `out`.
+pub fn write_overlay_error(out: &mut Vec<u8>, overlay: &str, error: &str) -> Result<()> {
+    line(
+        out,
+        &OverlayError {
+            r#type: "overlay-error",
+            overlay,
+            error,
+        },
+    )
+}
+
+/// The start of a record that says first which overlay it is about: `{"overlay":"…",`.
+///
+/// # Errors
+/// Never, as long as memory lasts.
+pub fn overlay_prefix(overlay: &str) -> Result<Vec<u8>> {
+    let mut text = b"{\"overlay\":".to_vec();
+    serde_json::to_writer(&mut text, overlay)?;
+    text.push(b',');
+    Ok(text)
+}
+
 fn line(out: &mut Vec<u8>, record: &impl Serialize) -> Result<()> {
     serde_json::to_writer(&mut *out, record)?;
     out.push(b'\n');

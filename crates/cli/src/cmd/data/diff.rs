@@ -109,6 +109,9 @@ fn original(overlay: &Path, blocks: bool, files: bool) -> Result<Option<Index>> 
 
 /// The command line.
 pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> {
+    if let Some(folder) = &args.overlays {
+        return super::overlays::command(registry, args, folder);
+    }
     sources::check(args)?;
     let resolve = args.files || args.format.any();
     let self_contained = Form::of(args) != Form::Overlay;

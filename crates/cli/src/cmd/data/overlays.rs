@@ -1,0 +1,200 @@
+//! `hexz diff --overlays`: many overlays of one base, each a report of its own.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use hexz_report::Selection;
+use hexz_resolve::report::Report;
+use hexz_resolve::{
+    ChangeSource as _, Diagnostic, Diagnostics, Limits, Loaded, ReadAt, Registry, Silent, engine,
+};
+use hexz_source::meta::meta_path;
+use hexz_source::{HexzOverlay, OverlayReader, RawFile};
+use rayon::prelude::*;
+
+use crate::args::DiffArgs;
+use crate::output;
+use crate::sources;
+use crate::status::Outcome;
+
+/// Overlays that are looked at before the reports of any of them are written.
+const TOGETHER: usize = 16;
+
+/// The base, opened once for all.
+struct Base {
+    name: String,
+    disk: Arc<dyn ReadAt>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// The command line.
+pub(crate) fn command(registry: &Registry, args: &DiffArgs, folder: &Path) -> Result<ExitCode> {
+    let overlays = named(folder)?;
+    let base = args.any_base().context("--overlays needs --base IMAGE")?;
+    let found = Diagnostics::new();
+    let base = Base {
+        name: base.display().to_string(),
+        disk: sources::image(base, &args.engine, &found)?,
+        diagnostics: found.take(),
+    };
+    if let Some(to) = &args.to {
+        fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(args.engine.threads)
+        .build()
+        .context("cannot start threads")?;
+    let mut out = output::plain();
+    let mut all = Outcome {
+        changed: false,
+        whole: true,
+    };
+    let mut failed = 0;
+    for overlays in overlays.chunks(TOGETHER) {
+        let each = |overlay: &PathBuf| report(registry, args, &base, overlay);
+        let reports: Vec<Result<Report>> = pool.install(|| overlays.par_iter().map(each).collect());
+        for (overlay, report) in overlays.iter().zip(reports) {
+            match report {
+                Ok(report) => {
+                    write(args, overlay, &report, &mut out)?;
+                    all.changed |= !report.changes.is_empty();
+                    all.whole &= report.summary.complete;
+                }
+                Err(error) => {
+                    failed += 1;
+                    let text = format!("{error:#}");
+                    let name = overlay.to_string_lossy();
+                    eprintln!(
+                        "hexz: error: {}: {}",
+                        hexz_report::escaped(name.as_bytes()),
+                        hexz_report::escaped(text.as_bytes())
+                    );
+                    let mut line = Vec::new();
+                    hexz_report::write_overlay_error(&mut line, &name, &text)?;
+                    match &args.to {
+                        Some(to) => fs::write(report_path(to, overlay), line)?,
+                        None => out.write_all(&line)?,
+                    }
+                }
+            }
+        }
+    }
+    out.flush()?;
+    if failed > 0 {
+        return Ok(ExitCode::from(2));
+    }
+    Ok(all.code(args.exit_code, args.engine.partial_ok))
+}
+
+/// The overlays of a folder, by name: the files that an index lies beside.
+fn named(folder: &Path) -> Result<Vec<PathBuf>> {
+    let reading = || format!("cannot read {}", folder.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(reading)? {
+        let path = entry.with_context(reading)?.path();
+        let meta = meta_path(&path);
+        if path != meta && meta.is_file() && path.is_file() {
+            found.push(path);
+        }
+    }
+    anyhow::ensure!(
+        !found.is_empty(),
+        "{} holds no overlay with its .meta file beside it",
+        folder.display()
+    );
+    found.sort();
+    Ok(found)
+}
+
+/// Compares one overlay with the base, on the calling thread: others are looked at beside it.
+fn report(registry: &Registry, args: &DiffArgs, base: &Base, overlay: &Path) -> Result<Report> {
+    let limits = Limits::default();
+    let source = HexzOverlay {
+        overlay: overlay.to_owned(),
+        base: None,
+    };
+    let mut loaded = source.load(&limits, &sources::gate(&args.engine))?;
+    let data = RawFile::open(overlay)?;
+    let ranges = loaded.changes.ranges.clone();
+    loaded.changes.diagnostics.extend(base.diagnostics.clone());
+    let merged = OverlayReader::new(Arc::clone(&base.disk), Arc::new(data), ranges);
+    let loaded = Loaded {
+        base: Some(Arc::clone(&base.disk)),
+        merged: Some(Arc::new(merged)),
+        base_name: Some(base.name.clone()),
+        ..loaded
+    };
+    let options = engine::Options {
+        threads: 1,
+        ..sources::options(registry, &args.engine, &Silent)
+    };
+    Ok(engine::diff(&loaded, &options)?)
+}
+
+/// Where the report of `overlay` is written below `to`.
+fn report_path(to: &Path, overlay: &Path) -> PathBuf {
+    let mut name = overlay.file_name().unwrap_or_default().to_owned();
+    name.push(".jsonl");
+    to.join(name)
+}
+
+fn write(args: &DiffArgs, overlay: &Path, report: &Report, out: &mut impl Write) -> Result<()> {
+    #[cfg(feature = "parquet")]
+    if let Some(dir) = &args.parquet {
+        crate::tables::diff(dir, report)?;
+    }
+    let selection = Selection::default();
+    if let Some(to) = &args.to {
+        let path = report_path(to, overlay);
+        let file = File::create(&path).and_then(|file| {
+            let mut file = BufWriter::new(file);
+            hexz_report::write_json(&mut file, report, &selection)?;
+            file.flush()
+        });
+        return file.with_context(|| format!("cannot write {}", path.display()));
+    }
+    let name = overlay.to_string_lossy();
+    let mut records = Named {
+        prefix: hexz_report::overlay_prefix(&name)?,
+        line: Vec::new(),
+        out,
+    };
+    hexz_report::write_json(&mut records, report, &selection)?;
+    Ok(())
+}
+
+/// Puts the name of the overlay first in each record, where it is not in it anyway.
+struct Named<'a, W: Write> {
+    prefix: Vec<u8>,
+    /// The line that is being written.
+    line: Vec<u8>,
+    out: &'a mut W,
+}
+
+impl<W: Write> Write for Named<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                let header = self.line.starts_with(br#"{"type":"header""#);
+                match self.line.strip_prefix(b"{").filter(|_| !header) {
+                    Some(rest) => {
+                        self.out.write_all(&self.prefix)?;
+                        self.out.write_all(rest)?;
+                    }
+                    None => self.out.write_all(&self.line)?,
+                }
+                self.line.clear();
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

@@ -1,0 +1,92 @@
+//! `hexz diff --overlays` writes of each overlay what `hexz diff --files` writes of it alone.
+
+use std::fs;
+
+use hexz_acceptance::Case;
+
+const HEXZ: &str = env!("CARGO_BIN_EXE_hexz-under-test");
+
+/// The fixture's overlay twice, and one that changes nothing, in a folder `fleet`.
+fn fleet(name: &str) -> Case {
+    let case = Case::new(HEXZ, name);
+    let folder = case.dir().join("fleet");
+    fs::create_dir(&folder).expect("a folder");
+    for (from, to) in [("case.overlay", "one.overlay"), ("case.meta", "one.meta")] {
+        fs::copy(case.dir().join(from), folder.join(to)).expect("copied");
+        fs::copy(case.dir().join(from), folder.join(to.replace("one", "two"))).expect("copied");
+    }
+    fs::write(folder.join("idle.overlay"), "").expect("written");
+    fs::write(folder.join("idle.meta"), "").expect("written");
+    case
+}
+
+#[test]
+fn each_report_is_that_of_the_overlay_alone() {
+    for name in ["blocks-1k", "mbr-logical", "xfs-rmap"] {
+        let case = fleet(name);
+        let _ = case
+            .hexz
+            .text("diff --base base.img --overlays fleet --to reports");
+        let stream = case.hexz.text("diff --base base.img --overlays fleet");
+        let mut in_stream = stream.lines();
+        for overlay in ["idle", "one", "two"] {
+            let line = format!("diff --files --json --base base.img fleet/{overlay}.overlay");
+            let alone = case.hexz.text(&line);
+            let report = case.dir().join(format!("reports/{overlay}.overlay.jsonl"));
+            assert_eq!(
+                fs::read_to_string(report).expect("a report"),
+                alone,
+                "{name}"
+            );
+            for record in alone.lines() {
+                let named = in_stream.next().expect("a record");
+                if record.starts_with(r#"{"type":"header""#) {
+                    assert_eq!(named, record);
+                } else {
+                    let prefix = format!(r#"{{"overlay":"fleet/{overlay}.overlay","#);
+                    assert_eq!(named, record.replacen('{', &prefix, 1));
+                }
+            }
+        }
+        assert_eq!(in_stream.next(), None);
+    }
+}
+
+#[test]
+fn what_is_no_overlay_is_left_out() {
+    let case = fleet("blocks-1k");
+    let data = case.dir().join("fleet/one.overlay");
+    fs::remove_file(&data).expect("removed");
+    fs::create_dir(&data).expect("a folder");
+    let text = case.hexz.text("diff --base base.img --overlays fleet");
+    assert!(!text.contains("one.overlay") && text.contains("two.overlay"));
+}
+
+#[test]
+fn an_overlay_without_an_answer_is_a_record() {
+    let case = fleet("blocks-1k");
+    let output = case
+        .hexz
+        .run("diff --base base.img --overlays fleet --volume p7");
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let records = text.lines().map(serde_json::from_str::<serde_json::Value>);
+    let records: Vec<_> = records.map(|r| r.expect("JSON")).collect();
+    let named: Vec<_> = records
+        .iter()
+        .map(|r| r["overlay"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(
+        named,
+        ["idle", "one", "two"].map(|name| format!("fleet/{name}.overlay"))
+    );
+    for record in &records {
+        assert_eq!(record["type"], "overlay-error");
+        assert!(
+            record["error"].as_str().expect("text").contains("p7"),
+            "{record}"
+        );
+    }
+    let missing = case.hexz.run("diff --base base.img --overlays nowhere");
+    assert_eq!(missing.status.code(), Some(2));
+}
