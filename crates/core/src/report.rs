@@ -103,6 +103,8 @@ pub struct VolumeRecord {
     pub state: Option<FsState>,
     /// Journal transactions replayed in memory.
     pub transactions_replayed: u64,
+    /// Whether the times of its files are local times of unknown zone.
+    pub local_times: bool,
     /// How far it could be resolved.
     pub status: VolumeStatus,
     /// Why it is not resolved.

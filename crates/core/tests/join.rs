@@ -11,6 +11,7 @@ use hexz_resolve::{
     ByteRange, ChangeSet, FileKind, JournalMode, Limits, Loaded, Precision, RangeSet, ReadAt,
     Registry, Silent,
 };
+use model::places::{self, PlacesPlugin};
 use model::{BLOCKS, DISK, INODES, ModelPlugin, Node, ROOT, Tree};
 use proptest::prelude::*;
 
@@ -46,7 +47,17 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What makes a file the same file in both trees.
+#[derive(Clone, Copy, PartialEq)]
+enum Identity {
+    /// The number and generation of its inode.
+    Inode,
+    /// Its block and when it was made; there are no hard links.
+    Place,
+}
+
 struct Life {
+    identity: Identity,
     tree: Tree,
     generation: u64,
     clock: i64,
@@ -55,10 +66,19 @@ struct Life {
 /// A name in a directory.
 type Place = (u64, Vec<u8>);
 
+impl Seen {
+    /// Whether another file, or one of another kind, stands where this one stood.
+    fn is_replaced_by(&self, other: &Self) -> bool {
+        let other_file = self.id.zip(other.id).is_some_and(|(then, now)| then != now);
+        other_file || self.node.kind != other.node.kind
+    }
+}
+
 impl Life {
-    fn new() -> Self {
+    fn new(identity: Identity) -> Self {
         let root = node(FileKind::Directory, 1, 0, ROOT, Vec::new());
         Self {
+            identity,
             tree: Tree {
                 nodes: [(ROOT, root)].into(),
             },
@@ -220,7 +240,8 @@ impl Life {
             Step::Link(at, to, name) => {
                 let (_, child) = self.place(at)?;
                 let parent = self.directory(to);
-                if self.is_directory(child)
+                if self.identity == Identity::Place
+                    || self.is_directory(child)
                     || self.tree.nodes[&parent].names.contains_key(&named(name))
                 {
                     return None;
@@ -261,12 +282,14 @@ fn node(kind: FileKind, generation: u64, mtime: i64, block: u64, data: Vec<u8>) 
 /// A path as the plain comparison sees it.
 #[derive(Clone)]
 struct Seen {
-    id: (u64, u64),
+    number: u64,
+    /// What makes it the same file as another; `None` where only its path does.
+    id: Option<(u64, u64)>,
     nlink: u64,
     node: Node,
 }
 
-fn walk(tree: &Tree) -> BTreeMap<Vec<u8>, Seen> {
+fn walk(tree: &Tree, identity: Identity) -> BTreeMap<Vec<u8>, Seen> {
     let mut out = BTreeMap::new();
     let mut stack = vec![(b"/".to_vec(), ROOT)];
     while let Some((path, number)) = stack.pop() {
@@ -275,12 +298,18 @@ fn walk(tree: &Tree) -> BTreeMap<Vec<u8>, Seen> {
             let above = if path == b"/" { &[][..] } else { &path };
             stack.push(([above, b"/", name].concat(), *child));
         }
-        // The kernel tells no generation of a symlink or a fifo.
-        let told = matches!(node.kind, FileKind::File | FileKind::Directory);
-        let id = (number, if told { node.generation } else { 0 });
+        let id = match identity {
+            Identity::Place => places::lineage(&node),
+            Identity::Inode => {
+                // The kernel tells no generation of a symlink or a fifo.
+                let told = matches!(node.kind, FileKind::File | FileKind::Directory);
+                Some((number, if told { node.generation } else { 0 }))
+            }
+        };
         out.insert(
             path,
             Seen {
+                number,
                 id,
                 nlink: tree.links_to(number),
                 node,
@@ -301,8 +330,8 @@ type Truth = (
 );
 
 /// Compares two trees path by path, knowing nothing of blocks.
-fn plain_comparison(base: &Tree, merged: &Tree) -> Vec<Truth> {
-    let (b, a) = (walk(base), walk(merged));
+fn plain_comparison(base: &Tree, merged: &Tree, identity: Identity) -> Vec<Truth> {
+    let (b, a) = (walk(base, identity), walk(merged, identity));
     let mut out = Vec::new();
     let mut renamed_from = BTreeSet::new();
     let mut renames: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
@@ -330,7 +359,7 @@ fn plain_comparison(base: &Tree, merged: &Tree) -> Vec<Truth> {
     };
     for (path, y) in &a {
         if let Some(x) = b.get(path) {
-            let (differs, names, replaced) = (content(x, y), attrs(x, y), x.id != y.id);
+            let (differs, names, replaced) = (content(x, y), attrs(x, y), x.is_replaced_by(y));
             if x.node.kind != y.node.kind {
                 out.push((path.clone(), ChangeKind::Type, None, true, names, true));
             } else if differs || replaced || !names.is_empty() {
@@ -339,17 +368,23 @@ fn plain_comparison(base: &Tree, merged: &Tree) -> Vec<Truth> {
                 } else {
                     ChangeKind::Metadata
                 };
-                if told.insert((x.id, y.id)) {
+                if told.insert((x.number, y.number)) {
                     out.push((path.clone(), kind, None, differs, names, replaced));
                 }
             }
             continue;
         }
-        let left = b.iter().find(|(q, x)| {
-            x.id == y.id
-                && x.node.kind == y.node.kind
-                && !a.contains_key(*q)
-                && !renamed_from.contains(*q)
+        let gone = |q: &Vec<u8>| !a.contains_key(q) && !renamed_from.contains(q);
+        let left = b
+            .iter()
+            .find(|(q, x)| x.id == y.id && x.id.is_some() && x.node.kind == y.node.kind && gone(q));
+        // What has no identity is known by its name in its directory, wherever that went.
+        let left = left.or_else(|| {
+            let (directory, name) = split(path);
+            let (stood, _) = renames.iter().find(|(_, to)| **to == directory)?;
+            let (q, x) = b.get_key_value(&[stood.as_slice(), &name].concat())?;
+            let unknown = x.id.is_none() || y.id.is_none();
+            (unknown && !x.is_replaced_by(y) && gone(q)).then_some((q, x))
         });
         let Some((from, x)) = left else {
             out.push((
@@ -363,7 +398,9 @@ fn plain_comparison(base: &Tree, merged: &Tree) -> Vec<Truth> {
             continue;
         };
         renamed_from.insert(from.clone());
-        renames.insert(from.clone(), path.clone());
+        if y.node.kind == FileKind::Directory {
+            renames.insert(from.clone(), path.clone());
+        }
         let (differs, names) = (content(x, y), attrs(x, y));
         let ((fd, fname), (td, tname)) = (split(from), split(path));
         if fname == tname && fd != td && renames.get(&fd) == Some(&td) {
@@ -372,7 +409,7 @@ fn plain_comparison(base: &Tree, merged: &Tree) -> Vec<Truth> {
             } else {
                 ChangeKind::Metadata
             };
-            if (differs || !names.is_empty()) && told.insert((x.id, y.id)) {
+            if (differs || !names.is_empty()) && told.insert((x.number, y.number)) {
                 out.push((path.clone(), kind, None, differs, names, false));
             }
         } else {
@@ -414,9 +451,12 @@ fn found(change: &Change) -> Truth {
     )
 }
 
-fn registry() -> Registry {
+fn registry(identity: Identity) -> Registry {
     let mut builder = Registry::builder();
-    builder.filesystem(ModelPlugin).unwrap();
+    match identity {
+        Identity::Inode => builder.filesystem(ModelPlugin).unwrap(),
+        Identity::Place => builder.filesystem(PlacesPlugin).unwrap(),
+    };
     builder.build()
 }
 
@@ -432,9 +472,9 @@ fn options(registry: &Registry, threads: usize) -> Options<'_> {
     }
 }
 
-fn run(before: &[u8], after: &[u8], threads: usize) -> Report {
+fn run(before: &[u8], after: &[u8], identity: Identity, threads: usize) -> Report {
     let block = 4096;
-    let ranges: RangeSet = (0..DISK / block)
+    let ranges: RangeSet = (0..before.len() as u64 / block)
         .map(|n| ByteRange::at(n * block, block).unwrap())
         .filter(|r| {
             let range = r.start() as usize..r.end() as usize;
@@ -454,7 +494,7 @@ fn run(before: &[u8], after: &[u8], threads: usize) -> Report {
         overlay_name: None,
         base_name: None,
     };
-    diff(&loaded, &options(&registry(), threads)).unwrap()
+    diff(&loaded, &options(&registry(identity), threads)).unwrap()
 }
 
 fn live(steps: &[Step], mut life: Life) -> Life {
@@ -464,6 +504,37 @@ fn live(steps: &[Step], mut life: Life) -> Life {
     life
 }
 
+/// Compares what the engine says of a life with the plain comparison of the trees.
+fn hold(identity: Identity, youth: &[Step], change: &[Step]) -> Result<(), TestCaseError> {
+    let life = live(youth, Life::new(identity));
+    let base = life.tree.clone();
+    let merged = live(change, life).tree;
+    let write = |tree: &Tree, before: &[u8]| match identity {
+        Identity::Inode => tree.write(before),
+        Identity::Place => places::write(tree, before),
+    };
+    let size = match identity {
+        Identity::Inode => DISK,
+        Identity::Place => places::DISK,
+    };
+    let before = write(&base, &vec![0; size as usize]);
+    let after = write(&merged, &before);
+    let report = run(&before, &after, identity, 1);
+    let mut changes: Vec<Truth> = report.changes.iter().map(found).collect();
+    changes.sort();
+    prop_assert_eq!(changes, plain_comparison(&base, &merged, identity));
+
+    let sum = |f: fn(&hexz_resolve::report::ClassBytes) -> u64| -> u64 {
+        report.summary.classes.values().map(f).sum()
+    };
+    prop_assert_eq!(sum(|c| c.bytes), report.header.blocks * 4096);
+    let differing = before.iter().zip(&after).filter(|(x, y)| x != y).count();
+    prop_assert_eq!(sum(|c| c.changed), differing as u64);
+    prop_assert!(report.unresolved.is_empty());
+    prop_assert!(report.diagnostics.is_empty());
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
     #[test]
@@ -471,44 +542,38 @@ proptest! {
         youth in proptest::collection::vec(step(), 0..60),
         change in proptest::collection::vec(step(), 0..14),
     ) {
-        let life = live(&youth, Life::new());
-        let base = life.tree.clone();
-        let merged = live(&change, life).tree;
-        let before = base.write(&vec![0; DISK as usize]);
-        let after = merged.write(&before);
-        let report = run(&before, &after, 1);
-        let mut changes: Vec<Truth> = report.changes.iter().map(found).collect();
-        changes.sort();
-        prop_assert_eq!(changes, plain_comparison(&base, &merged));
+        hold(Identity::Inode, &youth, &change)?;
+    }
 
-        let sum = |f: fn(&hexz_resolve::report::ClassBytes) -> u64| -> u64 {
-            report.summary.classes.values().map(f).sum()
-        };
-        prop_assert_eq!(sum(|c| c.bytes), report.header.blocks * 4096);
-        let differing = before.iter().zip(&after).filter(|(x, y)| x != y).count();
-        prop_assert_eq!(sum(|c| c.changed), differing as u64);
-        prop_assert!(report.unresolved.is_empty());
-        prop_assert!(report.diagnostics.is_empty());
+    #[test]
+    fn so_they_do_where_a_rename_gives_a_file_another_key(
+        youth in proptest::collection::vec(step(), 0..60),
+        change in proptest::collection::vec(step(), 0..14),
+    ) {
+        hold(Identity::Place, &youth, &change)?;
     }
 }
 
 #[test]
 fn threads_do_not_change_the_report() {
     let steps: Vec<Step> = (0..50u8).map(|n| Step::Create(n, n / 2, n, n)).collect();
-    let life = live(&steps, Life::new());
+    let life = live(&steps, Life::new(Identity::Inode));
     let before = life.tree.write(&vec![0; DISK as usize]);
     let changes = [Step::Write(3, 9), Step::Rename(1, 5, 3), Step::Unlink(7)];
     let after = live(&changes, life).tree.write(&before);
-    let one = format!("{:?}", run(&before, &after, 1));
-    assert_eq!(one, format!("{:?}", run(&before, &after, 4)));
+    let one = format!("{:?}", run(&before, &after, Identity::Inode, 1));
+    assert_eq!(
+        one,
+        format!("{:?}", run(&before, &after, Identity::Inode, 4))
+    );
 }
 
 #[test]
 fn every_byte_has_one_owner_record() {
     let steps: Vec<Step> = (0..50u8).map(|n| Step::Create(n, n / 2, n, n)).collect();
-    let tree = live(&steps, Life::new()).tree;
+    let tree = live(&steps, Life::new(Identity::Inode)).tree;
     let disk: Arc<dyn ReadAt> = Arc::new(tree.write(&vec![0; DISK as usize]));
-    let registry = registry();
+    let registry = registry(Identity::Inode);
     let mut options = options(&registry, 1);
     let all = ByteRange::new(0, DISK).into();
     let report = owners(&disk, &all, &options).unwrap();
@@ -532,5 +597,5 @@ fn every_byte_has_one_owner_record() {
         .flat_map(|o| o.paths.iter())
         .cloned()
         .collect();
-    assert_eq!(named, walk(&tree).into_keys().collect());
+    assert_eq!(named, walk(&tree, Identity::Inode).into_keys().collect());
 }

@@ -2,16 +2,18 @@
 
 use hexz_resolve::Timestamp;
 
-/// `2026-01-02T03:04:05.000000006Z`, for any number of seconds.
-pub(crate) fn rfc3339(time: Timestamp) -> String {
+/// `2026-01-02T03:04:05.000000006Z`, for any number of seconds; a `local` time of unknown zone is
+/// without the `Z`.
+pub(crate) fn rfc3339(time: Timestamp, local: bool) -> String {
     let (days, second) = (
         time.seconds.div_euclid(86_400),
         time.seconds.rem_euclid(86_400),
     );
     let (year, month, day) = civil(days);
     let sign = if year < 0 { "-" } else { "" };
+    let zone = if local { "" } else { "Z" };
     format!(
-        "{sign}{:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:09}Z",
+        "{sign}{:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:09}{zone}",
         year.unsigned_abs(),
         second / 3600,
         second / 60 % 60,
@@ -38,10 +40,13 @@ mod tests {
     use super::*;
 
     fn text(seconds: i64, nanoseconds: u32) -> String {
-        rfc3339(Timestamp {
+        let time = Timestamp {
             seconds,
             nanoseconds,
-        })
+        };
+        let text = rfc3339(time, false);
+        assert_eq!(format!("{}Z", rfc3339(time, true)), text);
+        text
     }
 
     #[test]

@@ -52,6 +52,7 @@ fn volume(name: &str) -> VolumeRecord {
         fs_block_size: None,
         state: None,
         transactions_replayed: 0,
+        local_times: false,
         status: VolumeStatus::Resolved,
         reason: None,
         changed_blocks: 0,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hexz_resolve::{
     Attributes, ByteRange, Claim, Descriptor, FileKey, FileSet, Filesystem, FilesystemPlugin,
-    FsInfo, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet, ReadAt, ReadError, Replayed,
-    Result, Role, Scan, Sink, UnitReader, Window,
+    FsInfo, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet, RawName, ReadAt, ReadError,
+    Replayed, Result, Role, Scan, Sink, UnitReader, Window,
 };
 use hexz_testkit::conformance::{Options, failures};
 use hexz_toyfs::ToyFs;
@@ -27,6 +27,10 @@ enum Fault {
     Talkative,
     /// Shares a result that depends on what it did not read through its unit.
     SharesTooMuch,
+    /// Gives the content of a file with what lies behind it in its last block.
+    OverlongContent,
+    /// Gives the content of another file.
+    WrongContent,
     /// Lists fewer entries than it has links.
     ForgetsEntries,
     /// Reads zeros where the medium fails.
@@ -199,6 +203,31 @@ impl Filesystem for BrokenFs {
     fn extents(&self, files: &FileSet, cx: &Scan<'_>, out: &mut dyn Sink<Claim>) -> Result<()> {
         self.inner.extents(files, cx, out)
     }
+
+    fn content(
+        &self,
+        file: FileKey,
+        stream: Option<&RawName>,
+        cx: &Scan<'_>,
+    ) -> Result<Arc<dyn ReadAt>> {
+        let content = self.inner.content(file, stream, cx)?;
+        let read = |length: u64| {
+            let mut bytes = vec![0; length as usize];
+            content.read_exact_at(0, &mut bytes).expect("it is sound");
+            bytes
+        };
+        Ok(match self.fault {
+            Fault::OverlongContent => {
+                let mut bytes = read(content.len());
+                bytes.resize(bytes.len().next_multiple_of(512), 0);
+                Arc::new(bytes)
+            }
+            Fault::WrongContent => {
+                Arc::new(read(content.len()).into_iter().rev().collect::<Vec<u8>>())
+            }
+            _ => content,
+        })
+    }
 }
 
 /// The names of the checks that fail for `fault`.
@@ -226,6 +255,8 @@ fn each_fault_is_found_by_its_check() {
         (Fault::CutsAtStart, "subset"),
         (Fault::Talkative, "foreign"),
         (Fault::SharesTooMuch, "shared"),
+        (Fault::OverlongContent, "content"),
+        (Fault::WrongContent, "content"),
         (Fault::ForgetsEntries, "agreement"),
         (Fault::SwallowsErrors, "fault"),
         (Fault::ErrorsAreFree, "fault"),

@@ -14,8 +14,9 @@ pub(super) struct Join<'a> {
     base_extents: &'a Extents,
     merged_extents: &'a Extents,
     comparer: Option<Comparer<'a>>,
-    /// Renamed directories, by where they stood.
+    /// Renamed directories, by where they stood, and by where they stand.
     renames: BTreeMap<PathBytes, PathBytes>,
+    renamed_to: BTreeMap<PathBytes, PathBytes>,
     renamed_from: BTreeSet<PathBytes>,
     compared: BTreeMap<(FileKey, FileKey), bool>,
 }
@@ -51,6 +52,7 @@ impl<'a> Join<'a> {
             merged_extents,
             comparer,
             renames: BTreeMap::new(),
+            renamed_to: BTreeMap::new(),
             renamed_from: BTreeSet::new(),
             compared: BTreeMap::new(),
         }
@@ -121,7 +123,7 @@ impl<'a> Join<'a> {
         key: FileKey,
         now: &Attributes,
     ) -> Result<Option<Joined>> {
-        let Some((before, then, left)) = self.left(now) else {
+        let Some((before, then, left)) = self.left(path, now) else {
             return Ok(Some(self.record(
                 ChangeKind::Added,
                 path,
@@ -132,6 +134,7 @@ impl<'a> Join<'a> {
         let moved_along = self.moved_with_parent(left, path, key);
         if now.kind.has_entries() {
             self.renames.insert(left.path.clone(), path.to_vec());
+            self.renamed_to.insert(path.to_vec(), left.path.clone());
         }
         let content_changed = self.content_differs(then, now)?;
         let attributes = differing_attributes(then, now, true);
@@ -148,19 +151,49 @@ impl<'a> Join<'a> {
         Ok(Some(joined))
     }
 
-    /// A path that the file `now` had in base and that is gone, with the file as it was there.
-    fn left(&self, now: &Attributes) -> Option<(FileKey, &'a Attributes, &'a NamedPath)> {
+    /// A path that the file `now` at `path` had in base and that is gone, with the file as it was
+    /// there.
+    fn left(
+        &self,
+        path: &[u8],
+        now: &Attributes,
+    ) -> Option<(FileKey, &'a Attributes, &'a NamedPath)> {
         let touched = self.touched;
-        touched.base.of_lineage(&now.lineage).find_map(|before| {
-            let then = touched.base.attributes.get(&before)?;
-            let mut paths = touched.base.paths.get(&before)?.iter();
-            let left = paths.find(|named| {
-                !touched.merged.by_path.contains_key(&named.path)
-                    && !self.renamed_from.contains(&named.path)
-            })?;
+        let base = &touched.base;
+        let gone = |named: &&NamedPath| {
+            !touched.merged.by_path.contains_key(&named.path)
+                && !self.renamed_from.contains(&named.path)
+        };
+        let of_lineage = base.of_lineage(&now.lineage).find_map(|before| {
+            let then = base.attributes.get(&before)?;
+            let left = base.paths.get(&before)?.iter().find(gone)?;
             let same = touched.pair.same_file(then, now);
             same.then_some((before, then, left))
+        });
+        // What has no lineage is known by its name in a directory, wherever that went.
+        of_lineage.or_else(|| {
+            let stood = self.before_renames(path)?;
+            let before = *base.by_path.get(&stood)?;
+            let then = base.attributes.get(&before)?;
+            let mut paths = base.paths.get(&before)?.iter().filter(gone);
+            let left = paths.find(|named| named.path == stood)?;
+            let same = touched.pair.same_at_path(then, now) && !touched.pair.same_file(then, now);
+            same.then_some((before, then, left))
         })
+    }
+
+    /// Where `path` of merged would be had no directory above it been renamed; `None` when none
+    /// was.
+    fn before_renames(&self, path: &[u8]) -> Option<PathBytes> {
+        let mut directory = above(path);
+        while !directory.is_empty() {
+            if let Some(stood) = self.renamed_to.get(directory) {
+                let below = path.get(directory.len()..).unwrap_or_default();
+                return Some([stood, below].concat());
+            }
+            directory = above(directory);
+        }
+        None
     }
 
     /// Whether only a directory above moved: the link itself is as it was.

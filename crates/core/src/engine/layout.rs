@@ -121,6 +121,7 @@ impl OpenVolume {
             fs_block_size: info.map(|i| i.block_size),
             state: info.map(|i| i.state),
             transactions_replayed: info.map_or(0, |i| i.transactions_replayed),
+            local_times: info.is_some_and(|i| i.local_times),
             status,
             reason,
             changed_blocks: 0,

@@ -9,8 +9,8 @@ use super::owners::chosen;
 use super::run::{Run, guarded};
 use crate::report::VolumeRecord;
 use crate::{
-    Attributes, Bounded, Diagnostic, Diagnostics, FileSet, Filesystem, Link, ReadAt, Result, Scan,
-    Silent, View,
+    Attributes, Bounded, Diagnostic, Diagnostics, Error, FileKey, FileSet, Filesystem, Link,
+    RawName, ReadAt, Result, Scan, Silent, View,
 };
 
 /// One view of a disk with its volumes and filesystems, as [`open`](super::open) found them.
@@ -163,6 +163,14 @@ impl<'d> OpenedVolume<'d> {
                 fs.attributes(files, scan, &mut found)?;
             }
             Ok(found.items)
+        })
+    }
+
+    /// The decoded content of `file`; see [`Filesystem::content`].
+    pub fn content(&self, file: FileKey, stream: Option<&RawName>) -> Answered<Arc<dyn ReadAt>> {
+        self.scan(|scan| match self.filesystem() {
+            Some(fs) => fs.content(file, stream, scan),
+            None => Err(Error::unsupported("content", "no known filesystem")),
         })
     }
 }

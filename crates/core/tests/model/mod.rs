@@ -1,6 +1,8 @@
 //! A filesystem small enough to be random: 64 inodes of 256 bytes, then 128 blocks of 1 KiB.
 //! Every file and directory has at most one block.
 
+pub(crate) mod places;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -115,6 +115,8 @@ struct RangeLine {
 }
 
 pub(super) fn change<'a>(change: &'a Change, volumes: &'a [VolumeRecord]) -> ChangeLine<'a> {
+    let local = volumes.get(change.volume).is_some_and(|v| v.local_times);
+    let attributes = |a| attributes(a, local);
     ChangeLine {
         r#type: "change",
         volume: name(Some(change.volume), volumes),
@@ -147,14 +149,14 @@ fn range(range: &ChangedRange) -> RangeLine {
 }
 
 /// What is known of a file; a key is left out where the filesystem has no such thing.
-fn attributes(a: &Attributes) -> Value {
+fn attributes(a: &Attributes, local: bool) -> Value {
     let mut map = Map::new();
     let mut put = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
             map.insert(key.to_owned(), value);
         }
     };
-    let time = |t: Option<Timestamp>| t.map(|t| Value::from(rfc3339(t)));
+    let time = |t: Option<Timestamp>| t.map(|t| Value::from(rfc3339(t, local)));
     put("file", Some(a.shown().to_string().into()));
     put("kind", Some(a.kind.as_str().into()));
     put("size", Some(a.size.into()));

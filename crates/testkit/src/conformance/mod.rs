@@ -7,6 +7,7 @@
 //! | `foreign` | bytes past the end and files that do not exist give nothing, and no error |
 //! | `shared` | sharing units between two views changes nothing, for equal and for differing views |
 //! | `agreement` | links, entries and attributes tell of the same files; claims and extents of the same data |
+//! | `content` | the content of a file is what lies in its extents, as long as the file says |
 //! | `fault` | where a read fails, the result is partial and says so, and what remains is right |
 //! | `truncated` | the same for an image that ends early |
 //! | `damage` | whatever the metadata say: no panic, no hang, no memory without bound |
@@ -15,6 +16,7 @@
 //! own: whether they are *right* is for the oracles of the format's own tests.
 
 mod agreement;
+mod contents;
 mod damage;
 mod faults;
 mod owners;
@@ -145,6 +147,9 @@ pub fn failures(
     run("foreign", &|out| sound::foreign(&setup, image, out));
     run("shared", &|out| views::check(&setup, image, &sound, out));
     run("agreement", &|out| agreement::check(options, &sound, out));
+    run("content", &|out| {
+        contents::check(&setup, image, &sound, out);
+    });
     run("fault", &|out| faults::faults(&setup, image, &sound, out));
     run("truncated", &|out| {
         faults::truncations(&setup, image, &sound, out);

@@ -9,6 +9,7 @@ use hexz_resolve::{
     RangeSet, ReadAt, Result, Scan, Shared, Silent, Sink, View,
 };
 
+use super::contents::{self, Sampled};
 use super::{Failures, Options};
 
 /// What runs are made with.
@@ -99,6 +100,7 @@ pub(super) struct Passes {
     pub(super) attributes: Vec<Attributes>,
     pub(super) entries: Vec<Link>,
     pub(super) extents: Vec<Claim>,
+    pub(super) contents: Vec<(FileKey, Sampled)>,
     pub(super) findings: Vec<Diagnostic>,
     pub(super) partial: bool,
     pub(super) errors: Vec<Error>,
@@ -124,6 +126,7 @@ impl Passes {
             attributes: Vec::new(),
             entries: Vec::new(),
             extents: Vec::new(),
+            contents: Vec::new(),
             findings: opened.findings.clone(),
             partial: false,
             errors: Vec::new(),
@@ -141,6 +144,7 @@ impl Passes {
         passes.attributes = passes.take(attributes);
         let extents = opened.pass(pool, None, |fs, cx, out| fs.extents(&files, cx, out));
         passes.extents = passes.take(extents);
+        passes.contents = contents::sample(&opened, &passes);
         Ok(passes)
     }
 

@@ -35,6 +35,7 @@ impl Passes {
             ("attributes", self.attributes != other.attributes),
             ("entries", self.entries != other.entries),
             ("extents", self.extents != other.extents),
+            ("contents", self.contents != other.contents),
             ("diagnostics", self.findings != other.findings),
         ]
         .into_iter()
