@@ -1,5 +1,6 @@
 //! End-to-end tests on the built binary: runs it, and reads what it wrote.
 
+pub mod golden;
 pub mod schema;
 
 use std::path::{Path, PathBuf};

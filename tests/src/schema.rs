@@ -89,9 +89,12 @@ pub struct Change {
     pub kind: String,
     pub replaced: bool,
     pub content_changed: bool,
+    #[serde(default)]
+    pub notable: Option<String>,
     pub attributes: Vec<String>,
     pub base: Option<serde_json::Map<String, serde_json::Value>>,
     pub merged: Option<serde_json::Map<String, serde_json::Value>>,
+    pub content_bytes: Option<u64>,
     pub changed_bytes: u64,
     pub ranges: Vec<Range>,
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::view::ViewArgs;
+
 /// More would be busy with themselves only.
 const MOST_THREADS: u64 = 256;
 
@@ -113,19 +115,16 @@ pub(crate) struct DiffArgs {
     /// Exit with 1 when there are changes
     #[arg(long)]
     pub(crate) exit_code: bool,
-    /// Show directories whose names changed
-    #[arg(long)]
-    pub(crate) dirs: bool,
     /// Also write Parquet tables below this folder, in a partition for this overlay
     #[cfg(feature = "parquet")]
     #[arg(long, value_name = "DIR")]
     pub(crate) parquet: Option<PathBuf>,
-    /// Show everything, one line each: also changes of only atime or ctime
-    #[arg(long)]
-    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
-    /// Show only changes at or below these paths
+    /// Show only changes at or below these paths, as a volume has them (/config), as the guest
+    /// has them (/boot/config), or with a volume (p2:/config)
     #[arg(last = true, value_name = "PATH")]
     pub(crate) paths: Vec<OsString>,
 }
@@ -166,7 +165,7 @@ impl FormatArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct EngineArgs {
-    /// Look at one volume only: p2, disk, vg/lv
+    /// Look at one volume only: p2, disk, vg/lv, or its label, UUID or mount point
     #[arg(long, value_name = "NAME")]
     pub(crate) volume: Option<String>,
     /// Read filesystems with their journals replayed in memory, or as they lie

@@ -5,12 +5,14 @@
 mod args;
 pub mod cmd;
 mod failure;
+mod guest;
 mod output;
 mod progress;
 mod sources;
 mod status;
 #[cfg(feature = "parquet")]
 mod tables;
+mod view;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -196,6 +196,11 @@ pub struct Change {
     pub base: Option<Attributes>,
     /// The file in merged, likewise.
     pub merged: Option<Attributes>,
+    /// Bytes of the file's content that are new or differ from what stood at their place in the
+    /// file, wherever either lies; of a file that went, those that went. Holes are none, and what
+    /// one record counted (a file with several names) another does not. `None` for what is no
+    /// regular file, and where it is not known.
+    pub content_bytes: Option<u64>,
     /// Differing bytes within `ranges`.
     pub changed_bytes: u64,
     /// The file's data that lies in changed blocks and differs, block by block, coalesced.

@@ -33,14 +33,15 @@ fn tail(out: &mut dyn Write, diagnostics: &[Diagnostic], summary: &Summary) -> R
     line(out, &records::summary(summary))
 }
 
-/// A diff. Only the paths of `selection` leave anything out; the sums are those of the whole.
+/// A diff. Paths and patterns of `selection` leave changes out; the sums are those of the whole.
 ///
 /// # Errors
 /// Of `out`.
 pub fn write_json(out: &mut dyn Write, report: &Report, selection: &Selection) -> Result<()> {
     head(out, &report.header, &report.volumes)?;
     for change in report.changes.iter().filter(|c| selection.in_paths(c)) {
-        line(out, &records::change(change, &report.volumes))?;
+        let notable = selection.places.notable(change);
+        line(out, &records::change(change, &report.volumes, notable))?;
     }
     for region in &report.regions {
         line(out, &records::region(region, &report.volumes))?;

@@ -8,23 +8,28 @@ mod escape;
 mod human;
 mod json;
 mod lists;
+mod measure;
 mod names;
+mod notable;
 mod owners;
+mod places;
 mod select;
 mod text;
 mod time;
 
 pub use blocks::{Original, write_blocks, write_files, write_summary};
 pub use escape::escaped;
-pub use human::{write_human, write_layout};
+pub use human::{View, write_human, write_layout};
 pub use json::{JsonOwners, write_json, write_layout_json};
 pub use lists::{
     ListPiece, ListSum, overlay_prefix, write_list_error, write_list_piece, write_list_sum,
     write_overlay_error,
 };
+pub use measure::{content_bytes, written_bytes};
 pub use names::{write_name_only, write_name_status};
 pub use owners::HumanOwners;
-pub use select::Selection;
+pub use places::{Mount, Places, mounts};
+pub use select::{Globs, Selection};
 pub use text::size;
 
 /// Version of the JSON schema.

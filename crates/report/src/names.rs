@@ -19,21 +19,19 @@ pub fn write_name_status(
 ) -> Result<()> {
     for change in report.changes.iter().filter(|c| selection.shows(c)) {
         let letter = change.change.letter();
-        match (nul, &change.from) {
+        let path = selection.places.machine(change.volume, &change.path);
+        let from = change.from.as_deref();
+        let from = from.map(|from| selection.places.machine(change.volume, from));
+        match (nul, &from) {
             (true, from) => {
                 write!(out, "{letter}\0")?;
                 from.iter().try_for_each(|from| raw(out, from))?;
-                raw(out, &change.path)?;
+                raw(out, &path)?;
             }
             (false, Some(from)) => {
-                writeln!(
-                    out,
-                    "{letter}\t{}\t{}",
-                    escaped(from),
-                    escaped(&change.path)
-                )?;
+                writeln!(out, "{letter}\t{}\t{}", escaped(from), escaped(&path))?;
             }
-            (false, None) => writeln!(out, "{letter}\t{}", escaped(&change.path))?,
+            (false, None) => writeln!(out, "{letter}\t{}", escaped(&path))?,
         }
     }
     Ok(())
@@ -50,10 +48,11 @@ pub fn write_name_only(
     nul: bool,
 ) -> Result<()> {
     for change in report.changes.iter().filter(|c| selection.shows(c)) {
+        let path = selection.places.machine(change.volume, &change.path);
         if nul {
-            raw(out, &change.path)?;
+            raw(out, &path)?;
         } else {
-            writeln!(out, "{}", escaped(&change.path))?;
+            writeln!(out, "{}", escaped(&path))?;
         }
     }
     Ok(())

@@ -30,13 +30,26 @@ pub(crate) fn original_size(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
-/// `1 block`, `90 blocks`.
+/// `1 block`, `90 blocks`, `1,200 directories`.
 pub(crate) fn count(n: u64, one: &str) -> String {
-    if n == 1 {
-        format!("1 {one}")
-    } else {
-        format!("{n} {one}s")
+    match (n, one.strip_suffix('y')) {
+        (1, _) => format!("1 {one}"),
+        (_, Some(stem)) => format!("{} {stem}ies", number(n)),
+        _ => format!("{} {one}s", number(n)),
     }
+}
+
+/// `1,234,567`.
+pub(crate) fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 #[cfg(test)]
@@ -50,6 +63,11 @@ mod tests {
         assert_eq!(size(4096), "4.0 KiB");
         assert_eq!(size(184 * 1024), "184 KiB");
         assert_eq!(size(u64::MAX), "16 EiB");
+        assert_eq!(count(1, "directory"), "1 directory");
+        assert_eq!(count(21_304, "file"), "21,304 files");
+        assert_eq!(count(1200, "directory"), "1,200 directories");
+        assert_eq!(number(1_000_000), "1,000,000");
+        assert_eq!(number(999), "999");
         assert_eq!(original_size(5120 * 4096), "20.0 MB");
         assert_eq!(original_size(4096), "4.0 KB");
         assert_eq!(original_size(0), "0.0 KB");

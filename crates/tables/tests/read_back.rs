@@ -73,6 +73,7 @@ fn change(volume: usize, path: &[u8], attributes: &[&'static str], places: &[u64
         attributes: attributes.to_vec(),
         base: None,
         merged: None,
+        content_bytes: None,
         changed_bytes: 5,
         ranges: places
             .iter()

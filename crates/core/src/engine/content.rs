@@ -105,6 +105,86 @@ impl<'a> Comparer<'a> {
         Ok(false)
     }
 
+    /// Bytes of the content after, of the sizes before and after, that are new or differ from what
+    /// stood at their place in the file. `None` where that can't be read, or would take too long.
+    pub(super) fn count(
+        &mut self,
+        base: Side<'_>,
+        merged: Side<'_>,
+        (before, size): (u64, u64),
+    ) -> Result<Option<u64>> {
+        let encoded = |side: Side<'_>| side.extents.iter().any(|c| c.encoded);
+        if encoded(base) || encoded(merged) {
+            return Ok(None);
+        }
+        let (base, merged) = (pieces(base.extents, before), pieces(merged.extents, size));
+        let (mut b, mut m) = (base.iter().peekable(), merged.iter().peekable());
+        let (mut at, mut sum) = (0, 0u64);
+        while at < size {
+            while b.next_if(|p| p.file.end() <= at).is_some() {}
+            while m.next_if(|p| p.file.end() <= at).is_some() {}
+            let (x, y) = (cut(b.peek(), at), cut(m.peek(), at));
+            let mut end = x.0.end().min(y.0.end()).min(size);
+            if at < before {
+                end = end.min(before);
+            }
+            let found = match (x.1, y.1) {
+                (None, None) => Some(0),
+                // Past the end of what was there everything is new.
+                (_, Some(_)) if at >= before => Some(end - at),
+                (from, to) => self.count_piece(from, to, end - at)?,
+            };
+            let Some(found) = found else { return Ok(None) };
+            sum = sum.saturating_add(found);
+            at = end;
+        }
+        Ok(Some(sum))
+    }
+
+    /// Differing bytes of two pieces; where both lie at one place, only what may differ is read.
+    fn count_piece(
+        &mut self,
+        base: Option<u64>,
+        merged: Option<u64>,
+        length: u64,
+    ) -> Result<Option<u64>> {
+        let whole = ByteRange::new(0, length);
+        let parts: Vec<ByteRange> = match (base, merged, self.dirty) {
+            (Some(x), Some(y), Some(dirty)) if x == y => dirty
+                .overlapping(ByteRange::new(x, x.saturating_add(length)))
+                .filter_map(|r| r.moved_down(x))
+                .collect(),
+            _ => vec![whole],
+        };
+        let (before, after) = (self.base.reader(), self.merged.reader());
+        let mut sum = 0u64;
+        for part in parts {
+            let mut done = part.start();
+            while done < part.end() {
+                self.run.check()?;
+                let now = (part.end() - done).min(CHUNK);
+                let Some(budget) = self.budget.checked_sub(now) else {
+                    return Ok(None);
+                };
+                self.budget = budget;
+                let read = |reader: &dyn ReadAt, start: Option<u64>| match start {
+                    None => Ok(vec![0; now as usize]),
+                    Some(start) => read_vec(reader, start.saturating_add(done), now as usize),
+                };
+                match (read(&**before, base), read(&**after, merged)) {
+                    (Ok(x), Ok(y)) => {
+                        let differ = x.iter().zip(&y).filter(|(a, b)| a != b).count();
+                        sum = sum.saturating_add(differ as u64);
+                    }
+                    // That it can't be read is said where contents are compared.
+                    _ => return Ok(None),
+                }
+                done += now;
+            }
+        }
+        Ok(Some(sum))
+    }
+
     /// Compressed content is compared by what it says. What can't be decoded (it is encrypted) is
     /// equal when it lies in equal pieces with equal bytes.
     fn encoded_differ(&mut self, base: Side<'_>, merged: Side<'_>, size: u64) -> Result<bool> {

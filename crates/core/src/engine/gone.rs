@@ -71,6 +71,7 @@ fn deleted_root(root: Attributes) -> Change {
         attributes: Vec::new(),
         base: Some(root),
         merged: None,
+        content_bytes: None,
         changed_bytes: 0,
         ranges: Vec::new(),
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::content::{Comparer, Extents, Side};
+use super::measure::Measure;
 use super::names::NamedPath;
 use super::touched::Touched;
 use crate::report::{Change, ChangeKind, PathBytes};
@@ -84,6 +85,15 @@ impl<'a> Join<'a> {
             (ChangeKind::Modified | ChangeKind::Metadata, Some(b), Some(m)) => seen.insert((b, m)),
             _ => true,
         });
+        let mut measure = Measure {
+            touched,
+            base: self.base_extents,
+            merged: self.merged_extents,
+            seen: BTreeSet::new(),
+        };
+        for joined in &mut out {
+            joined.change.content_bytes = measure.of(joined, self.comparer.as_mut())?;
+        }
         Ok(out)
     }
 
@@ -314,6 +324,7 @@ impl<'a> Join<'a> {
                 attributes: Vec::new(),
                 base: base.map(|(_, a)| a.clone()),
                 merged: merged.map(|(_, a)| a.clone()),
+                content_bytes: None,
                 changed_bytes: 0,
                 ranges: Vec::new(),
             },

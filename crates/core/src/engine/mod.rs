@@ -10,6 +10,7 @@ mod gather;
 mod gone;
 mod join;
 mod layout;
+mod measure;
 mod names;
 mod open;
 mod owners;

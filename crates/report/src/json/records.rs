@@ -98,9 +98,12 @@ pub(super) struct ChangeLine<'a> {
     kind: &'static str,
     replaced: bool,
     content_changed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notable: Option<&'static str>,
     attributes: &'a [&'static str],
     base: Option<Value>,
     merged: Option<Value>,
+    content_bytes: Option<u64>,
     changed_bytes: u64,
     ranges: Vec<RangeLine>,
 }
@@ -114,7 +117,11 @@ struct RangeLine {
     disk_offset: u64,
 }
 
-pub(super) fn change<'a>(change: &'a Change, volumes: &'a [VolumeRecord]) -> ChangeLine<'a> {
+pub(super) fn change<'a>(
+    change: &'a Change,
+    volumes: &'a [VolumeRecord],
+    notable: Option<&'static str>,
+) -> ChangeLine<'a> {
     let local = volumes.get(change.volume).is_some_and(|v| v.local_times);
     let attributes = |a| attributes(a, local);
     ChangeLine {
@@ -130,9 +137,11 @@ pub(super) fn change<'a>(change: &'a Change, volumes: &'a [VolumeRecord]) -> Cha
         kind: change.kind.as_str(),
         replaced: change.replaced,
         content_changed: change.content_changed,
+        notable,
         attributes: &change.attributes,
         base: change.base.as_ref().map(attributes),
         merged: change.merged.as_ref().map(attributes),
+        content_bytes: change.content_bytes,
         changed_bytes: change.changed_bytes,
         ranges: change.ranges.iter().map(range).collect(),
     }

@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use hexz_report::{Original, Selection};
+use hexz_report::{Original, Places, Selection};
 use hexz_resolve::report::Report;
 use hexz_resolve::{ChangeSource, Limits, Loaded, Precision, Registry, engine};
 use hexz_source::meta::{Index, meta_path, read_index};
 
 use super::owner;
 use crate::args::DiffArgs;
+use crate::guest;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources::{self, Form};
@@ -216,17 +217,24 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
         }
     }
     if loaded.base.is_some() && loaded.merged.is_some() {
-        let report = {
-            let options = sources::options(registry, &args.engine, &*progress);
-            engine::diff(&loaded, &options)
-        };
+        let mut options = sources::options(registry, &args.engine, &*progress);
+        if let (Some(asked), Some(disk)) = (&options.volume, &loaded.merged) {
+            options.volume = Some(guest::volume_named(disk, asked, &options));
+        }
+        let report = engine::diff(&loaded, &options);
         progress.finish();
         let report = report?;
         #[cfg(feature = "parquet")]
         if let Some(dir) = &args.parquet {
             crate::tables::diff(dir, &report)?;
         }
-        let selection = selection(args);
+        let several = report.volumes.len() > 1;
+        let mounts = match loaded.merged.as_ref().or(loaded.base.as_ref()) {
+            Some(disk) if several => guest::mounts_of(disk, &options),
+            _ => Vec::new(),
+        };
+        let places = Places::new(&report, mounts, args.view.volume_paths);
+        let selection = args.view.selection(&args.paths, places)?;
         write(&report, args, &selection)?;
         status::say_coverage(&report.summary);
         let outcome = Outcome {
@@ -265,15 +273,6 @@ fn single(registry: &Registry, args: &DiffArgs, loaded: &Loaded, progress: &Bar)
     owner::tell(disk, ranges, &options, args.format.json, progress, asked)
 }
 
-fn selection(args: &DiffArgs) -> Selection {
-    let paths = args.paths.iter();
-    Selection {
-        directories: args.dirs,
-        all: args.all,
-        paths: paths.map(|p| p.as_encoded_bytes().to_vec()).collect(),
-    }
-}
-
 fn write(report: &Report, args: &DiffArgs, selection: &Selection) -> Result<()> {
     if args.format.any() {
         let mut out = output::plain();
@@ -287,7 +286,7 @@ fn write(report: &Report, args: &DiffArgs, selection: &Selection) -> Result<()> 
         out.flush()?;
     } else {
         let mut out = output::coloured();
-        hexz_report::write_human(&mut out, report, selection)?;
+        hexz_report::write_human(&mut out, report, selection, &args.view.view())?;
         out.flush()?;
     }
     if !args.format.json {
