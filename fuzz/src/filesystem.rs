@@ -13,6 +13,8 @@ use crate::{Input, apply};
 
 /// Claims, links and files that one pass may give.
 const ITEMS: usize = 200_000;
+/// Files whose content is read.
+const CONTENTS: usize = 64;
 
 /// Images of one filesystem, with the places of their metadata.
 pub struct Images {
@@ -154,4 +156,10 @@ fn ask(fs: &dyn Filesystem, limits: &Limits, size: u64) {
     let _any = fs.links(&files, &scan, &mut Bounded::new("links", limits.links));
     let _any = fs.attributes(&files, &scan, &mut Bounded::new("files", limits.files));
     let _any = fs.extents(&files, &scan, &mut Bounded::new("extents", limits.claims));
+    for file in files.iter().take(CONTENTS) {
+        if let Ok(content) = fs.content(file, None, &scan) {
+            let length = content.len().min(1 << 17) as usize;
+            let _any = content.read_exact_at(0, &mut vec![0; length]);
+        }
+    }
 }

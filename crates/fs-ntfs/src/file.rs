@@ -48,6 +48,10 @@ pub(crate) struct OwnedExtent {
 }
 
 impl OwnedExtent {
+    pub(crate) const fn layout(&self) -> Layout {
+        self.layout
+    }
+
     pub(crate) fn pieces(&self, geometry: &Geometry) -> Vec<Piece> {
         let mut out = Vec::new();
         for index in 0..self.runs.len() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hexz_resolve::{
     Attributes, ByteRange, Claim, FileKey, FileSet, Filesystem, FsInfo, Link, LinkCoverage,
-    RangeSet, ReadAt, Replayed, Result, Scan, Sink, UnitReader,
+    RangeSet, RawName, ReadAt, Replayed, Result, Scan, Sink, UnitReader,
 };
 
 use crate::file::{Content, File};
@@ -129,5 +129,14 @@ impl Filesystem for Ntfs {
 
     fn extents(&self, files: &FileSet, cx: &Scan<'_>, out: &mut dyn Sink<Claim>) -> Result<()> {
         self.extents_of(files, cx, out)
+    }
+
+    fn content(
+        &self,
+        file: FileKey,
+        stream: Option<&RawName>,
+        cx: &Scan<'_>,
+    ) -> Result<Arc<dyn ReadAt>> {
+        self.content_of(file, stream, cx)
     }
 }

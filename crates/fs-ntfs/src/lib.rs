@@ -15,11 +15,13 @@
 
 mod attributes;
 mod claims;
+mod content;
 mod file;
 mod free;
 mod fs;
 mod index;
 mod links;
+mod lznt1;
 mod mft;
 mod ondisk;
 mod open;

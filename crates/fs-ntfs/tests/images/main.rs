@@ -2,5 +2,6 @@
 
 mod bad_sectors;
 mod common;
+mod contents;
 mod second_opinion;
 mod volumes;
