@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::file_args::{CatArgs, ExtractArgs, LsArgs, TakeArgs};
 use crate::view::ViewArgs;
 
 /// More would be busy with themselves only.
@@ -29,6 +30,12 @@ pub(crate) enum Command {
     Owner(OwnerArgs),
     /// Says who owns each piece of a disk
     Map(MapArgs),
+    /// Lists the files on an image
+    Ls(LsArgs),
+    /// Writes the bytes of files on an image
+    Cat(CatArgs),
+    /// Takes files out of an image
+    Extract(ExtractArgs),
 }
 
 fn with_status(examples: &str) -> String {
@@ -121,6 +128,8 @@ pub(crate) struct DiffArgs {
     pub(crate) parquet: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) view: ViewArgs,
+    #[command(flatten)]
+    pub(crate) take: TakeArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
     /// Show only changes at or below these paths, as a volume has them (/config), as the guest

@@ -5,6 +5,7 @@
 mod args;
 pub mod cmd;
 mod failure;
+mod file_args;
 mod guest;
 mod output;
 mod progress;
@@ -64,6 +65,9 @@ pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> Exit
         Command::Layout(args) => cmd::data::layout::command(&registry, &args),
         Command::Owner(args) => cmd::data::owner::owner(&registry, &args),
         Command::Map(args) => cmd::data::owner::map(&registry, &args),
+        Command::Ls(args) => cmd::data::ls::command(&registry, &args),
+        Command::Cat(args) => cmd::data::cat::command(&registry, &args),
+        Command::Extract(args) => cmd::data::extract::command(&registry, &args),
     };
     match result {
         Ok(code) => code,

@@ -10,6 +10,7 @@ use hexz_resolve::report::{
 };
 use serde::Serialize;
 
+use crate::listing::ListedFile;
 use crate::select::Selection;
 
 pub(crate) use records::all_raw;
@@ -65,6 +66,11 @@ pub fn write_layout_json(out: &mut dyn Write, report: &LayoutReport) -> Result<(
         .diagnostics
         .iter()
         .try_for_each(|d| line(out, &records::diagnostic(d)))
+}
+
+/// A file that is listed.
+pub(crate) fn write_entry_json(out: &mut dyn Write, file: &ListedFile) -> Result<()> {
+    line(out, &records::entry(file))
 }
 
 /// Owner records as they come.

@@ -7,6 +7,7 @@ mod blocks;
 mod escape;
 mod human;
 mod json;
+mod listing;
 mod lists;
 mod measure;
 mod names;
@@ -21,6 +22,7 @@ pub use blocks::{Original, write_blocks, write_files, write_summary};
 pub use escape::escaped;
 pub use human::{View, write_human, write_layout};
 pub use json::{JsonOwners, write_json, write_layout_json};
+pub use listing::{ListedFile, Listing};
 pub use lists::{
     ListPiece, ListSum, overlay_prefix, write_list_error, write_list_piece, write_list_sum,
     write_overlay_error,

@@ -1,5 +1,5 @@
 //! Which package may depend on which: `core ◀ ondisk ◀ {source, volume, fs-*}` and
-//! `core ◀ report ◀ cli`.
+//! `core ◀ {report, extract} ◀ cli`.
 
 use std::path::Path;
 
@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("hexz-report", &["hexz-resolve"]),
     ("hexz-tables", &["hexz-resolve"]),
     ("hexz-fleet", &["hexz-resolve"]),
+    ("hexz-extract", &["hexz-resolve"]),
     (
         "hexz-cli",
         &[
@@ -29,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hexz-tables",
             "hexz-fleet",
             "hexz-verify",
+            "hexz-extract",
         ],
     ),
     ("hexz-testkit", &["hexz-resolve"]),

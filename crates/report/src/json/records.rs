@@ -12,6 +12,7 @@ use hexz_resolve::{Attributes, Diagnostic, FileKey, FileKind, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::listing::ListedFile;
 use crate::time::rfc3339;
 use crate::{SCHEMA, TOOL};
 
@@ -202,6 +203,27 @@ fn attributes(a: &Attributes, local: bool) -> Value {
         put(name, Some(value.clone().into()));
     }
     Value::Object(map)
+}
+
+#[derive(Serialize)]
+pub(super) struct EntryLine<'a> {
+    r#type: &'static str,
+    volume: &'a str,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_raw: Option<String>,
+    attributes: Option<Value>,
+}
+
+pub(super) fn entry(file: &ListedFile) -> EntryLine<'_> {
+    let known = file.attributes.as_ref();
+    EntryLine {
+        r#type: "entry",
+        volume: &file.volume,
+        path: lossy(&file.path),
+        path_raw: raw(&file.path),
+        attributes: known.map(|a| attributes(a, file.local_times)),
+    }
 }
 
 #[derive(Serialize)]

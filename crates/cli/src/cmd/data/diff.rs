@@ -11,7 +11,7 @@ use hexz_resolve::report::Report;
 use hexz_resolve::{ChangeSource, Limits, Loaded, Precision, Registry, engine};
 use hexz_source::meta::{Index, meta_path, read_index};
 
-use super::owner;
+use super::{owner, take};
 use crate::args::DiffArgs;
 use crate::guest;
 use crate::output;
@@ -114,7 +114,7 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
         return super::overlays::command(registry, args, folder);
     }
     sources::check(args)?;
-    let resolve = args.files || args.format.any();
+    let resolve = args.files || args.format.any() || args.take.any();
     let self_contained = Form::of(args) != Form::Overlay;
     let with_base = args.any_base().is_some() || self_contained;
     match &args.overlay {
@@ -235,8 +235,20 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
         };
         let places = Places::new(&report, mounts, args.view.volume_paths);
         let selection = args.view.selection(&args.paths, places)?;
-        write(&report, args, &selection)?;
+        let shown = args.files || args.format.any() || !args.take.any();
+        if shown && !args.take.takes_stdout() {
+            write(&report, args, &selection)?;
+        } else {
+            output::tell(&report.diagnostics);
+        }
         status::say_coverage(&report.summary);
+        if args.take.any() {
+            let taken = take::take(&args.take, &loaded, &report, &selection, &options);
+            progress.finish();
+            if !taken? {
+                return Ok(ExitCode::from(2));
+            }
+        }
         let outcome = Outcome {
             changed: selection.finds_changes(&report),
             whole: report.summary.complete,

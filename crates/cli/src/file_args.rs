@@ -1,0 +1,200 @@
+//! Arguments of the commands that take files out of an image.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::args::EngineArgs;
+
+const LS_EXAMPLES: &str = "\
+Examples:
+  hexz ls disk.img                  the root of each filesystem
+  hexz ls -l disk.img /etc          like ls -ln; times are in UTC
+  hexz ls -R disk.img p2:/home      everything below, on partition 2
+  hexz ls --json vm.qcow2 /etc/passwd";
+
+/// `hexz ls`.
+#[derive(Debug, Args)]
+#[command(after_help = LS_EXAMPLES)]
+pub(crate) struct LsArgs {
+    /// The image: raw, .hxz, qcow2 or VHD, or a block device
+    pub(crate) image: PathBuf,
+    /// A path in it, or VOLUME:/PATH; may be repeated
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<OsString>,
+    /// Show mode, links, owner, size and time
+    #[arg(short)]
+    pub(crate) long: bool,
+    /// Everything below
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+    /// A directory itself, and not what is in it
+    #[arg(short, long)]
+    pub(crate) directory: bool,
+    /// End names with NUL, and do not escape them
+    #[arg(short = '0', long = "null", conflicts_with_all = ["json", "long"])]
+    pub(crate) nul: bool,
+    /// Write JSON Lines (schema 1)
+    #[arg(long, conflicts_with = "long")]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+const CAT_EXAMPLES: &str = "\
+Examples:
+  hexz cat disk.img /etc/passwd
+  hexz cat windows.img p3:/notes.txt:author     a named stream of NTFS";
+
+/// `hexz cat`.
+#[derive(Debug, Args)]
+#[command(after_help = CAT_EXAMPLES)]
+pub(crate) struct CatArgs {
+    /// The image: raw, .hxz, qcow2 or VHD, or a block device
+    pub(crate) image: PathBuf,
+    /// A path in it, VOLUME:/PATH, or PATH:STREAM; may be repeated
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+const EXTRACT_EXAMPLES: &str = "\
+Examples:
+  hexz extract disk.img /etc --to out                  out/etc/…
+  hexz extract disk.img p2:/ --to out                  a whole filesystem
+  hexz ls -R -0 disk.img /var/log | hexz extract disk.img -0 --files-from - --to out
+
+Exit status: 0 all of it is there; 2 something was left out, and is named.";
+
+/// `hexz extract`.
+#[derive(Debug, Args)]
+#[command(after_help = EXTRACT_EXAMPLES)]
+pub(crate) struct ExtractArgs {
+    /// The image: raw, .hxz, qcow2 or VHD, or a block device
+    pub(crate) image: PathBuf,
+    /// A path in it, VOLUME:/PATH, or PATH:STREAM; a directory is taken with all below it
+    #[arg(value_name = "PATH", required_unless_present = "files_from")]
+    pub(crate) paths: Vec<OsString>,
+    /// The folder to write to; it is made when it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Read more paths from a file, one a line (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) files_from: Option<PathBuf>,
+    /// The paths of --files-from end with NUL
+    #[arg(short = '0', long = "null", requires = "files_from")]
+    pub(crate) nul: bool,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// What `hexz diff` writes of the files that changed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Files that changed")]
+pub(crate) struct TakeArgs {
+    /// Write the files that were added, modified or renamed, as they are after the change,
+    /// below DIR/VOLUME, with a report in DIR/changes.jsonl
+    #[arg(long, value_name = "DIR")]
+    pub(crate) extract: Option<PathBuf>,
+    /// With --extract: as they were before the change
+    #[arg(long, requires = "extract")]
+    pub(crate) before: bool,
+    /// With --extract: both, below DIR/before and DIR/after, for diff -r
+    #[arg(long, requires = "extract", conflicts_with = "before")]
+    pub(crate) both: bool,
+    /// Write a tar archive of what changed, with whiteouts for what was deleted (- for standard
+    /// output; compressed for .gz and .zst)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tar: Option<PathBuf>,
+    /// The same as a layer of an OCI image: without sparse files, which not all tools read
+    #[arg(long, value_name = "FILE", conflicts_with = "tar")]
+    pub(crate) oci_layer: Option<PathBuf>,
+    /// Write a patch in the form of git diff
+    #[arg(short = 'p', long, conflicts_with_all = ["json", "name_status", "name_only", "blocks"])]
+    pub(crate) patch: bool,
+    /// Equal lines around what differs in a patch
+    #[arg(
+        short = 'U',
+        long,
+        value_name = "N",
+        requires = "patch",
+        default_value_t = 3
+    )]
+    pub(crate) unified: u32,
+    /// Files of more bytes are not compared line by line
+    #[arg(long, value_name = "SIZE", value_parser = size, requires = "patch", default_value = "16M")]
+    pub(crate) patch_limit: u64,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
+}
+
+impl TakeArgs {
+    /// Whether files must be known.
+    pub(crate) fn any(&self) -> bool {
+        self.extract.is_some() || self.archive().is_some() || self.patch
+    }
+
+    /// The archive that is to be written.
+    pub(crate) fn archive(&self) -> Option<&PathBuf> {
+        self.tar.as_ref().or(self.oci_layer.as_ref())
+    }
+
+    /// Whether something other than the report goes to standard output.
+    pub(crate) fn takes_stdout(&self) -> bool {
+        self.patch || self.archive().is_some_and(|file| file.as_os_str() == "-")
+    }
+}
+
+/// How files are written.
+#[derive(Debug, Args)]
+pub(crate) struct WriteArgs {
+    /// Keep owners, setuid, extended attributes, devices, fifos and sockets (mostly needs root)
+    #[arg(long)]
+    pub(crate) preserve: bool,
+    /// Replace files that are there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Write no more bytes than this, holes aside: 500M, 20G
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) max_size: Option<u64>,
+    /// Write no more files than this
+    #[arg(long, value_name = "N")]
+    pub(crate) max_files: Option<u64>,
+}
+
+/// Reads `4096`, `64K`, `20G`.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|e| format!("{text:?}: {e}"))?;
+    let unit = text.get(digits.len()..).unwrap_or_default();
+    let shift = match unit.trim_end_matches("iB").trim_end_matches('B') {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        "P" => 50,
+        _ => return Err(format!("{text:?}: {unit} is no unit; use K, M, G or T")),
+    };
+    let bytes = number.checked_mul(1 << shift);
+    bytes.ok_or_else(|| format!("{text:?} is beyond 64 bits"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("64K"), Ok(65536));
+        assert_eq!(size("2GiB"), Ok(2 << 30));
+        for bad in ["", "K", "5X", "99999999999P"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}
