@@ -30,6 +30,7 @@ use args::{Cli, Command};
 pub fn plugins() -> Result<RegistryBuilder, DuplicateId> {
     let mut registry = Registry::builder();
     hexz_volume::register(&mut registry)?;
+    hexz_known::register(&mut registry)?;
     hexz_fs_ext4::register(&mut registry)?;
     hexz_fs_ntfs::register(&mut registry)?;
     hexz_fs_swap::register(&mut registry)?;

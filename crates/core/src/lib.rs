@@ -13,6 +13,7 @@ mod diagnostic;
 pub mod engine;
 mod error;
 mod file;
+mod known;
 mod limits;
 mod plugin;
 mod progress;
@@ -31,6 +32,7 @@ pub use error::{Error, ErrorKind, Result, View};
 pub use file::{
     Attributes, FileKey, FileKind, FileSet, Lineage, Link, RawName, ShownFile, Timestamp, Xattr,
 };
+pub use known::{KnownFormat, Sign};
 pub use limits::Limits;
 pub use plugin::{
     Descriptor, Filesystem, FilesystemPlugin, FsInfo, FsState, Group, JournalMode, LinkCoverage,

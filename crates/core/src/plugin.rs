@@ -66,11 +66,15 @@ pub struct Window {
     head: Arc<[u8]>,
     tail: Arc<[u8]>,
     lost: Arc<[(ByteRange, ReadError)]>,
+    /// For the few formats with a sign elsewhere.
+    device: Option<Arc<dyn ReadAt>>,
 }
 
 impl Window {
     /// How much of each end is read.
     pub const LENGTH: usize = 128 * 1024;
+    /// The most bytes that [`elsewhere`](Self::elsewhere) reads.
+    pub const ELSEWHERE: usize = 64 * 1024;
 
     /// Reads the window of `device`, as far as that can be done.
     #[must_use]
@@ -94,7 +98,34 @@ impl Window {
             head: head.into(),
             tail: tail.into(),
             lost: lost.into(),
+            device: None,
         }
+    }
+
+    /// As [`read`](Self::read), and lets a few bytes be read elsewhere on the device.
+    #[must_use]
+    pub fn of(device: &Arc<dyn ReadAt>) -> Self {
+        Self {
+            device: Some(Arc::clone(device)),
+            ..Self::read(&**device)
+        }
+    }
+
+    /// `length` bytes at `offset`, in the window or elsewhere on the device; `None` where they
+    /// can't be read, or are more than [`ELSEWHERE`](Self::ELSEWHERE).
+    #[must_use]
+    pub fn elsewhere(&self, offset: u64, length: usize) -> Option<Vec<u8>> {
+        if let Some(bytes) = self.bytes(offset, length) {
+            return Some(bytes.to_vec());
+        }
+        let device = self.device.as_ref()?;
+        let end = offset.checked_add(length as u64)?;
+        if length > Self::ELSEWHERE || end > self.size {
+            return None;
+        }
+        let mut bytes = vec![0; length];
+        device.read_exact_at(offset, &mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// What of the window could not be read, rising, with what failed at the start of each.
@@ -135,7 +166,7 @@ impl Window {
             Some(magic.offset)
         };
         offset
-            .and_then(|o| self.bytes(o, magic.bytes.len()))
+            .and_then(|o| self.elsewhere(o, magic.bytes.len()))
             .is_some_and(|b| b == magic.bytes)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{FilesystemPlugin, VolumeScheme};
+use crate::{FilesystemPlugin, KnownFormat, VolumeScheme};
 
 /// A plugin with an id that is taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +26,7 @@ pub struct UnknownId {
 pub struct Registry {
     schemes: Vec<Arc<dyn VolumeScheme>>,
     filesystems: Vec<Arc<dyn FilesystemPlugin>>,
+    known: Vec<KnownFormat>,
 }
 
 impl Registry {
@@ -45,6 +46,12 @@ impl Registry {
     #[must_use]
     pub fn filesystems(&self) -> &[Arc<dyn FilesystemPlugin>] {
         &self.filesystems
+    }
+
+    /// The formats that are known by name, by id.
+    #[must_use]
+    pub fn known(&self) -> &[KnownFormat] {
+        &self.known
     }
 
     /// The filesystem with this id.
@@ -106,6 +113,19 @@ impl RegistryBuilder {
         Ok(self)
     }
 
+    /// Adds a format that is known by name. Its id may be that of a plugin, and not that of
+    /// another such format.
+    ///
+    /// # Errors
+    /// [`DuplicateId`].
+    pub fn known(&mut self, format: KnownFormat) -> Result<&mut Self, DuplicateId> {
+        if self.registry.known.iter().any(|known| known.id == format.id) {
+            return Err(DuplicateId(format.id));
+        }
+        self.registry.known.push(format);
+        Ok(self)
+    }
+
     fn take(&mut self, id: &'static str) -> Result<(), DuplicateId> {
         if self.ids.insert(id) {
             Ok(())
@@ -120,6 +140,7 @@ impl RegistryBuilder {
         let mut registry = self.registry;
         registry.schemes.sort_by_key(|p| p.descriptor().id);
         registry.filesystems.sort_by_key(|p| p.descriptor().id);
+        registry.known.sort_by_key(|format| format.id);
         registry
     }
 }
