@@ -68,6 +68,12 @@ pub struct Volume {
     pub transactions_replayed: u64,
     pub status: String,
     pub reason: Option<String>,
+    #[serde(default)]
+    pub sector_size: Option<u64>,
+    #[serde(default)]
+    pub base_volume: Option<String>,
+    #[serde(default)]
+    pub base_start: Option<u64>,
 }
 
 /// A changed path.

@@ -18,6 +18,7 @@ fn ask(disk: &Arc<dyn ReadAt>, wanted: &RangeSet, limits: Limits) -> OwnerReport
         journal: JournalMode::Replay,
         threads: 2,
         volume: None,
+        detection: Default::default(),
         progress: &Silent,
         cancel: None,
     };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hexz_resolve::engine::Forced;
 
 use crate::file_args::{CatArgs, ExtractArgs, LsArgs, TakeArgs};
 use crate::view::ViewArgs;
@@ -177,6 +178,13 @@ pub(crate) struct EngineArgs {
     /// Look at one volume only: p2, disk, vg/lv, or its label, UUID or mount point
     #[arg(long, value_name = "NAME")]
     pub(crate) volume: Option<String>,
+    /// Take a volume for FORMAT, whatever shows itself there (ext4, ntfs, mbr, …); `none`: there is
+    /// nothing; `raw`: leave its bytes raw. May be repeated
+    #[arg(long, value_name = "VOLUME=FORMAT", value_parser = forced)]
+    pub(crate) filesystem: Vec<(String, Forced)>,
+    /// Count partition tables in sectors of this size, and not in what fits them
+    #[arg(long, value_name = "BYTES", value_parser = sector_size)]
+    pub(crate) sector_size: Option<u64>,
     /// Read filesystems with their journals replayed in memory, or as they lie
     #[arg(long, value_name = "HOW", default_value = "replay")]
     pub(crate) journal: Journal,
@@ -242,6 +250,9 @@ pub(crate) struct LayoutArgs {
     /// Write JSON Lines (schema 1)
     #[arg(long)]
     pub(crate) json: bool,
+    /// Say for each place which formats show themselves there, and why one won
+    #[arg(long)]
+    pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }
@@ -304,6 +315,27 @@ pub(crate) struct MapArgs {
     pub(crate) parquet: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+}
+
+/// Reads `VOLUME=FORMAT`.
+fn forced(text: &str) -> Result<(String, Forced), String> {
+    let (volume, format) = text
+        .rsplit_once('=')
+        .filter(|(volume, format)| !volume.is_empty() && !format.is_empty())
+        .ok_or_else(|| format!("{} is not VOLUME=FORMAT, such as p2=ext4", quoted(text)))?;
+    let forced = match format {
+        "none" => Forced::Nothing,
+        "raw" => Forced::Raw,
+        format => Forced::Format(format.to_owned()),
+    };
+    Ok((volume.to_owned(), forced))
+}
+
+/// Reads the size of a sector.
+fn sector_size(text: &str) -> Result<u64, String> {
+    let sizes = [512, 1024, 2048, 4096];
+    let size = text.parse().ok().filter(|size| sizes.contains(size));
+    size.ok_or_else(|| format!("{} is none of 512, 1024, 2048, 4096", quoted(text)))
 }
 
 /// Bytes from the first to one past the last.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use hexz_resolve::engine::Options;
+use hexz_resolve::engine::{Detection, Options};
 use hexz_resolve::{ChangeSource, Diagnostics, JournalMode, Limits, Progress, ReadAt, Registry};
 use hexz_source::meta::meta_path;
 use hexz_source::{
@@ -36,6 +36,11 @@ pub(crate) fn options<'a>(
         },
         threads: args.threads,
         volume: args.volume.clone(),
+        detection: Detection {
+            formats: args.filesystem.iter().cloned().collect(),
+            sector_size: args.sector_size,
+            explain: false,
+        },
         progress,
         cancel: None,
     }

@@ -63,6 +63,18 @@ impl fmt::Debug for KnownFormat {
     }
 }
 
+/// What the place of a sign says of the bytes in front of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It lies where the format begins.
+    #[default]
+    Front,
+    /// It is a copy that is kept elsewhere; what is in front is not of this format.
+    Copy,
+    /// It belongs at the end, and what it speaks of lies in front of it, from the first byte on.
+    Around,
+}
+
 /// A format that shows itself on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sign {
@@ -72,7 +84,10 @@ pub struct Sign {
     pub confidence: u8,
     /// Where the sign lies: the magic, and the structure around it that was checked.
     pub place: ByteRange,
-    /// Bytes of the device, from its start, that it says it takes up.
+    /// Where that is.
+    pub standing: Standing,
+    /// Bytes of the device, from its start, that it says it takes up; of a sign that stands
+    /// around something, the bytes in front of it that are its data.
     pub size: Option<u64>,
     /// Its label, raw; empty for none.
     pub label: Vec<u8>,
@@ -95,6 +110,7 @@ impl Sign {
             filesystem,
             confidence,
             place,
+            standing: Standing::Front,
             size: None,
             label: Vec::new(),
             uuid: None,
@@ -102,6 +118,13 @@ impl Sign {
             reason: None,
             written: Vec::new(),
         }
+    }
+
+    /// Says where the sign stands.
+    #[must_use]
+    pub const fn standing(mut self, standing: Standing) -> Self {
+        self.standing = standing;
+        self
     }
 
     /// Sets the size.
@@ -143,7 +166,8 @@ impl Sign {
     /// Adds bytes that the maker writes.
     #[must_use]
     pub fn written(mut self, start: u64, end: u64) -> Self {
-        self.written.extend((start < end).then(|| ByteRange::new(start, end)));
+        self.written
+            .extend((start < end).then(|| ByteRange::new(start, end)));
         self
     }
 

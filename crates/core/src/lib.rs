@@ -32,7 +32,7 @@ pub use error::{Error, ErrorKind, Result, View};
 pub use file::{
     Attributes, FileKey, FileKind, FileSet, Lineage, Link, RawName, ShownFile, Timestamp, Xattr,
 };
-pub use known::{KnownFormat, Sign};
+pub use known::{KnownFormat, Sign, Standing};
 pub use limits::Limits;
 pub use plugin::{
     Descriptor, Filesystem, FilesystemPlugin, FsInfo, FsState, Group, JournalMode, LinkCoverage,

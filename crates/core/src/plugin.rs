@@ -111,6 +111,27 @@ impl Window {
         }
     }
 
+    /// The window as if `ranges` could not be read.
+    #[must_use]
+    pub fn without(&self, ranges: &[ByteRange]) -> Self {
+        if ranges.is_empty() {
+            return self.clone();
+        }
+        let hidden = ranges.iter().map(|range| {
+            let offset = range.start();
+            let reason = "not looked at".to_owned();
+            (*range, ReadError::Damaged { offset, reason })
+        });
+        let lost = self.lost.iter().map(|(range, error)| {
+            let (offset, reason) = (error.offset(), error.to_string());
+            (*range, ReadError::Damaged { offset, reason })
+        });
+        Self {
+            lost: lost.chain(hidden).collect(),
+            ..self.clone()
+        }
+    }
+
     /// `length` bytes at `offset`, in the window or elsewhere on the device; `None` where they
     /// can't be read, or are more than [`ELSEWHERE`](Self::ELSEWHERE).
     #[must_use]
@@ -120,7 +141,9 @@ impl Window {
         }
         let device = self.device.as_ref()?;
         let end = offset.checked_add(length as u64)?;
-        if length > Self::ELSEWHERE || end > self.size {
+        let range = ByteRange::new(offset, end);
+        let lost = self.lost.iter().any(|(lost, _)| lost.overlaps(&range));
+        if length > Self::ELSEWHERE || end > self.size || lost {
             return None;
         }
         let mut bytes = vec![0; length];

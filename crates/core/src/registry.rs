@@ -119,7 +119,12 @@ impl RegistryBuilder {
     /// # Errors
     /// [`DuplicateId`].
     pub fn known(&mut self, format: KnownFormat) -> Result<&mut Self, DuplicateId> {
-        if self.registry.known.iter().any(|known| known.id == format.id) {
+        if self
+            .registry
+            .known
+            .iter()
+            .any(|known| known.id == format.id)
+        {
             return Err(DuplicateId(format.id));
         }
         self.registry.known.push(format);

@@ -91,6 +91,8 @@ pub struct VolumeRecord {
     pub partition_type: Option<String>,
     /// Name in the partition table.
     pub name: Option<String>,
+    /// Bytes of a sector in which the partition table counts.
+    pub sector_size: Option<u64>,
     /// `ext4`, `ntfs`.
     pub filesystem: Option<&'static str>,
     /// Label of the filesystem, raw.
@@ -109,6 +111,10 @@ pub struct VolumeRecord {
     pub status: VolumeStatus,
     /// Why it is not resolved.
     pub reason: Option<String>,
+    /// What it was called in base, where it had another name there.
+    pub base_volume: Option<String>,
+    /// Its first byte in base, where it lay elsewhere.
+    pub base_start: Option<u64>,
     /// Changed blocks (see [`Header::block_size`]) that lie in it in full or in part.
     pub changed_blocks: u64,
     /// The accounting of this volume alone.
@@ -412,6 +418,27 @@ pub struct LayoutReport {
     pub volumes: Vec<VolumeRecord>,
     /// Partition tables and gaps, by start.
     pub regions: Vec<Region>,
+    /// What was thought of at each place, where that was wanted.
+    pub candidates: Vec<CandidateRecord>,
     /// What was odd.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A format that was thought of for a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CandidateRecord {
+    /// The volume; `disk` for the whole disk.
+    pub volume: String,
+    /// The id of the plugin, or the name of the format.
+    pub format: &'static str,
+    /// For people.
+    pub name: &'static str,
+    /// How sure its signs are in themselves, 0 to 100.
+    pub confidence: u8,
+    /// Where its sign lies on the disk, where that is known.
+    pub offset: Option<u64>,
+    /// Whether it won.
+    pub chosen: bool,
+    /// Why it won or lost.
+    pub reason: String,
 }

@@ -280,6 +280,8 @@ pub struct VolumeSet {
     pub volumes: Vec<FoundVolume>,
     /// The scheme's own ranges.
     pub structures: Vec<Structure>,
+    /// Bytes of a sector in which it counts, where it does.
+    pub sector_size: Option<u64>,
 }
 
 /// A partition table or volume manager format.
@@ -295,6 +297,26 @@ pub trait VolumeScheme: Send + Sync + 'static {
     /// # Errors
     /// When nothing can be had.
     fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<VolumeSet>;
+
+    /// Sizes of a sector in which a partition table of this format may count; none for what
+    /// counts in bytes. Detection tries them all, and takes the one that fits what the partitions
+    /// hold.
+    fn sector_sizes(&self) -> &'static [u64] {
+        &[]
+    }
+
+    /// As [`open`](Self::open), counting in sectors of `sector` bytes.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn open_with_sectors(
+        &self,
+        members: &[Member],
+        _sector: u64,
+        cx: &OpenContext<'_>,
+    ) -> Result<VolumeSet> {
+        self.open(members, cx)
+    }
 }
 
 #[cfg(test)]

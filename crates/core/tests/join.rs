@@ -467,6 +467,7 @@ fn options(registry: &Registry, threads: usize) -> Options<'_> {
         journal: JournalMode::Replay,
         threads,
         volume: None,
+        detection: Default::default(),
         progress: &Silent,
         cancel: None,
     }

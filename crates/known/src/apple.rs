@@ -33,7 +33,7 @@ pub(crate) fn apfs(window: &Window) -> Option<Sign> {
     let sign = Sign::new("apfs", confidence(Some(sound)), place(0, 4096)?)
         .size(units(head.le64(40).ok()?, block))
         .uuid(uuid(&head, 72))
-        .written(0, block);
+        .written(0, 64 << 10);
     Some(sign)
 }
 

@@ -5,7 +5,7 @@
 //! <https://github.com/libyal/libbde/blob/main/documentation/BitLocker%20Drive%20Encryption%20(BDE)%20format.asciidoc>.
 
 use hexz_ondisk::Fields;
-use hexz_resolve::{Sign, Window};
+use hexz_resolve::{Sign, Standing, Window};
 
 use crate::look::{fields, label, place, text};
 
@@ -27,6 +27,7 @@ pub(crate) fn luks(window: &Window) -> Option<Sign> {
         let second = fields(window, "LUKS header", at, HEADER)?;
         let mut sign = header(&second, SKUL, at)?;
         sign.confidence = 60;
+        sign.standing = Standing::Copy;
         Some(sign)
     })
 }

@@ -28,6 +28,7 @@ mod optical;
 mod raid;
 mod rom;
 mod table;
+mod tables;
 mod unix;
 mod windows;
 

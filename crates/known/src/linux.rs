@@ -5,7 +5,7 @@
 //! `include/uapi/linux/nilfs2_ondisk.h`; bcachefs, `bcachefs_format.h`; bcache, `bcache.h`.
 
 use hexz_ondisk::Fields;
-use hexz_resolve::{Sign, Window};
+use hexz_resolve::{Sign, Standing, Window};
 
 use crate::look::{
     block_size, confidence, crc32_from, crc32c_of, fields, label, last, place, units, uuid,
@@ -224,6 +224,7 @@ pub(crate) fn nilfs2(window: &Window) -> Option<Sign> {
     let second = last(window, 4096)?;
     let mut sign = nilfs2_at(window, second)?;
     sign.confidence = 60;
+    sign.standing = Standing::Copy;
     Some(sign)
 }
 

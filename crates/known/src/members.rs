@@ -4,7 +4,7 @@
 //! `src/os/bluestore`; drbd-utils, `drbdmeta.c`; libblkid, `superblocks/vdo.c`.
 
 use hexz_ondisk::Fields;
-use hexz_resolve::{Sign, Window};
+use hexz_resolve::{Sign, Standing, Window};
 
 use crate::look::{fields, last, place, text, uuid};
 
@@ -29,6 +29,11 @@ pub(crate) fn zfs(window: &Window) -> Option<Sign> {
             .label(name.as_bytes())
             .uuid(guid.to_string())
             .version(version)
+            .standing(if at == 0 {
+                Standing::Front
+            } else {
+                Standing::Copy
+            })
             .written(0, LABEL)
             .written_at_end(LABEL, window);
         Some(sign)
@@ -145,6 +150,7 @@ pub(crate) fn drbd(window: &Window) -> Option<Sign> {
     let sign = Sign::new("drbd", 75, place(at, 512)?)
         .version(version)
         .uuid((id != 0).then(|| format!("{id:x}")))
+        .standing(Standing::Around)
         .size(sectors.checked_mul(512))
         .written(at, window.size());
     Some(sign)

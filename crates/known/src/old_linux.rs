@@ -145,7 +145,7 @@ pub(crate) fn minix(window: &Window) -> Option<Sign> {
         .size(units(minix.zones, minix.block))
         .version(minix.version)
         .written(0, 512)
-        .written(1024, 4096);
+        .written(1024, 8192);
     Some(sign)
 }
 

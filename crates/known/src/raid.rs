@@ -4,7 +4,7 @@
 //! `super-ddf.c`, `super-intel.c`.
 
 use hexz_ondisk::Fields;
-use hexz_resolve::{Sign, Window};
+use hexz_resolve::{Sign, Standing, Window};
 
 use crate::look::{fields, label, place, text, uuid};
 
@@ -35,6 +35,11 @@ fn md1(window: &Window, at: u64, version: &str) -> Option<Sign> {
         .version(version)
         .uuid(uuid(&sb, 16))
         .label(label(&sb, 32, 32))
+        .standing(if version == "1.0" {
+            Standing::Around
+        } else {
+            Standing::Front
+        })
         .size(data.0.checked_add(data.1));
     // A superblock in front of the data is written with what is left of its 4 KiB.
     Some(sign.written(at, at.checked_add(4096)?.min(window.size())))
@@ -61,6 +66,7 @@ fn md090(window: &Window) -> Option<Sign> {
     let sign = Sign::new("linux_raid_member", 88, place(at, 4096)?)
         .version("0.90.0")
         .uuid(parts?.join("-"))
+        .standing(Standing::Around)
         .size(Some(at))
         .written(at, at.checked_add(4096)?);
     Some(sign)
@@ -80,7 +86,10 @@ pub(crate) fn ddf(window: &Window) -> Option<Sign> {
             .iter()
             .map(|b| format!("{b:02x}"))
             .collect();
-        let mut sign = Sign::new("ddf_raid_member", 80, place(at, 512)?).uuid(guid);
+        let mut sign = Sign::new("ddf_raid_member", 80, place(at, 512)?)
+            .standing(Standing::Around)
+            .size(Some(at))
+            .uuid(guid);
         sign.version = text(&header, 32, 8);
         Some(sign)
     })
@@ -93,7 +102,9 @@ pub(crate) fn imsm(window: &Window) -> Option<Sign> {
     if header.bytes(0, SIGNATURE.len()).ok()? != SIGNATURE {
         return None;
     }
-    let mut sign = Sign::new("isw_raid_member", 85, place(at, 512)?);
+    let mut sign = Sign::new("isw_raid_member", 85, place(at, 512)?)
+        .standing(Standing::Around)
+        .size(Some(at));
     sign.version = text(&header, 24, 6);
     Some(sign)
 }

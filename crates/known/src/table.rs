@@ -6,8 +6,8 @@
 use hexz_resolve::{KnownFormat, Magic};
 
 use crate::{
-    apple, archives, device_mapper, encrypted, linux, members, old_linux, optical, raid, rom, unix,
-    windows,
+    apple, archives, device_mapper, encrypted, linux, members, old_linux, optical, raid, rom,
+    tables, unix, windows,
 };
 
 const fn at(offset: u64, bytes: &'static [u8]) -> Magic {
@@ -179,6 +179,15 @@ pub static TABLE: &[KnownFormat] = &[
         recognize: device_mapper::writecache,
     },
     KnownFormat {
+        id: "dos",
+        name: "MBR",
+        reader: Some("mbr"),
+        magics: &[at(510, &[0x55, 0xAA])],
+        minimum_size: 512,
+        reason: "is not read",
+        recognize: tables::mbr,
+    },
+    KnownFormat {
         id: "drbd",
         name: "DRBD",
         reader: None,
@@ -231,6 +240,15 @@ pub static TABLE: &[KnownFormat] = &[
         minimum_size: 128 << 10,
         reason: "is not read",
         recognize: old_linux::gfs2,
+    },
+    KnownFormat {
+        id: "gpt",
+        name: "GPT",
+        reader: Some("gpt"),
+        magics: &[],
+        minimum_size: 2048,
+        reason: "is not read",
+        recognize: tables::gpt,
     },
     KnownFormat {
         id: "hexz",

@@ -62,6 +62,9 @@ pub fn write_layout_json(out: &mut dyn Write, report: &LayoutReport) -> Result<(
     for region in &report.regions {
         line(out, &records::region(region, &report.volumes))?;
     }
+    for candidate in &report.candidates {
+        line(out, &records::candidate(candidate))?;
+    }
     report
         .diagnostics
         .iter()

@@ -46,6 +46,7 @@ fn volume(name: &str) -> VolumeRecord {
         scheme: None,
         partition_type: None,
         name: None,
+        sector_size: None,
         filesystem: Some("ext4"),
         label: None,
         uuid: None,
@@ -55,6 +56,8 @@ fn volume(name: &str) -> VolumeRecord {
         local_times: false,
         status: VolumeStatus::Resolved,
         reason: None,
+        base_volume: None,
+        base_start: None,
         changed_blocks: 0,
         classes: BTreeMap::new(),
     }

@@ -12,6 +12,9 @@ pub(crate) const PREP_BOOT: &str = "9e1a2d38-c612-4316-aa26-8b49521e5a8b";
 /// MBR: stands for a GPT.
 pub(crate) const MBR_PROTECTIVE: u8 = 0xEE;
 
+/// Sizes of a sector in which a partition table may count.
+pub(crate) const SECTORS: [u64; 4] = [512, 1024, 2048, 4096];
+
 const NAMES: &[(&str, &str)] = &[
     ("0x01", "FAT12"),
     ("0x04", "FAT16 below 32 MiB"),

@@ -235,10 +235,12 @@ mod tests {
             scheme: None,
             partition_type: None,
             label: None,
+            sector_size: None,
             content: Content::Nothing {
                 status: VolumeStatus::Unsupported,
                 reason: "raw".to_owned(),
                 hidden: false,
+                named: None,
             },
             own: range.into(),
         };

@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
-use super::run::{Run, guarded};
-use crate::report::{VolumeRecord, VolumeStatus};
+use super::Forced;
+use super::detect::{Candidate, Hit, Look, Looker, member};
+use super::run::Run;
+use crate::report::{CandidateRecord, VolumeRecord, VolumeStatus};
 use crate::{
-    ByteMap, ByteRange, Descriptor, Diagnostic, Error, ErrorKind, Filesystem, FilesystemPlugin,
-    FoundVolume, MappedReader, Member, OpenContext, Probe, RangeSet, ReadAt, Result, Role,
-    Unusable, View, VolumeScheme, Window,
+    ByteMap, ByteRange, Diagnostic, Error, ErrorKind, Filesystem, FoundVolume, KnownFormat,
+    MappedReader, RangeSet, ReadAt, Result, Role, Sign, Unusable, View, VolumeScheme, VolumeSet,
+    Window,
 };
 
 /// Volumes within volumes within volumes.
 const NESTING: usize = 4;
-/// A container that is this sure of itself outranks every filesystem.
-const CONTAINER_CONFIDENCE: u8 = 50;
+/// A format that is passed over is worth a finding when it is this sure.
+const WORTH_TELLING: u8 = 60;
+/// A container that is this sure, and is not there by the evidence, contradicts what is there.
+const CONTRADICTS: u8 = 85;
 
 /// One view of a disk, opened.
 pub(super) struct Layout {
@@ -21,6 +25,8 @@ pub(super) struct Layout {
     pub(super) volumes: Vec<OpenVolume>,
     /// Ranges of partition tables and volume managers, on the disk.
     pub(super) structures: Vec<DiskStructure>,
+    /// What was thought of at each place, where that is wanted.
+    pub(super) candidates: Vec<CandidateRecord>,
 }
 
 /// A range of the disk that belongs to a scheme.
@@ -39,6 +45,8 @@ pub(super) struct OpenVolume {
     pub(super) scheme: Option<&'static str>,
     pub(super) partition_type: Option<String>,
     pub(super) label: Option<String>,
+    /// Bytes of a sector in which its table counts.
+    pub(super) sector_size: Option<u64>,
     pub(super) content: Content,
     /// The disk ranges that are this volume's and no other's.
     pub(super) own: RangeSet,
@@ -55,6 +63,8 @@ pub(super) enum Content {
         /// Whether files may be there that can't be seen: something is there, and is damaged or
         /// unsupported.
         hidden: bool,
+        /// What it is by name, where that is known.
+        named: Option<Sign>,
     },
 }
 
@@ -70,6 +80,11 @@ impl OpenVolume {
     pub(super) fn layer(&self) -> &'static str {
         self.filesystem()
             .map_or("volume", |fs| fs.info().filesystem)
+    }
+
+    /// Whether it is known by name only.
+    pub(super) fn is_named(&self) -> bool {
+        matches!(&self.content, Content::Nothing { named: Some(_), .. })
     }
 
     /// Whether files may be there that can't be seen.
@@ -104,10 +119,17 @@ impl OpenVolume {
 
     pub(super) fn record(&self) -> VolumeRecord {
         let info = self.filesystem().map(Filesystem::info);
-        let (status, reason) = match &self.content {
-            Content::Nothing { status, reason, .. } => (*status, Some(reason.clone())),
-            _ => (VolumeStatus::Resolved, None),
+        let (status, reason, named) = match &self.content {
+            Content::Nothing {
+                status,
+                reason,
+                named,
+                ..
+            } => (*status, Some(reason.clone()), named.as_ref()),
+            _ => (VolumeStatus::Resolved, None, None),
         };
+        let label = info.map(|i| &i.label).or(named.map(|n| &n.label));
+        let uuid = info.map(|i| &i.uuid).or(named.map(|n| &n.uuid));
         VolumeRecord {
             volume: self.name.clone(),
             start: self.map.device_offset(0).unwrap_or(0),
@@ -115,15 +137,18 @@ impl OpenVolume {
             scheme: self.scheme,
             partition_type: self.partition_type.clone(),
             name: self.label.clone(),
-            filesystem: info.map(|i| i.filesystem),
-            label: info.map(|i| i.label.clone()).filter(|l| !l.is_empty()),
-            uuid: info.and_then(|i| i.uuid.clone()),
+            sector_size: self.sector_size,
+            filesystem: info.map(|i| i.filesystem).or(named.map(|n| n.filesystem)),
+            label: label.cloned().filter(|l| !l.is_empty()),
+            uuid: uuid.cloned().flatten(),
             fs_block_size: info.map(|i| i.block_size),
             state: info.map(|i| i.state),
             transactions_replayed: info.map_or(0, |i| i.transactions_replayed),
             local_times: info.is_some_and(|i| i.local_times),
             status,
             reason,
+            base_volume: None,
+            base_start: None,
             changed_blocks: 0,
             classes: std::collections::BTreeMap::new(),
         }
@@ -136,6 +161,7 @@ impl Layout {
         let mut layout = Self {
             volumes: Vec::new(),
             structures: Vec::new(),
+            candidates: Vec::new(),
         };
         let whole = FoundVolume {
             name: "disk".to_owned(),
@@ -145,7 +171,8 @@ impl Layout {
             unusable: None,
         };
         let detector = Detector { run, disk, view };
-        detector.volume(&mut layout, whole, None, 0)?;
+        detector.volume(&mut layout, whole, Origin::default(), 0)?;
+        detector.check_forced(&layout)?;
         layout.settle_ownership();
         Ok(layout)
     }
@@ -179,16 +206,26 @@ struct Detector<'a> {
     view: View,
 }
 
-enum Candidate {
-    Scheme(Arc<dyn VolumeScheme>),
-    Filesystem(Arc<dyn FilesystemPlugin>),
+/// What a volume was found by.
+#[derive(Clone, Copy, Default)]
+struct Origin {
+    scheme: Option<&'static str>,
+    sector_size: Option<u64>,
 }
 
-struct Hit {
-    candidate: Candidate,
-    name: &'static str,
-    /// Outranking container first, then confidence.
-    rank: (bool, u8),
+/// A device that is looked at.
+struct Place<'a> {
+    device: &'a Arc<dyn ReadAt>,
+    window: &'a Window,
+    found: &'a FoundVolume,
+    depth: usize,
+}
+
+impl Place<'_> {
+    /// The name that findings about its content have: none for those about the tables of a disk.
+    fn name(&self) -> Option<&str> {
+        Some(self.found.name.as_str()).filter(|_| self.depth > 0)
+    }
 }
 
 impl Detector<'_> {
@@ -197,7 +234,7 @@ impl Detector<'_> {
         &self,
         layout: &mut Layout,
         found: FoundVolume,
-        scheme: Option<&'static str>,
+        origin: Origin,
         depth: usize,
     ) -> Result<()> {
         self.run.check()?;
@@ -209,7 +246,16 @@ impl Detector<'_> {
         let content = match found.unusable.clone() {
             Some(Unusable::Damaged(reason)) => nothing(VolumeStatus::Damaged, reason),
             Some(Unusable::Unsupported(reason)) => nothing(VolumeStatus::Unsupported, reason),
-            None => self.content(layout, &device, &found, depth)?,
+            None => {
+                let window = Window::of(&device);
+                let place = Place {
+                    device: &device,
+                    window: &window,
+                    found: &found,
+                    depth,
+                };
+                self.content(layout, &place)?
+            }
         };
         // The whole disk is a volume only when nothing divides it.
         if depth == 0 && matches!(content, Content::Volumes(_)) {
@@ -218,76 +264,219 @@ impl Detector<'_> {
         layout.volumes.push(OpenVolume {
             name: found.name,
             map: found.map,
-            scheme,
+            scheme: origin.scheme,
             partition_type: found.partition_type,
             label: found.label,
+            sector_size: origin.sector_size,
             content,
             own: RangeSet::new(),
         });
         Ok(())
     }
 
-    fn content(
-        &self,
-        layout: &mut Layout,
-        device: &Arc<dyn ReadAt>,
-        found: &FoundVolume,
-        depth: usize,
-    ) -> Result<Content> {
-        let volume = Some(found.name.as_str());
-        let window = Window::read(&**device);
-        let (mut hits, damaged) = self.probe(&window);
-        hits.sort_by_key(|hit| std::cmp::Reverse(hit.rank));
-        let lost = self.tell_lost(volume, &window, hits.is_empty());
-        let chosen = match &hits[..] {
-            [] => {
-                return Ok(match damaged.or(lost) {
-                    Some(reason) => nothing(VolumeStatus::Damaged, reason),
-                    None => Content::Nothing {
-                        status: VolumeStatus::Unsupported,
-                        reason: "no known filesystem".to_owned(),
-                        hidden: false,
-                    },
-                });
-            }
-            [first, second, ..] if first.rank == second.rank => {
-                let names: Vec<_> = hits
-                    .iter()
-                    .filter(|h| h.rank == first.rank)
-                    .map(|h| h.name)
-                    .collect();
-                let reason = format!("could as well be {}", names.join(" or "));
-                return Ok(nothing(VolumeStatus::Ambiguous, reason));
-            }
-            [first, ..] => first,
+    fn content(&self, layout: &mut Layout, place: &Place<'_>) -> Result<Content> {
+        let volume = Some(place.found.name.as_str());
+        let forced = &self.run.options.detection.formats;
+        let forced = forced.get(&place.found.name);
+        if let Some(left) = forced.and_then(Forced::leaves) {
+            return Ok(left);
+        }
+        let looker = Looker {
+            run: self.run,
+            view: self.view,
         };
-        match &chosen.candidate {
+        // Tables that this volume lies in are not seen again within it.
+        let tables: RangeSet = layout.structures.iter().map(|s| s.range).collect();
+        let tables = place.found.map.to_volume(&tables);
+        let mut look = looker.look(
+            place.device,
+            place.window,
+            tables.as_slice(),
+            place.depth > 0,
+        )?;
+        if let Some(Forced::Format(id)) = forced {
+            look.force(id, self.run.options.registry)?;
+        }
+        self.explain(layout, place, &look);
+        let lost = self.tell_lost(volume, place.window, look.hits.is_empty());
+        let left = &look.decision.left;
+        let copies_only = left
+            .iter()
+            .all(|n| look.hits.get(*n).is_some_and(Hit::is_copy));
+        if let Some(reason) = look.damaged.as_ref().filter(|_| copies_only) {
+            return Ok(nothing(VolumeStatus::Damaged, reason.clone()));
+        }
+        let Some(won) = look.won() else {
+            return Ok(match (left.is_empty(), lost) {
+                (true, Some(reason)) => nothing(VolumeStatus::Damaged, reason),
+                (true, None) => Content::Nothing {
+                    status: VolumeStatus::Unsupported,
+                    reason: "no known filesystem".to_owned(),
+                    hidden: false,
+                    named: None,
+                },
+                (false, _) => {
+                    let names = left.iter().filter_map(|n| look.hits.get(*n));
+                    let names: Vec<_> = names.map(|hit| hit.evidence.name).collect();
+                    let reason = format!("could as well be {}", names.join(" or "));
+                    nothing(VolumeStatus::Ambiguous, reason)
+                }
+            });
+        };
+        self.tell_passed_over(place, &look, won);
+        let content = self.open(layout, place, won)?;
+        self.contradicting(layout, place, &look)?;
+        Ok(content)
+    }
+
+    /// Opens what is there.
+    fn open(&self, layout: &mut Layout, place: &Place<'_>, hit: &Hit) -> Result<Content> {
+        let volume = Some(place.found.name.as_str());
+        match &hit.candidate {
+            Candidate::Known(known) => Ok(named(&known.0, &known.1)),
             Candidate::Filesystem(plugin) => {
                 let id = plugin.descriptor().id;
-                let member = member(device, window);
-                let open = |cx: &OpenContext<'_>| plugin.open(std::slice::from_ref(&member), cx);
-                let opened = self.run.opening(self.view, volume, id, open);
+                let member = [member(place.device, place.window)];
+                let opened = self
+                    .run
+                    .opening(self.view, volume, id, |cx| plugin.open(&member, cx));
                 self.settle(volume, opened.map(Content::Filesystem))
             }
-            Candidate::Scheme(_) if depth == NESTING => {
+            Candidate::Scheme(_) if place.depth == NESTING => {
                 let reason = format!("volumes nested more than {NESTING} deep");
                 Ok(nothing(VolumeStatus::Unsupported, reason))
             }
-            Candidate::Scheme(plugin) => {
-                let member = member(device, window);
-                let id = plugin.descriptor().id;
-                let volume_around = volume.filter(|_| depth > 0);
-                let open = |cx: &OpenContext<'_>| plugin.open(std::slice::from_ref(&member), cx);
-                let opened = self.run.opening(self.view, volume_around, id, open);
-                match opened {
-                    Ok(set) => {
-                        self.members(layout, set, found, id, depth)?;
-                        Ok(Content::Volumes(id))
-                    }
-                    Err(error) => self.settle(volume, Err(error)),
+            Candidate::Scheme(plugin) => match self.opened_scheme(place, hit, plugin) {
+                Ok(set) => {
+                    self.members(layout, set, place, plugin.descriptor().id)?;
+                    Ok(Content::Volumes(plugin.descriptor().id))
                 }
+                Err(error) => self.settle(volume, Err(error)),
+            },
+        }
+    }
+
+    fn opened_scheme(
+        &self,
+        place: &Place<'_>,
+        hit: &Hit,
+        plugin: &Arc<dyn VolumeScheme>,
+    ) -> Result<VolumeSet> {
+        if let Some((set, findings)) = &hit.table {
+            self.run
+                .keep(place.name(), plugin.descriptor().id, findings);
+            return Ok(set.clone());
+        }
+        let member = [member(place.device, place.window)];
+        let id = plugin.descriptor().id;
+        self.run
+            .opening(self.view, place.name(), id, |cx| plugin.open(&member, cx))
+    }
+
+    /// Notes what was thought of, and why one won.
+    fn explain(&self, layout: &mut Layout, place: &Place<'_>, look: &Look) {
+        if !self.run.options.detection.explain {
+            return;
+        }
+        let start = place.found.map.device_offset(0).unwrap_or(0);
+        for (n, hit) in look.hits.iter().enumerate() {
+            let lost = look.decision.lost.get(n).map_or("", String::as_str);
+            let sign = hit.evidence.sign.as_ref();
+            let sign = sign.filter(|sign| sign.confidence > 0);
+            layout.candidates.push(CandidateRecord {
+                volume: place.found.name.clone(),
+                format: hit.candidate.id(),
+                name: hit.evidence.name,
+                confidence: hit.evidence.confidence,
+                offset: sign.and_then(|sign| start.checked_add(sign.place.start())),
+                chosen: lost.is_empty() && look.decision.left.len() == 1,
+                reason: match (lost, look.decision.left.len()) {
+                    ("", 1) => "nothing else that shows itself speaks against it".to_owned(),
+                    ("", _) => "others are as sure".to_owned(),
+                    (lost, _) => lost.to_owned(),
+                },
+            });
+        }
+        if let Some(reason) = &look.damaged {
+            layout.candidates.push(CandidateRecord {
+                volume: place.found.name.clone(),
+                format: "",
+                name: "",
+                confidence: 0,
+                offset: None,
+                chosen: false,
+                reason: reason.clone(),
+            });
+        }
+    }
+
+    /// Tells what shows itself beside what is there.
+    fn tell_passed_over(&self, place: &Place<'_>, look: &Look, won: &Hit) {
+        for (hit, reason) in look.hits.iter().zip(&look.decision.lost) {
+            let sign = hit.evidence.sign.as_ref();
+            let sign = sign.filter(|sign| sign.confidence >= WORTH_TELLING);
+            // The table in a boot sector, and the volume within an array, are no leftovers.
+            let (Some(sign), false) = (sign, reason.is_empty()) else {
+                continue;
+            };
+            let text = format!(
+                "a {} shows itself at byte {}, and this is taken for a {}: {reason}",
+                hit.evidence.name,
+                sign.place.start(),
+                won.evidence.name
+            );
+            let finding = Diagnostic::info("format-passed-over", text);
+            let finding = finding.at(sign.place.start()).view(self.view);
+            self.run.report(place.name(), finding);
+        }
+    }
+
+    /// Shows the volumes of managers that are as sound as what won: they contradict it.
+    fn contradicting(&self, layout: &mut Layout, place: &Place<'_>, look: &Look) -> Result<()> {
+        let Some(won) = look.won().filter(|won| won.evidence.table.is_some()) else {
+            return Ok(());
+        };
+        if place.depth > 0 {
+            return Ok(());
+        }
+        for hit in &look.hits {
+            let Candidate::Scheme(plugin) = &hit.candidate else {
+                continue;
+            };
+            let is_manager = plugin.sector_sizes().is_empty();
+            if !is_manager || hit.evidence.confidence < CONTRADICTS || hit.is_copy() {
+                continue;
+            }
+            let member = [member(place.device, place.window)];
+            let id = plugin.descriptor().id;
+            let (set, _) = self.run.trial(self.view, id, |cx| plugin.open(&member, cx));
+            let Ok(set) = set else { continue };
+            if set.volumes.is_empty() {
+                continue;
+            }
+            let text = format!(
+                "a {} and a {} both take up the disk; both are shown, and bytes that both have \
+                 are those of the first",
+                won.evidence.name, hit.evidence.name
+            );
+            let at = hit.evidence.sign.as_ref().map_or(0, |s| s.place.start());
+            let finding = Diagnostic::warning("formats-contradict", text).at(at);
+            self.run.report(None, finding.view(self.view));
+            self.members(layout, set, place, plugin.descriptor().id)?;
+        }
+        Ok(())
+    }
+
+    /// Fails where a format is forced on a volume that is not there.
+    fn check_forced(&self, layout: &Layout) -> Result<()> {
+        let forced = self.run.options.detection.formats.keys();
+        for name in forced {
+            let known: Vec<_> = layout.volumes.iter().map(|v| v.name.clone()).collect();
+            if name != "disk" && !known.contains(name) && self.view == View::Merged {
+                return Err(super::pairing::no_such_volume(name, &known));
             }
         }
+        Ok(())
     }
 
     /// Tells what of the two ends of a volume can't be read. Where nothing was recognised, that may
@@ -313,32 +502,29 @@ impl Detector<'_> {
     fn members(
         &self,
         layout: &mut Layout,
-        set: crate::VolumeSet,
-        around: &FoundVolume,
+        set: VolumeSet,
+        around: &Place<'_>,
         scheme: &'static str,
-        depth: usize,
     ) -> Result<()> {
         for structure in set.structures {
-            layout
-                .structures
-                .extend(
-                    around
-                        .map
-                        .to_device(structure.range)
-                        .map(|range| DiskStructure {
-                            range,
-                            role: structure.role,
-                            detail: structure.detail,
-                        }),
-                );
+            let ranges = around.found.map.to_device(structure.range);
+            layout.structures.extend(ranges.map(|range| DiskStructure {
+                range,
+                role: structure.role,
+                detail: structure.detail,
+            }));
         }
+        let origin = Origin {
+            scheme: Some(scheme),
+            sector_size: set.sector_size,
+        };
         for mut inner in set.volumes {
-            inner.map = inner.map.through(&around.map);
+            inner.map = inner.map.through(&around.found.map);
             // A logical volume has a name of its own; a partition within a partition does not.
-            if depth > 0 && !inner.name.contains('/') {
-                inner.name = format!("{}/{}", around.name, inner.name);
+            if around.depth > 0 && !inner.name.contains('/') {
+                inner.name = format!("{}/{}", around.found.name, inner.name);
             }
-            self.volume(layout, inner, Some(scheme), depth + 1)?;
+            self.volume(layout, inner, origin, around.depth + 1)?;
         }
         Ok(())
     }
@@ -356,58 +542,34 @@ impl Detector<'_> {
             Ok(nothing(status, reason))
         })
     }
+}
 
-    fn probe(&self, window: &Window) -> (Vec<Hit>, Option<String>) {
-        let registry = self.run.options.registry;
-        let ask = |descriptor: &Descriptor, probe: &dyn Fn() -> Probe| {
-            let magics = descriptor.magics;
-            let shown = magics.is_empty() || magics.iter().any(|magic| window.has(magic));
-            if shown && window.size() >= descriptor.minimum_size {
-                guarded(|| Ok(probe()))
-            } else {
-                Ok(Probe::No)
-            }
-        };
-        let schemes = registry.schemes().iter().map(|p| {
-            let answer = ask(p.descriptor(), &|| p.probe(window));
-            (p.descriptor(), Candidate::Scheme(Arc::clone(p)), answer)
-        });
-        let filesystems = registry.filesystems().iter().map(|p| {
-            let answer = ask(p.descriptor(), &|| p.probe(window));
-            (p.descriptor(), Candidate::Filesystem(Arc::clone(p)), answer)
-        });
-        let mut hits = Vec::new();
-        let mut damaged = None;
-        for (descriptor, candidate, probe) in schemes.chain(filesystems) {
-            match probe {
-                Ok(Probe::No) => {}
-                Ok(Probe::Match { confidence, .. }) => hits.push(Hit {
-                    candidate,
-                    name: descriptor.name,
-                    rank: (
-                        descriptor.container && confidence >= CONTAINER_CONFIDENCE,
-                        confidence,
-                    ),
-                }),
-                Ok(Probe::Damaged { reason }) => {
-                    damaged = Some(format!("damaged {}: {reason}", descriptor.name));
-                }
-                Err(error) => {
-                    let text = format!("the probe of {} failed: {error}", descriptor.name);
-                    self.run
-                        .report(None, Diagnostic::error("probe-failed", text));
-                }
-            }
+impl Forced {
+    /// The content of a volume that is not looked at.
+    fn leaves(&self) -> Option<Content> {
+        match self {
+            Self::Format(_) => None,
+            Self::Nothing => Some(Content::Nothing {
+                status: VolumeStatus::Unsupported,
+                reason: "told that there is no filesystem".to_owned(),
+                hidden: false,
+                named: None,
+            }),
+            Self::Raw => Some(nothing(
+                VolumeStatus::Unsupported,
+                "told to leave it raw".to_owned(),
+            )),
         }
-        (hits, damaged)
     }
 }
 
-fn member(device: &Arc<dyn ReadAt>, window: Window) -> Member {
-    Member {
-        device: Arc::clone(device),
-        window,
-        start: 0,
+/// A volume of a format that nothing reads. What another format had there before is gone.
+fn named(format: &KnownFormat, sign: &Sign) -> Content {
+    Content::Nothing {
+        status: VolumeStatus::Unsupported,
+        reason: format.describe(sign),
+        hidden: false,
+        named: Some(sign.clone()),
     }
 }
 
@@ -416,5 +578,6 @@ fn nothing(status: VolumeStatus, reason: String) -> Content {
         status,
         reason,
         hidden: true,
+        named: None,
     }
 }

@@ -5,7 +5,9 @@
 
 mod account;
 mod content;
+mod detect;
 mod diff;
+mod evidence;
 mod gather;
 mod gone;
 mod join;
@@ -23,6 +25,7 @@ mod run;
 mod teller;
 mod touched;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -30,6 +33,28 @@ use std::sync::atomic::AtomicBool;
 pub use self::open::{Answered, OpenDisk, OpenedVolume};
 use crate::report::{LayoutReport, OwnerEnd, OwnerReport, OwnerVisitor, Report};
 use crate::{JournalMode, Limits, Loaded, Progress, RangeSet, ReadAt, Registry, Result, View};
+
+/// What the user says of the formats on a disk.
+#[derive(Clone, Debug, Default)]
+pub struct Detection {
+    /// By the name of a volume, what it is.
+    pub formats: BTreeMap<String, Forced>,
+    /// Bytes of a sector in which partition tables count, where that is not to be found out.
+    pub sector_size: Option<u64>,
+    /// Whether to note what was thought of at each place, and why one format won.
+    pub explain: bool,
+}
+
+/// What a volume is said to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forced {
+    /// Of the format with this id, or this name.
+    Format(String),
+    /// Nothing: what was there before is gone.
+    Nothing,
+    /// Unknown: its bytes come out raw.
+    Raw,
+}
 
 /// How to run.
 #[derive(Clone)]
@@ -44,6 +69,8 @@ pub struct Options<'a> {
     pub threads: usize,
     /// Look only at the volume with this name.
     pub volume: Option<String>,
+    /// What the user says of the formats on the disk.
+    pub detection: Detection,
     /// Told how far the run is.
     pub progress: &'a dyn Progress,
     /// Ends the run when set.

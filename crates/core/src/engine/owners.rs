@@ -180,6 +180,7 @@ pub(super) fn layout(disk: &Arc<dyn ReadAt>, options: &Options<'_>) -> Result<La
             .filter_map(|i| layout.volumes.get(i).map(OpenVolume::record))
             .collect(),
         regions,
+        candidates: layout.candidates,
         diagnostics: run.diagnostics.take(),
     })
 }

@@ -80,7 +80,9 @@ impl PairWork<'_> {
                 gone: None,
             });
         }
-        if let [Some(then), None] = pair.filesystems() {
+        // Another format in its place leaves no doubt about its files: they are listed.
+        let replaced = pair.merged.is_some_and(OpenVolume::is_named);
+        if let ([Some(then), None], false) = (pair.filesystems(), replaced) {
             let Gone { reason, root } = Gone::find(run, &pair, then, self.disk)?;
             return Ok(PairFound {
                 merged_pieces,

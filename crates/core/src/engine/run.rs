@@ -147,6 +147,24 @@ impl<'a> Run<'a> {
         layer: &'static str,
         open: impl FnOnce(&OpenContext<'_>) -> Result<T>,
     ) -> Result<T> {
+        let (result, findings) = self.trial(view, layer, open);
+        self.keep(volume, layer, &findings);
+        result
+    }
+
+    /// Adds the findings of [`trial`](Self::trial), which are about `volume`.
+    pub(super) fn keep(&self, volume: Option<&str>, layer: &'static str, findings: &Diagnostics) {
+        let change = |finding: Diagnostic| self.about(volume, finding.layer(layer));
+        self.diagnostics.absorb(findings, change);
+    }
+
+    /// Runs `open` with a context of `view`, and gives its findings back.
+    pub(super) fn trial<T>(
+        &self,
+        view: View,
+        layer: &'static str,
+        open: impl FnOnce(&OpenContext<'_>) -> Result<T>,
+    ) -> (Result<T>, Diagnostics) {
         let diagnostics = Diagnostics::new();
         let cx = OpenContext {
             limits: &self.options.limits,
@@ -154,10 +172,8 @@ impl<'a> Run<'a> {
             view,
             diagnostics: &diagnostics,
         };
-        let result = guarded(|| open(&cx));
-        let change = |finding: Diagnostic| self.about(volume, finding.layer(layer));
-        self.diagnostics.absorb(&diagnostics, change);
-        result.map_err(|e| self.seen(e.layer(layer), view))
+        let result = guarded(|| open(&cx)).map_err(|e| self.seen(e.layer(layer), view));
+        (result, diagnostics)
     }
 
     /// Runs one pass of a plugin over `view` of `volume`. What a pass gave before it failed is

@@ -278,6 +278,7 @@ pub(crate) fn with_disk<T>(fake: Fake, work: impl FnOnce(&OpenDisk<'_>) -> T) ->
         journal: JournalMode::Replay,
         threads: 2,
         volume: None,
+        detection: Default::default(),
         progress: &Silent,
         cancel: None,
     };

@@ -384,9 +384,24 @@ pub fn write_layout(out: &mut dyn Write, report: &LayoutReport) -> Result<()> {
         (r.start, row_of(r.start, r.length, text))
     }));
     lines.sort();
-    lines
-        .into_iter()
-        .try_for_each(|(_, line)| writeln!(out, "{line}"))
+    for (_, line) in lines {
+        writeln!(out, "{line}")?;
+    }
+    for candidate in &report.candidates {
+        let mark = if candidate.chosen { "*" } else { " " };
+        let at = candidate
+            .offset
+            .map_or(String::new(), |at| format!(" at {at}"));
+        writeln!(
+            out,
+            "{mark} {}: {} ({}{at}): {}",
+            escaped(candidate.volume.as_bytes()),
+            candidate.name,
+            candidate.confidence,
+            escaped(candidate.reason.as_bytes())
+        )?;
+    }
+    Ok(())
 }
 
 fn row_of(start: u64, length: u64, text: &str) -> String {

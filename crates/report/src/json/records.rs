@@ -5,8 +5,8 @@ use std::io::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hexz_resolve::report::{
-    Change, ChangeKind, ChangedRange, FileOwner, Header, OwnerRecord, Region, Summary, Unresolved,
-    VolumeRecord,
+    CandidateRecord, Change, ChangeKind, ChangedRange, FileOwner, Header, OwnerRecord, Region,
+    Summary, Unresolved, VolumeRecord,
 };
 use hexz_resolve::{Attributes, Diagnostic, FileKey, FileKind, Timestamp};
 use serde::Serialize;
@@ -60,6 +60,37 @@ pub(super) struct VolumeLine<'a> {
     transactions_replayed: u64,
     status: &'static str,
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sector_size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_volume: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_start: Option<u64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct CandidateLine<'a> {
+    r#type: &'static str,
+    volume: &'a str,
+    format: &'static str,
+    name: &'static str,
+    confidence: u8,
+    offset: Option<u64>,
+    chosen: bool,
+    reason: &'a str,
+}
+
+pub(super) fn candidate(candidate: &CandidateRecord) -> CandidateLine<'_> {
+    CandidateLine {
+        r#type: "candidate",
+        volume: &candidate.volume,
+        format: candidate.format,
+        name: candidate.name,
+        confidence: candidate.confidence,
+        offset: candidate.offset,
+        chosen: candidate.chosen,
+        reason: &candidate.reason,
+    }
 }
 
 pub(super) fn volume(volume: &VolumeRecord) -> VolumeLine<'_> {
@@ -79,6 +110,9 @@ pub(super) fn volume(volume: &VolumeRecord) -> VolumeLine<'_> {
         transactions_replayed: volume.transactions_replayed,
         status: volume.status.as_str(),
         reason: volume.reason.as_deref(),
+        sector_size: volume.sector_size,
+        base_volume: volume.base_volume.as_deref(),
+        base_start: volume.base_start,
     }
 }
 

@@ -4,7 +4,7 @@ use hexz_ondisk::{Fields, read, to_usize};
 use hexz_resolve::{Diagnostic, OpenContext, ReadAt};
 
 use super::header::Copy;
-use super::probe::{SECTORS, last_sector};
+use super::probe::last_sector;
 use crate::mbr::Table;
 
 /// Sector of the first header.
@@ -20,20 +20,22 @@ pub(crate) struct Copies {
 }
 
 impl Copies {
-    /// Looks for headers with each sector size, and takes the size that has the better ones.
+    /// Looks for headers with each of these sector sizes, and takes the size that has the better ones.
     pub(crate) fn find(
         device: &dyn ReadAt,
+        sectors: &[u64],
         mbr: Option<&Table>,
         cx: &OpenContext<'_>,
     ) -> Option<Self> {
-        let found = SECTORS.map(|sector| Self::with_sector(device, sector, mbr, cx));
-        let [small, large] = found;
-        let best = if large.worth() > small.worth() {
-            large
-        } else {
-            small
-        };
-        (best.worth() > (0, 0)).then_some(best)
+        let mut best: Option<Self> = None;
+        for sector in sectors {
+            let found = Self::with_sector(device, *sector, mbr, cx);
+            let known = best.as_ref().map_or((0, 0), Self::worth);
+            if found.worth() > known {
+                best = Some(found);
+            }
+        }
+        best
     }
 
     fn with_sector(

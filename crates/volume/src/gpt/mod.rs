@@ -6,7 +6,9 @@ mod header;
 mod open;
 mod probe;
 
-pub(crate) use probe::{SECTORS, has_sound_header};
+pub(crate) use probe::has_sound_header;
+
+use crate::types::SECTORS;
 
 use hexz_resolve::{
     Descriptor, Error, Member, OpenContext, Probe, Result, VolumeScheme, VolumeSet, Window,
@@ -28,6 +30,21 @@ impl VolumeScheme for GptScheme {
     fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<VolumeSet> {
         let device = members.first().map(|m| &*m.device);
         let device = device.ok_or_else(|| Error::corrupt("GPT").message("no device"))?;
-        open::open(device, cx).map_err(|error| error.layer("gpt"))
+        open::open(device, &SECTORS, cx).map_err(|error| error.layer("gpt"))
+    }
+
+    fn sector_sizes(&self) -> &'static [u64] {
+        &SECTORS
+    }
+
+    fn open_with_sectors(
+        &self,
+        members: &[Member],
+        sector: u64,
+        cx: &OpenContext<'_>,
+    ) -> Result<VolumeSet> {
+        let device = members.first().map(|m| &*m.device);
+        let device = device.ok_or_else(|| Error::corrupt("GPT").message("no device"))?;
+        open::open(device, &[sector], cx).map_err(|error| error.layer("gpt"))
     }
 }

@@ -13,7 +13,12 @@ use crate::mbr::{self, Table};
 use crate::place::{Slot, place};
 use crate::types::{BIOS_BOOT, PREP_BOOT};
 
-pub(crate) fn open(device: &dyn ReadAt, cx: &OpenContext<'_>) -> Result<VolumeSet> {
+/// Reads the table, in sectors of one of these sizes.
+pub(crate) fn open(
+    device: &dyn ReadAt,
+    sectors: &[u64],
+    cx: &OpenContext<'_>,
+) -> Result<VolumeSet> {
     let mbr = match read(device, "protective MBR", 0, mbr::SIZE) {
         Ok(bytes) => Table::parse(&bytes),
         Err(error) => {
@@ -21,7 +26,7 @@ pub(crate) fn open(device: &dyn ReadAt, cx: &OpenContext<'_>) -> Result<VolumeSe
             None
         }
     };
-    let Some(copies) = Copies::find(device, mbr.as_ref(), cx) else {
+    let Some(copies) = Copies::find(device, sectors, mbr.as_ref(), cx) else {
         return Err(Error::corrupt("GPT header")
             .at(512)
             .message("neither it nor its backup was found"));
@@ -43,6 +48,7 @@ pub(crate) fn open(device: &dyn ReadAt, cx: &OpenContext<'_>) -> Result<VolumeSe
     Ok(VolumeSet {
         volumes: place(slots, copy.sector, device.len(), cx),
         structures,
+        sector_size: Some(copy.sector),
     })
 }
 

@@ -5,17 +5,19 @@ use hexz_resolve::{Descriptor, Magic, Probe, Window};
 
 use super::header::{Copy, SIGNATURE};
 use crate::mbr::Table;
-
-/// Sector sizes that disks have.
-pub(crate) const SECTORS: [u64; 2] = [512, 4096];
+use crate::types::SECTORS;
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     id: "gpt",
     name: "GPT",
     magics: &[
         Magic::at(512, SIGNATURE),
+        Magic::at(1024, SIGNATURE),
+        Magic::at(2048, SIGNATURE),
         Magic::at(4096, SIGNATURE),
         Magic::before_end(512, SIGNATURE),
+        Magic::before_end(1024, SIGNATURE),
+        Magic::before_end(2048, SIGNATURE),
         Magic::before_end(4096, SIGNATURE),
         // A protective MBR.
         Magic::at(510, &[0x55, 0xAA]),

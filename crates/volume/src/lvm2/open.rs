@@ -23,6 +23,7 @@ pub(crate) fn open(device: &dyn ReadAt, cx: &OpenContext<'_>) -> Result<VolumeSe
         return Ok(VolumeSet {
             volumes: Vec::new(),
             structures,
+            sector_size: None,
         });
     };
     let mut known = group.physical.iter();
@@ -42,6 +43,7 @@ pub(crate) fn open(device: &dyn ReadAt, cx: &OpenContext<'_>) -> Result<VolumeSe
     Ok(VolumeSet {
         volumes: here.volumes(),
         structures,
+        sector_size: None,
     })
 }
 

@@ -70,7 +70,8 @@ impl<'a> Walk<'a> {
                 let text = "the chain of logical partitions is too long; the rest is left out";
                 return self.warn("ebr-too-many", lba, text);
             }
-            if self.found.tables.contains(&lba) {
+            // The table itself, in sector 0, is no record.
+            if lba == 0 || self.found.tables.contains(&lba) {
                 let text = "the chain of logical partitions comes back to a record it has had";
                 return self.warn("ebr-cycle", lba, text);
             }

@@ -1,20 +1,19 @@
 //! From the table to the volumes.
 
-use hexz_ondisk::{read, to_usize};
+use hexz_ondisk::read;
 use hexz_resolve::{
     ByteRange, Diagnostic, Error, OpenContext, ReadAt, Result, Role, Structure, VolumeSet,
 };
 
 use super::ebr;
 use super::ondisk::{Entry, SIZE, Table};
-use crate::gpt::SECTORS;
 use crate::place::{Slot, place};
 use crate::types::MBR_PROTECTIVE;
 
 /// Number of the first logical partition.
 const FIRST_LOGICAL: u32 = 5;
 
-pub(crate) fn open(device: &dyn ReadAt, cx: &OpenContext<'_>) -> Result<VolumeSet> {
+pub(crate) fn open(device: &dyn ReadAt, sector: u64, cx: &OpenContext<'_>) -> Result<VolumeSet> {
     let bytes = read(device, "MBR", 0, SIZE)?;
     let table = Table::parse(&bytes).ok_or_else(|| {
         Error::corrupt("MBR")
@@ -26,9 +25,8 @@ pub(crate) fn open(device: &dyn ReadAt, cx: &OpenContext<'_>) -> Result<VolumeSe
         let text = "an entry of the MBR is neither active nor inactive";
         cx.diagnose(Diagnostic::warning("mbr-status", text).at(446));
     }
-    let sector = sector_size(device, &table);
     if sector != 512 {
-        let text = format!("what the MBR names starts there with sectors of {sector} bytes");
+        let text = format!("the MBR counts in sectors of {sector} bytes");
         cx.diagnose(Diagnostic::info("mbr-sector-size", text).at(0));
     }
     let mut structures = Vec::new();
@@ -53,6 +51,7 @@ pub(crate) fn open(device: &dyn ReadAt, cx: &OpenContext<'_>) -> Result<VolumeSe
     Ok(VolumeSet {
         volumes: place(slots, sector, device.len(), cx),
         structures,
+        sector_size: Some(sector),
     })
 }
 
@@ -73,52 +72,5 @@ fn structure(lba: u64, sector: u64, disk: u64, detail: &'static str) -> Option<S
         range: range.intersection(&ByteRange::new(0, disk))?,
         role: Role::PartitionTable,
         detail,
-    })
-}
-
-/// Bytes of a sector. An MBR does not say; disks with sectors of 4096 bytes are rare, so that is
-/// what they have only when something known starts where the entries point with that size, and
-/// nothing with 512.
-fn sector_size(device: &dyn ReadAt, table: &Table) -> u64 {
-    let [small, large] = SECTORS;
-    let known = |sector: u64| {
-        table.entries.iter().any(|e| {
-            let at = e.starting_lba.checked_mul(sector);
-            at.is_some_and(|at| starts_something(device, at))
-        })
-    };
-    let fits = |e: &Entry| {
-        e.end()
-            .checked_mul(large)
-            .is_some_and(|end| end <= device.len())
-    };
-    let whole = device.len().checked_rem(large) == Some(0);
-    if whole && table.entries.iter().all(fits) && !known(small) && known(large) {
-        large
-    } else {
-        small
-    }
-}
-
-/// Signatures of what partitions hold: place and bytes.
-const SIGNATURES: &[(u64, &[u8])] = &[
-    // Boot sectors of FAT, NTFS and exFAT, and the first EBR.
-    (510, &[0x55, 0xAA]),
-    // ext2, ext3, ext4.
-    (1080, &[0x53, 0xEF]),
-    (0, b"XFSB"),
-    (65_600, b"_BHRfS_M"),
-    (0, b"LUKS\xBA\xBE"),
-    (512, b"LABELONE"),
-    (4086, b"SWAPSPACE2"),
-];
-
-fn starts_something(device: &dyn ReadAt, at: u64) -> bool {
-    SIGNATURES.iter().any(|(offset, signature)| {
-        let found = at.checked_add(*offset).and_then(|at| {
-            let length = u64::try_from(signature.len()).ok()?;
-            read(device, "partition", at, to_usize(length)?).ok()
-        });
-        found.is_some_and(|bytes| bytes == *signature)
     })
 }

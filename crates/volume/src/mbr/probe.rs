@@ -34,8 +34,11 @@ pub(crate) fn probe(window: &Window) -> Probe {
         (Judged::Sound, true) => 45,
         (Judged::Plausible, false) if !shows_filesystem(window) => 60,
         (Judged::Plausible, false) => 40,
+        // What its partitions hold decides.
+        (Judged::Plausible, true) => 35,
         (Judged::SoundButStatus, false) => 45,
         (Judged::StartsWithDisk, false) => 30,
+        (Judged::Beyond, false) => 25,
         // Where there is boot code, the table may be that of a filesystem's boot sector.
         (Judged::Empty, false) if sector.iter().take(440).all(|b| *b == 0) => 10,
         _ => return Probe::No,
@@ -53,6 +56,8 @@ enum Judged {
     SoundButStatus,
     /// All entries start with the disk itself.
     StartsWithDisk,
+    /// Every entry is in order, and they all start past the end of the disk.
+    Beyond,
     /// No entry is in use.
     Empty,
     /// It is something else.
@@ -69,15 +74,13 @@ fn judge(table: &Table, sectors: u64) -> Judged {
     }
     let on_disk = |e: &Entry| e.starting_lba < sectors;
     if !entries.iter().any(on_disk) {
-        return Judged::No;
+        return match apart(entries) && table.status_known && table.unused_clean {
+            true => Judged::Beyond,
+            false => Judged::No,
+        };
     }
     let starts = entries.iter().any(|e| e.starting_lba > 0 && on_disk(e));
-    let mut sorted: Vec<&Entry> = entries.iter().collect();
-    sorted.sort_by_key(|e| e.starting_lba);
-    let apart = sorted.windows(2).all(|two| match two {
-        [one, two] => one.end() <= two.starting_lba,
-        _ => true,
-    });
+    let apart = apart(entries);
     let within = entries
         .iter()
         .all(|e| e.starting_lba > 0 && e.end() <= sectors);
@@ -89,6 +92,16 @@ fn judge(table: &Table, sectors: u64) -> Judged {
         // Code, and no table.
         (false, false) => Judged::No,
     }
+}
+
+/// Whether no two entries share a sector.
+fn apart(entries: &[Entry]) -> bool {
+    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    sorted.sort_by_key(|e| e.starting_lba);
+    sorted.windows(2).all(|two| match two {
+        [one, two] => one.end() <= two.starting_lba,
+        _ => true,
+    })
 }
 
 /// Whether the sector starts a FAT, NTFS, exFAT or BitLocker volume.

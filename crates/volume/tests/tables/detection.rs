@@ -87,9 +87,11 @@ fn a_table_without_entries_is_hardly_one() {
 }
 
 #[test]
-fn entries_that_all_lie_beyond_the_disk_are_no_table() {
+fn entries_that_all_lie_beyond_the_disk_are_a_table_where_nothing_else_is() {
     let table = mbr(&[(0x83, 131_072, 8), (0x83, 3_000_000_000, 8)]);
-    assert_eq!(confidence("mbr", &with(&table)), None);
+    assert_eq!(confidence("mbr", &with(&table)), Some(25));
+    let overlapping = mbr(&[(0x83, 131_072, 8), (0x83, 131_074, 8)]);
+    assert_eq!(confidence("mbr", &with(&overlapping)), None);
 }
 
 #[test]

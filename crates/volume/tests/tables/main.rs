@@ -4,5 +4,6 @@ mod build;
 mod detection;
 mod gpt;
 mod hostile;
+mod layout;
 mod lvm2;
 mod mbr;

@@ -179,31 +179,6 @@ fn an_isohybrid_whose_first_partition_starts_at_zero_is_read() {
 }
 
 #[test]
-fn sectors_of_4096_bytes_are_told_by_what_starts_there() {
-    let table = mbr(&[(0x83, 256, 1000), (0x05, 2000, 1000)]);
-    let mut large = disk(&[(0, table)]);
-    large.write(2000 * 4096, &mbr(&[(0x83, 2, 100)]));
-    let opened = open("mbr", &large);
-    let expected = [
-        ("p1", 256 * 4096, 1000 * 4096),
-        ("p5", 2002 * 4096, 100 * 4096),
-    ];
-    assert_eq!(opened.usable(), expected);
-    assert_eq!(opened.codes, ["mbr-sector-size"]);
-    assert_eq!(opened.structures()[0], ("mbr", 0, 4096));
-
-    let mut ext = disk(&[(0, mbr(&[(0x83, 256, 1000)]))]);
-    ext.write(256 * 4096 + 1080, &[0x53, 0xEF]);
-    assert_eq!(
-        open("mbr", &ext).usable(),
-        [("p1", 256 * 4096, 1000 * 4096)]
-    );
-    // Where something starts in both places, sectors have 512 bytes.
-    ext.write(256 * 512 + 1080, &[0x53, 0xEF]);
-    assert_eq!(open("mbr", &ext).usable(), [("p1", 256 * 512, 1000 * 512)]);
-}
-
-#[test]
 fn without_a_signature_it_is_an_error() {
     let (set, _) = try_open("mbr", Arc::new(SparseDisk::new(SIZE)));
     assert_eq!(set.unwrap_err().kind(), ErrorKind::Corrupt);

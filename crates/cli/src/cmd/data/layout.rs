@@ -16,7 +16,8 @@ pub(crate) fn command(registry: &Registry, args: &LayoutArgs) -> Result<ExitCode
     let diagnostics = Diagnostics::new();
     let disk = sources::image(&args.image, &args.engine, &diagnostics)?;
     let progress = Bar::new();
-    let options = sources::options(registry, &args.engine, &progress);
+    let mut options = sources::options(registry, &args.engine, &progress);
+    options.detection.explain = args.explain;
     let mut report = engine::layout(&disk, &options)?;
     progress.finish();
     report.header.base = Some(args.image.to_string_lossy().into_owned());
