@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use hexz_fuzz::{ImageFiles, Input, compare, differencing, open_and_read};
+use hexz_fuzz::{ImageFiles, Input, compare, open_and_read, overlay};
 use hexz_testkit::{Fixture, VhdImage};
 use libfuzzer_sys::fuzz_target;
 
@@ -64,7 +64,7 @@ fuzz_target!(|data: &[u8]| {
         files.damaged(&mut input, |path| {
             let read = || match way % 4 {
                 0 | 1 => open_and_read(path),
-                2 => differencing(path),
+                2 => overlay(path),
                 _ => compare(path, &path.with_file_name("fixed-exact.vhd")),
             };
             if way < 4 { read() } else { sealed(path, read) }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use hexz_resolve::{ByteRange, ChangeSource, Diagnostics, Limits};
-use hexz_source::{DefaultGate, Qcow2Overlay, TwoImages, VhdOverlay, open_image};
+use hexz_source::{DefaultGate, ImageOverlay, TwoImages, open_image};
 use tempfile::TempDir;
 
 use crate::{Input, apply, read_some};
@@ -99,14 +99,10 @@ pub fn open_and_read(path: &Path) {
     }
 }
 
-/// What a qcow2 overlay changed: within the disk, and of both views as much as there is.
+/// What an image changed of what it stands on: within the disk, and of both views as much as there
+/// is.
 pub fn overlay(path: &Path) {
-    check(&Qcow2Overlay::new(path));
-}
-
-/// What a differencing VHD changed, likewise.
-pub fn differencing(path: &Path) {
-    check(&VhdOverlay::new(path));
+    check(&ImageOverlay::new(path));
 }
 
 /// The image against itself in another file: what is read is the same.

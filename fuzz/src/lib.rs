@@ -8,6 +8,6 @@ mod source;
 
 pub use damage::{Damaged, apply};
 pub use filesystem::{Images, run};
-pub use images::{ImageFiles, compare, differencing, open_and_read, overlay};
+pub use images::{ImageFiles, compare, open_and_read, overlay};
 pub use input::Input;
 pub use source::{Closed, read_some};

@@ -40,14 +40,6 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let readme = Readme::read(root)?;
     step(&readme.test);
     check(&mut command(root, &readme.test)?)?;
-    // The default build leaves them out.
-    step("images behind features");
-    let mut foreign = cargo(root);
-    foreign.args(["test", "-p", "hexz-source", "--all-features"]);
-    for test in ["foreign", "vmdk", "vhdx"] {
-        foreign.args(["--test", test]);
-    }
-    check(&mut foreign)?;
     step(&readme.first);
     let shown = output(&mut command(root, &readme.first)?)?;
     print!("{shown}");

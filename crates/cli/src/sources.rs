@@ -6,11 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use hexz_resolve::engine::{Detection, Options};
 use hexz_resolve::{ChangeSource, Diagnostics, JournalMode, Limits, Progress, ReadAt, Registry};
-use hexz_source::meta::meta_path;
-use hexz_source::{
-    DefaultGate, ExtentList, Format, Given, HexzOverlay, Qcow2Overlay, TwoImages, VhdOverlay,
-    detect,
-};
+use hexz_source::{ChangesOptions, DefaultGate, ExtentList, Given, TwoImages};
 
 use crate::args::{DiffArgs, EngineArgs, Journal};
 
@@ -51,51 +47,38 @@ pub(crate) fn options<'a>(
 pub(crate) enum Form {
     List,
     TwoImages,
-    Qcow2,
-    Vhd,
+    /// An image that knows its base itself, or holds all of its disk.
+    Image,
     /// A hexz overlay: it alone needs a base to be given.
     Overlay,
 }
 
 impl Form {
-    pub(crate) fn of(args: &DiffArgs) -> Self {
+    pub(crate) fn of(args: &DiffArgs) -> Result<Self> {
         if args.changes.is_some() {
-            Self::List
-        } else if args.other.is_some() {
-            Self::TwoImages
-        } else if args.snapshot.is_some() || args.overlay.as_deref().is_some_and(is_qcow2) {
-            Self::Qcow2
-        } else if args.overlay.as_deref().is_some_and(is_vhd) {
-            Self::Vhd
-        } else {
-            Self::Overlay
+            return Ok(Self::List);
         }
+        if args.other.is_some() {
+            return Ok(Self::TwoImages);
+        }
+        let overlay = args.overlay.as_ref().context("an overlay is needed")?;
+        exists(overlay)?;
+        Ok(match hexz_source::kind_of(overlay)? {
+            hexz_source::Kind::Image => Self::Image,
+            hexz_source::Kind::HexzOverlay => {
+                anyhow::ensure!(
+                    args.snapshot.is_none(),
+                    "--snapshot is for qcow2 images, and {} is none",
+                    overlay.display()
+                );
+                Self::Overlay
+            }
+        })
     }
 }
 
-fn is_qcow2(path: &Path) -> bool {
-    says_itself(path, "qcow2") && matches!(detect(path), Ok(Format::Qcow2))
-}
-
-fn is_vhd(path: &Path) -> bool {
-    says_itself(path, "vhd") && VhdOverlay::is_at(path)
-}
-
-/// Whether the first bytes of `path` may say what it is. Those of an overlay of hexz were written
-/// by its guest, so where there is an index beside it the name must say so too: `vm.meta` may
-/// belong to `vm.overlay` as well as to `vm.qcow2`.
-fn says_itself(path: &Path, extension: &str) -> bool {
-    let named = path
-        .extension()
-        .is_some_and(|of| of.eq_ignore_ascii_case(extension));
-    named || !meta_path(path).exists()
-}
-
 /// Where the changes that were asked for come from.
-pub(crate) fn changes(
-    args: &DiffArgs,
-    progress: Arc<dyn Progress>,
-) -> Result<Box<dyn ChangeSource>> {
+pub(crate) fn changes(args: &DiffArgs) -> Result<Box<dyn ChangeSource>> {
     let given = |path: &PathBuf| given(path, &args.engine);
     if let Some(file) = &args.changes {
         return Ok(Box::new(ExtentList {
@@ -106,33 +89,18 @@ pub(crate) fn changes(
             merged: args.merged.as_ref().map(given),
         }));
     }
-    let overlay = args.overlay.clone().context("an overlay is needed")?;
-    exists(&overlay)?;
+    let overlay = args.overlay.as_ref().context("an overlay is needed")?;
+    exists(overlay)?;
     if let Some(other) = &args.other {
         exists(other)?;
-        let mut two = TwoImages::new(given(&overlay), given(other));
-        two.progress = progress;
-        return Ok(Box::new(two));
+        return Ok(Box::new(TwoImages::new(given(overlay), given(other))));
     }
-    if Form::of(args) == Form::Qcow2 {
-        return Ok(Box::new(Qcow2Overlay {
-            base: args.base.as_ref().map(given),
-            or_base: args.default_base.as_ref().map(given),
-            snapshot: args.snapshot.clone(),
-            progress,
-            ..Qcow2Overlay::new(overlay)
-        }));
-    }
-    if Form::of(args) == Form::Vhd {
-        return Ok(Box::new(VhdOverlay {
-            base: args.base.as_ref().map(given),
-            or_base: args.default_base.as_ref().map(given),
-            progress,
-            ..VhdOverlay::new(overlay)
-        }));
-    }
-    let base = args.any_base().map(given);
-    Ok(Box::new(HexzOverlay { overlay, base }))
+    let options = ChangesOptions {
+        base: args.base.as_ref().map(given),
+        or_base: args.default_base.as_ref().map(given),
+        snapshot: args.snapshot.clone(),
+    };
+    Ok(hexz_source::open_changes(overlay, options)?)
 }
 
 /// An image that was named, and how the arguments say to take it.
@@ -141,19 +109,6 @@ fn given(path: impl Into<PathBuf>, args: &EngineArgs) -> Given {
         raw: args.raw,
         ..Given::from(path)
     }
-}
-
-/// That the arguments are of use for what `overlay` turned out to be.
-pub(crate) fn check(args: &DiffArgs) -> Result<()> {
-    if let (Some(overlay), Some(_)) = (&args.overlay, &args.snapshot) {
-        exists(overlay)?;
-        anyhow::ensure!(
-            is_qcow2(overlay),
-            "--snapshot is for qcow2 images, and {} is none",
-            overlay.display()
-        );
-    }
-    Ok(())
 }
 
 /// That a file is there at all, said in its own words.
@@ -170,7 +125,5 @@ pub(crate) fn image(
     diagnostics: &Diagnostics,
 ) -> Result<Arc<dyn ReadAt>> {
     exists(path)?;
-    given(path, args)
-        .open(&Limits::default(), &gate(args), diagnostics)
-        .with_context(|| format!("cannot open {}", path.display()))
+    Ok(given(path, args).open(&Limits::default(), &gate(args), diagnostics)?)
 }

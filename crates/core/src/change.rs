@@ -35,6 +35,9 @@ pub struct ChangeSet {
     pub ranges: RangeSet,
     /// The unit in which changes were recorded, in bytes.
     pub block_size: u32,
+    /// Whether `ranges` are only where the disks may differ, as for two images that were not
+    /// compared yet: of them, the blocks that do differ are the changed ones.
+    pub candidates: bool,
     /// How far the list can be trusted.
     pub precision: Precision,
     /// What was odd about it.

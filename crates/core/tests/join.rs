@@ -487,6 +487,7 @@ fn run(before: &[u8], after: &[u8], identity: Identity, threads: usize) -> Repor
         changes: ChangeSet {
             ranges,
             block_size: 4096,
+            candidates: false,
             precision: Precision::Over,
             diagnostics: vec![],
         },

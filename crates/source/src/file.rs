@@ -3,11 +3,13 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
+use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
 use hexz_resolve::{ByteRange, Error, Limits, RangeSet, ReadAt, ReadError, Result, check_bounds};
 
+use crate::layer::{Layer, Place, Visit};
 use crate::ranges::Ranges;
 
 /// A file or block device, read as it lies. Knows its holes, where the system tells them.
@@ -37,22 +39,24 @@ impl RawFile {
 
     fn open_checked(path: &Path, devices: bool) -> Result<Self> {
         let failed = |e: io::Error| Error::io("image", e).message(path.display().to_string());
-        let refused = || {
-            let allowed = if devices {
-                "a file or block device"
-            } else {
-                "a regular file"
+        let refused = |kind: std::fs::FileType| {
+            let what = match (kind.is_dir(), devices) {
+                (true, _) => "a directory: give the image that lies in it",
+                (false, true) => "not a file or block device",
+                (false, false) => "not a regular file",
             };
-            Error::io("image", format!("not {allowed}")).message(path.display().to_string())
+            Error::io("image", what).message(path.display().to_string())
         };
         // Before opening: to open a pipe for reading waits for its writer.
         let allowed = |kind: std::fs::FileType| kind.is_file() || devices && kind.is_block_device();
-        if !allowed(std::fs::metadata(path).map_err(failed)?.file_type()) {
-            return Err(refused());
+        let kind = std::fs::metadata(path).map_err(failed)?.file_type();
+        if !allowed(kind) {
+            return Err(refused(kind));
         }
         let mut file = File::open(path).map_err(failed)?;
-        if !allowed(file.metadata().map_err(failed)?.file_type()) {
-            return Err(refused());
+        let kind = file.metadata().map_err(failed)?.file_type();
+        if !allowed(kind) {
+            return Err(refused(kind));
         }
         // A block device says length 0 in its metadata.
         let len = file.seek(SeekFrom::End(0)).map_err(failed)?;
@@ -110,6 +114,26 @@ impl ReadAt for RawFile {
     }
 }
 
+/// A raw disk: the one layer that has no tables.
+impl Layer for RawFile {
+    fn size(&self) -> u64 {
+        self.len
+    }
+
+    fn unit(&self) -> u64 {
+        512
+    }
+
+    fn pieces(&self, range: ByteRange, visit: &mut Visit<'_>) -> ControlFlow<()> {
+        let offset = range.start();
+        visit(range, Place::At { file: 0, offset })
+    }
+
+    fn file(&self, number: usize) -> Option<&RawFile> {
+        (number == 0).then_some(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,7 +160,7 @@ mod tests {
     fn directories_and_pipes_are_refused_without_waiting() {
         let dir = tempfile::tempdir().unwrap();
         let error = RawFile::open(dir.path()).unwrap_err();
-        assert!(error.chain().contains("not a file or block device"));
+        assert!(error.chain().contains("a directory"));
         let pipe = dir.path().join("pipe");
         rustix::fs::mknodat(
             rustix::fs::CWD,

@@ -1,253 +1,199 @@
-//! Opening a disk image by its content.
+//! An open image: a layer of some format, over what it stands on.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hexz_ondisk::read;
 use hexz_resolve::{
-    ByteRange, Diagnostic, Diagnostics, Error, Limits, OpenGate, RangeSet, ReadAt, ReadError,
-    Result,
+    ByteRange, Diagnostic, Diagnostics, Error, RangeSet, ReadAt, ReadError, check_bounds,
 };
 
-use crate::chain::{Chain, Identity, canonical};
-use crate::file::RawFile;
-use crate::num::{take_front, usize_of};
-use crate::qcow2::{self, Options, Qcow2};
-use crate::vhd::{self, Vhd};
-use crate::{foreign, hxz};
+use crate::chain::{Identity, canonical};
+use crate::format::Format;
+use crate::layer::{Joined, Layer, Packed, Place, Visit};
+use crate::num::{take_front, u64_of};
+use crate::ranges::Ranges;
 
-/// How an image holds its disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Format {
-    /// Byte by byte: a file or block device.
-    Raw,
-    /// A hexz archive.
-    Hxz,
-    /// An image of qemu, versions 2 and 3.
-    Qcow2,
-    /// An image of Virtual PC: fixed, dynamic or differencing. qemu calls it `vpc`.
-    Vhd,
-    /// An image of VMware; read with the feature `vmdk`.
-    Vmdk,
-    /// An image of Hyper-V; read with the feature `vhdx`.
-    Vhdx,
-}
+/// Pieces from this length on are looked at for holes of the file that they lie in.
+const WORTH_LOOKING: u64 = 1 << 20;
 
-impl Format {
-    /// The word the report uses.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Hxz => "hxz",
-            Self::Qcow2 => "qcow2",
-            Self::Vhd => "vhd",
-            Self::Vmdk => "vmdk",
-            Self::Vhdx => "vhdx",
-        }
-    }
-
-    pub(crate) fn of(file: &dyn ReadAt) -> Self {
-        // A disk whose first sector is bad is a disk: who needs that sector says that it is.
-        let start = read(file, "image", 0, usize_of(file.len().min(64))).unwrap_or_default();
-        let begins = |magic: &[u8]| start.starts_with(magic);
-        if begins(hxz::MAGIC) {
-            Self::Hxz
-        } else if begins(&qcow2::MAGIC) {
-            Self::Qcow2
-        } else if begins(b"vhdxfile") {
-            Self::Vhdx
-        } else if begins(b"KDMV") || begins(b"COWD") || begins(b"# Disk DescriptorFile") {
-            Self::Vmdk
-        } else if vhd::recognised(file, &start) {
-            Self::Vhd
-        } else {
-            Self::Raw
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The format of the image at `path`, by its content.
-///
-/// # Errors
-/// `Io`, naming the path.
-pub fn detect(path: &Path) -> Result<Format> {
-    Ok(Format::of(&RawFile::open(path)?))
-}
-
-/// A disk image that the user named, and how to take it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Whether it is a raw disk, whatever it begins with: the first bytes of a raw disk are its
-    /// guest's, who may have written those of a container there. Else its first bytes decide.
-    pub raw: bool,
-}
-
-impl<P: Into<PathBuf>> From<P> for Given {
-    fn from(path: P) -> Self {
-        let path = path.into();
-        Self { path, raw: false }
-    }
-}
-
-impl Given {
-    /// Opens it. Parents and backing files that it names are opened as `gate` allows; what is
-    /// odd goes to `diagnostics`. What is of no known format is taken as raw.
-    ///
-    /// # Errors
-    /// With the path of the file that can't be used, and why.
-    pub fn open(
-        &self,
-        limits: &Limits,
-        gate: &dyn OpenGate,
-        diagnostics: &Diagnostics,
-    ) -> Result<Arc<dyn ReadAt>> {
-        let mut chain = Chain::new(limits, gate, diagnostics);
-        Ok(Opened::open(self, &mut chain)?.reader())
-    }
-}
-
-/// Opens the disk image at `path`, which the user named, whatever its format (see
-/// [`Given::open`]).
-///
-/// # Errors
-/// With the path of the file that can't be used, and why.
-pub fn open_image(
-    path: &Path,
-    limits: &Limits,
-    gate: &dyn OpenGate,
-    diagnostics: &Diagnostics,
-) -> Result<Arc<dyn ReadAt>> {
-    Given::from(path).open(limits, gate, diagnostics)
-}
-
-/// An open image whose format is still known, for what only images of one format can do.
-#[derive(Clone)]
-pub(crate) struct Opened {
-    pub(crate) image: Image,
+/// Reads as the disk it holds.
+pub(crate) struct Image {
+    pub(crate) layer: Box<dyn Layer>,
+    /// What it stands on.
+    pub(crate) below: Option<Arc<Image>>,
     pub(crate) format: Format,
     /// Links followed.
     pub(crate) real: PathBuf,
     /// Where it was opened: what it names is looked for from there.
     path: PathBuf,
     identity: Identity,
+    /// How many ranges are collected.
+    most_ranges: usize,
 }
 
-#[derive(Clone)]
-pub(crate) enum Image {
-    Hxz(Arc<hxz::Archive>),
-    Qcow2(Arc<Qcow2>),
-    Vhd(Arc<Vhd>),
-    Other(Arc<dyn ReadAt>),
-}
-
-impl Opened {
-    /// Opens what the user named.
-    pub(crate) fn open(given: &Given, chain: &mut Chain<'_>) -> Result<Self> {
-        let file = RawFile::open(&given.path)?;
-        if given.raw {
-            chain.check(&given.path)?;
-            return Ok(Self::new(
-                Image::Other(Arc::new(file)),
-                Format::Raw,
-                &given.path,
-            ));
-        }
-        let format = Format::of(&file);
-        Self::from_file(file, &given.path, format, chain)
-    }
-
-    /// Opens the image in `file`, which lies at `path` and is of `format`.
-    pub(crate) fn from_file(
-        file: RawFile,
-        path: &Path,
+impl Image {
+    pub(crate) fn new(
+        layer: Box<dyn Layer>,
+        below: Option<Arc<Self>>,
         format: Format,
-        chain: &mut Chain<'_>,
-    ) -> Result<Self> {
-        chain.check(path)?;
-        let image = match format {
-            Format::Raw => {
-                if let Some(kind) = unread_container(&file) {
-                    chain.diagnostics.push(Diagnostic::warning(
-                        "image-container",
-                        format!(
-                            "{} begins like {kind}, which can't be read: taken as raw; convert \
-                             it with qemu-img",
-                            path.display()
-                        ),
-                    ));
-                }
-                if let Some(why) = vhd::unfit(&file) {
-                    let why = why.chain();
-                    chain.diagnostics.push(Diagnostic::warning(
-                        "image-container",
-                        format!("{} ends like a VHD: {why}; taken as raw", path.display()),
-                    ));
-                }
-                Image::Other(Arc::new(file))
-            }
-            Format::Hxz => {
-                let (limits, gate) = (chain.limits, chain.gate);
-                let archive = hxz::Archive::open(file, path, limits, gate, chain.diagnostics)?;
-                Image::Hxz(Arc::new(archive))
-            }
-            Format::Qcow2 => Image::Qcow2(Arc::new(Qcow2::open(
-                file,
-                path,
-                chain,
-                Options::default(),
-            )?)),
-            Format::Vhd => Image::Vhd(Arc::new(Vhd::open(file, path, chain, None)?)),
-            Format::Vmdk | Format::Vhdx => Image::Other(foreign::open(format, file, path, chain)?),
-        };
-        Ok(Self::new(image, format, path))
-    }
-
-    fn new(image: Image, format: Format, path: &Path) -> Self {
+        path: &Path,
+        most_ranges: usize,
+    ) -> Self {
         Self {
-            image,
+            layer,
+            below,
             format,
             real: canonical(path),
             path: path.to_owned(),
             identity: Identity::of(path),
+            most_ranges,
         }
+    }
+
+    /// It and what it stands on, the top first.
+    pub(crate) fn chain(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |image| image.below.as_deref())
+    }
+
+    /// Whether both are of one file.
+    pub(crate) fn is_of_same_file(&self, other: &Self) -> bool {
+        self.identity == other.identity
     }
 
     /// Whether both are one file, read in one way, over what is one disk in turn.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        if self.format != other.format || self.identity != other.identity {
+        // What a file names may depend on where it was opened.
+        let paths = self.format == Format::Raw || self.path == other.path;
+        if self.format != other.format || !self.is_of_same_file(other) || !paths {
             return false;
         }
-        match (&self.image, &other.image) {
-            (Image::Qcow2(a), Image::Qcow2(b)) => a.stands_on_same(b),
-            // What it names depends on where it was opened.
-            _ => self.format == Format::Raw || self.path == other.path,
+        match (&self.below, &other.below) {
+            (Some(a), Some(b)) => a.is_same(b),
+            (None, None) => true,
+            _ => false,
         }
     }
 
-    /// The image, as what reads.
-    pub(crate) fn reader(&self) -> Arc<dyn ReadAt> {
-        match &self.image {
-            Image::Hxz(archive) => Arc::<hxz::Archive>::clone(archive),
-            Image::Qcow2(image) => Arc::<Qcow2>::clone(image),
-            Image::Vhd(image) => Arc::<Vhd>::clone(image),
-            Image::Other(image) => Arc::clone(image),
+    /// Hands `visit` the pieces of `range` as far as the disk goes, neighbours joined.
+    pub(crate) fn pieces(&self, range: ByteRange, visit: &mut Visit<'_>) -> ControlFlow<()> {
+        let disk = ByteRange::new(0, self.layer.size());
+        let Some(range) = range.intersection(&disk) else {
+            return ControlFlow::Continue(());
+        };
+        let mut joined = Joined::new(visit);
+        self.layer
+            .pieces(range, &mut |piece, place| joined.add(piece, place))?;
+        joined.finish()
+    }
+
+    /// What of `range` this image holds itself, zeros included; more where it is in very many
+    /// pieces. What its tables do not tell is among it, and `found` says why.
+    pub(crate) fn held(&self, range: ByteRange, found: &Diagnostics) -> RangeSet {
+        let mut all = Ranges::new(self.most_ranges);
+        let _ = self.pieces(range, &mut |piece, place| {
+            if let Place::Damaged(error) = &place {
+                self.say_damaged(piece, error, found);
+            }
+            if !matches!(place, Place::Below) {
+                all.add(piece);
+            }
+            ControlFlow::Continue(())
+        });
+        all.within(range)
+    }
+
+    fn say_damaged(&self, piece: ByteRange, error: &Error, found: &Diagnostics) {
+        let text = format!(
+            "{}: {}: {} bytes of the disk can't be read, and count as changed",
+            self.path.display(),
+            error.chain(),
+            piece.len()
+        );
+        found.push(Diagnostic::error("image-damaged", text).at(piece.start()));
+    }
+
+    /// Where this image and `other`, which is of the same file and stands on the same, have their
+    /// bytes in different places, up to the end of the shorter. What both have in one place is
+    /// shared, and equal.
+    pub(crate) fn places_apart(&self, other: &Self, found: &Diagnostics) -> RangeSet {
+        /// As much as is looked at at a time.
+        const WINDOW: u64 = 1 << 30;
+        let end = self.layer.size().min(other.layer.size());
+        let mut all = Ranges::new(self.most_ranges);
+        let mut at = 0u64;
+        while at < end {
+            let window = ByteRange::new(at, at.saturating_add(WINDOW).min(end));
+            let [new, old] = [self, other].map(|image| image.places(window, found));
+            unequal(&new, &old)
+                .into_iter()
+                .for_each(|range| all.add(range));
+            at = window.end();
         }
+        all.within(ByteRange::new(0, end))
+    }
+
+    fn places(&self, window: ByteRange, found: &Diagnostics) -> Vec<(ByteRange, Place)> {
+        let mut all = Vec::new();
+        let zeros = self.below.is_none();
+        let _ = self.pieces(window, &mut |piece, place| {
+            match place {
+                Place::Below if zeros => all.push((piece, Place::Zero)),
+                Place::Damaged(error) => {
+                    self.say_damaged(piece, &error, found);
+                    all.push((piece, Place::Damaged(error)));
+                }
+                place => all.push((piece, place)),
+            }
+            ControlFlow::Continue(())
+        });
+        all
+    }
+
+    fn read_piece(&self, piece: ByteRange, place: &Place, out: &mut [u8]) -> Result<(), ReadError> {
+        let damaged = |reason: &str| ReadError::Damaged {
+            offset: piece.start(),
+            reason: format!("{}: {reason}", self.path.display()),
+        };
+        match *place {
+            Place::Zero => out.fill(0),
+            Place::Below => match &self.below {
+                Some(below) => below.read_padded(piece.start(), out)?,
+                None => out.fill(0),
+            },
+            Place::At { file, offset } => {
+                let read = match self.layer.file(file) {
+                    Some(file) => file.read_exact_at(offset, out),
+                    None => return Err(damaged("a file that is not there")),
+                };
+                match read {
+                    Ok(()) => {}
+                    Err(error) if self.format == Format::Raw => return Err(error),
+                    Err(error) => return Err(damaged(&error.to_string())),
+                }
+            }
+            Place::Packed {
+                file,
+                offset,
+                length,
+            } => {
+                let packed = Packed {
+                    file,
+                    offset,
+                    length,
+                };
+                let read = self.layer.read_packed(packed, piece, out);
+                read.map_err(|error| damaged(&error.chain()))?;
+            }
+            Place::Damaged(ref error) => return Err(damaged(&error.chain())),
+        }
+        Ok(())
     }
 
     /// Fills `out` for an image that stands on this one: what this one does not reach, being
     /// shorter, is zeros there.
-    pub(crate) fn read_padded(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
+    fn read_padded(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
         let mut rest = out;
         let front = take_front(&mut rest, self.len().saturating_sub(offset));
         if !front.is_empty() {
@@ -256,91 +202,96 @@ impl Opened {
         rest.fill(0);
         Ok(())
     }
-
-    fn as_dyn(&self) -> &dyn ReadAt {
-        match &self.image {
-            Image::Hxz(archive) => &**archive,
-            Image::Qcow2(image) => &**image,
-            Image::Vhd(image) => &**image,
-            Image::Other(image) => &**image,
-        }
-    }
 }
 
-impl ReadAt for Opened {
+impl ReadAt for Image {
     fn len(&self) -> u64 {
-        self.as_dyn().len()
+        self.layer.size()
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
-        self.as_dyn().read_exact_at(offset, buf)
+        check_bounds(offset, buf.len(), self.len())?;
+        let range = ByteRange::new(offset, offset.saturating_add(u64_of(buf.len())));
+        let mut rest = buf;
+        let mut outcome = Ok(());
+        let _ = self.pieces(range, &mut |piece, place| {
+            let out = take_front(&mut rest, piece.len());
+            outcome = self.read_piece(piece, &place, out);
+            match outcome {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        outcome?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let reason = format!("{}: its tables leave a gap", self.path.display());
+        Err(ReadError::Damaged { offset, reason })
     }
 
     fn data_in(&self, range: ByteRange) -> RangeSet {
-        self.as_dyn().data_in(range)
+        let mut data = Ranges::new(self.most_ranges);
+        let _ = self.pieces(range, &mut |piece, place| {
+            match (place, &self.below) {
+                (Place::Zero, _) | (Place::Below, None) => {}
+                (Place::Below, Some(below)) => {
+                    let runs = below.data_in(piece);
+                    runs.iter().for_each(|run| data.add(run));
+                }
+                (Place::At { file, offset }, _) if piece.len() >= WORTH_LOOKING => {
+                    let in_file = ByteRange::at(offset, piece.len()).zip(self.layer.file(file));
+                    // What lies past the end of the file is lost, and not zeros.
+                    let within = in_file.filter(|(range, file)| range.end() <= file.len());
+                    match within {
+                        Some((range, file)) => file.data_in(range).iter().for_each(|run| {
+                            let start = piece
+                                .start()
+                                .saturating_add(run.start().saturating_sub(offset));
+                            data.add(ByteRange::new(start, start.saturating_add(run.len())));
+                        }),
+                        None => data.add(piece),
+                    }
+                }
+                _ => data.add(piece),
+            }
+            ControlFlow::Continue(())
+        });
+        data.within(range)
     }
 }
 
-impl fmt::Debug for Opened {
+impl fmt::Debug for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.real.display())
+        f.debug_struct("Image")
+            .field("path", &self.path)
+            .field("format", &self.format)
+            .field("size", &self.layer.size())
+            .field("below", &self.below)
+            .finish_non_exhaustive()
     }
 }
 
-/// What an image that we take as raw begins like, where that is some container.
-fn unread_container(file: &dyn ReadAt) -> Option<&'static str> {
-    let start = read(file, "image", 0, usize_of(file.len().min(128))).ok()?;
-    let kinds: [(usize, &[u8], &str); 4] = [
-        (64, &[0x7F, 0x10, 0xDA, 0xBE], "a VDI"),
-        (0, b"QED\0", "a QED image"),
-        (0, b"EVF\x09\x0D\x0A\xFF\0", "an EWF (E01) image"),
-        (0, b"WithoutFreeSpace", "a Parallels image"),
-    ];
-    let begins = |at: usize, magic: &[u8]| start.get(at..).is_some_and(|s| s.starts_with(magic));
-    let found = kinds.iter().find(|(at, magic, _)| begins(*at, magic));
-    found.map(|(.., kind)| *kind)
-}
-
-/// The error for a format that this build can't read.
-#[cfg_attr(all(feature = "vmdk", feature = "vhdx"), allow(dead_code))]
-pub(crate) fn not_built(format: Format, path: &Path) -> Error {
-    Error::unsupported(
-        "image",
-        format!(
-            "{} is of format {format}: this build can't read it (feature `{format}`)",
-            path.display()
-        ),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::DefaultGate;
-
-    #[test]
-    fn a_disk_with_a_bad_first_sector_is_a_raw_disk() {
-        let disk =
-            hexz_testkit::Faulty::failing(Arc::new(vec![0; 4096]), ByteRange::new(0, 512).into());
-        assert_eq!(Format::of(&disk), Format::Raw);
-        assert_eq!(unread_container(&disk), None);
-    }
-
-    #[test]
-    fn a_container_that_is_not_read_is_said() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("disk");
-        for (bytes, codes) in [
-            (b"QED\0 and more".to_vec(), 1),
-            ([vec![0; 64], vec![0x7F, 0x10, 0xDA, 0xBE]].concat(), 1),
-            (vec![0; 4096], 0),
-            (vec![], 0),
-        ] {
-            std::fs::write(&path, &bytes).unwrap();
-            let found = Diagnostics::new();
-            let image = open_image(&path, &Limits::default(), &DefaultGate::new(), &found);
-            assert_eq!(ReadAt::len(&*image.unwrap()), ReadAt::len(&bytes));
-            assert_eq!(found.take().len(), codes);
+/// What of `new` is not in the same place in `old`. Both are rising and without gaps, over one
+/// window.
+fn unequal(new: &[(ByteRange, Place)], old: &[(ByteRange, Place)]) -> Vec<ByteRange> {
+    let mut out = Vec::new();
+    let mut old = old.iter().peekable();
+    for (range, place) in new {
+        let mut at = range.start();
+        while at < range.end() {
+            while old.next_if(|(before, _)| before.end() <= at).is_some() {}
+            let Some((before, was)) = old.peek() else {
+                out.push(ByteRange::new(at, range.end()));
+                break;
+            };
+            let end = before.end().min(range.end());
+            let here = place.after(at.saturating_sub(range.start()));
+            if !here.is_same(&was.after(at.saturating_sub(before.start()))) {
+                out.push(ByteRange::new(at, end));
+            }
+            at = end;
         }
     }
+    out
 }

@@ -1,9 +1,9 @@
 //! Where changed blocks and disk images come from.
 //!
 //! [`Given`] opens a disk image, by its content unless it is said to be raw: raw files and block
-//! devices, `.hxz` archives, qcow2, VHD, and with their features VMDK and VHDX. The change sources
-//! are [`HexzOverlay`] (a data file with its `.meta` index), [`Qcow2Overlay`], [`VhdOverlay`],
-//! [`TwoImages`] and [`ExtentList`].
+//! devices, `.hxz` archives, qcow2, VHD, VHDX, VMDK, VDI, Parallels and QED. The change sources are
+//! [`HexzOverlay`] (a data file with its `.meta` index), [`ImageOverlay`] (an image over what it
+//! stands on), [`TwoImages`] and [`ExtentList`]; [`open_changes`] tells which of them a file is.
 //!
 //! Files that the user names are opened as they are; files that an *image* names go through an
 //! [`OpenGate`](hexz_resolve::OpenGate), of which [`DefaultGate`] is the careful one.
@@ -22,34 +22,42 @@
     )
 )]
 
+mod blockset;
 mod cache;
 mod chain;
+mod changes;
+mod compare;
+mod copies;
 mod extents;
 mod file;
-mod foreign;
+mod format;
 mod gate;
-#[cfg(any(feature = "vmdk", feature = "vhdx"))]
-mod holes;
+mod hexz_overlay;
 pub mod hxz;
 mod image;
+mod layer;
 pub mod meta;
+mod mounted;
 mod num;
+mod open;
 mod overlay;
+mod parallels;
 mod qcow2;
+mod qed;
 mod ranges;
-mod tail;
+mod table;
 mod two_images;
+mod vdi;
 mod vhd;
-#[cfg(feature = "vhdx")]
 mod vhdx;
-#[cfg(feature = "vmdk")]
 mod vmdk;
 
+pub use changes::{ChangesOptions, Kind, kind_of, open_changes};
 pub use extents::{ExtentList, ListFormat};
 pub use file::RawFile;
+pub use format::{Format, detect};
 pub use gate::DefaultGate;
-pub use image::{Format, Given, detect, open_image};
-pub use overlay::{HexzOverlay, OverlayReader};
-pub use qcow2::Qcow2Overlay;
+pub use hexz_overlay::{HexzOverlay, OverlayReader};
+pub use open::{Given, open_image};
+pub use overlay::ImageOverlay;
 pub use two_images::TwoImages;
-pub use vhd::VhdOverlay;

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use hexz_resolve::{ByteRange, Diagnostic, Error, Precision, RangeSet, ReadAt as _, Result};
 
-use crate::num::{u64_of, usize_of};
+use crate::blockset::BlockSet;
+use crate::num::u64_of;
+use crate::ranges::Ranges;
 
 /// Bytes of one block.
 pub const BLOCK_SIZE: u32 = 4096;
@@ -28,9 +30,7 @@ pub fn meta_path(overlay: &Path) -> PathBuf {
 pub struct Index {
     /// Whether there was an index at all. Without one, no block was changed.
     pub found: bool,
-    /// Everything but the last number there is, which has no half-open range.
-    blocks: RangeSet,
-    last: bool,
+    blocks: BlockSet,
     /// Entries, each time a block is listed.
     pub entries: u64,
     /// How far the list can be trusted.
@@ -43,8 +43,7 @@ impl Index {
     fn empty(found: bool) -> Self {
         Self {
             found,
-            blocks: RangeSet::new(),
-            last: false,
+            blocks: BlockSet::default(),
             entries: 0,
             precision: Precision::Over,
             diagnostics: Vec::new(),
@@ -54,39 +53,36 @@ impl Index {
     /// Number of distinct blocks listed, wherever they lie.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.blocks.len().saturating_add(u64::from(self.last))
+        self.blocks.count()
     }
 
     /// The distinct block numbers listed, rising.
     pub fn blocks(&self) -> impl Iterator<Item = u64> + '_ {
-        let numbers = self.blocks.iter().flat_map(|r| r.start()..r.end());
-        numbers.chain(self.last.then_some(u64::MAX))
+        self.blocks.iter()
     }
 
     /// The bytes of the listed blocks that lie on a disk of `disk_size` bytes, the last block cut
-    /// at its end.
+    /// at its end. More than `most` ranges are joined with what is between them.
     #[must_use]
-    pub fn ranges(&self, disk_size: u64) -> RangeSet {
+    pub fn ranges(&self, disk_size: u64, most: usize) -> RangeSet {
         let unit = u64::from(BLOCK_SIZE);
-        let bytes = |run: ByteRange| {
+        let mut ranges = Ranges::new(most);
+        let end = disk_size.div_ceil(unit);
+        for run in self.blocks.runs().take_while(|run| run.start() < end) {
+            // Within the disk, so that neither is past 64 bits by much.
             let end = run.end().saturating_mul(unit).min(disk_size);
-            ByteRange::new(run.start().saturating_mul(unit), end)
-        };
-        self.blocks.iter().map(bytes).collect()
+            ranges.add(ByteRange::new(run.start().saturating_mul(unit), end));
+        }
+        ranges.within(ByteRange::new(0, disk_size))
     }
 
     /// Says which listed blocks lie wholly past the end of a disk of `disk_size` bytes. They stay
     /// in the list of blocks, and are no change of the disk.
     fn check_end(&mut self, disk_size: u64) {
         let end = disk_size.div_ceil(u64::from(BLOCK_SIZE));
-        let past = ByteRange::new(end, u64::MAX);
-        let count = self
-            .blocks
-            .overlapping(past)
-            .fold(0u64, |sum, run| sum.saturating_add(run.len()));
-        let count = count.saturating_add(u64::from(self.last));
-        let first = self.blocks.overlapping(past).next().map(|run| run.start());
-        if let Some(first) = first.or(self.last.then_some(u64::MAX)) {
+        let mut past = self.blocks.iter().filter(|block| *block >= end);
+        if let Some(first) = past.next() {
+            let count = u64_of(past.count()).saturating_add(1);
             let more = match count {
                 1 => String::new(),
                 more => format!(", and {} more", more.saturating_sub(1)),
@@ -116,7 +112,11 @@ pub fn read_index(path: &Path, disk_size: Option<u64>) -> Result<Index> {
         Err(e) => return Err(failed(e)),
     }
     let file = File::open(path).map_err(failed)?;
-    let mut index = collect(file).map_err(failed)?;
+    let mut index = collect(file).map_err(|e| {
+        Error::new(e.kind(), "overlay index")
+            .message(path.display().to_string())
+            .source(e)
+    })?;
     if let Some(size) = disk_size {
         index.check_end(size);
     }
@@ -133,29 +133,25 @@ pub fn holds_nothing(overlay: &Path) -> Result<bool> {
 }
 
 /// Reads an index from a stream.
-fn collect(mut from: impl Read) -> io::Result<Index> {
+fn collect(mut from: impl Read) -> Result<Index> {
     let mut index = Index::empty(true);
     let mut chunk = Vec::new();
-    let mut pending: Vec<u64> = Vec::new();
+    let mut last = None;
     loop {
         chunk.clear();
         // `read_to_end` fills the chunk up, so that only the last one can be torn.
-        let got = from.by_ref().take(CHUNK).read_to_end(&mut chunk)?;
+        let got = from.by_ref().take(CHUNK).read_to_end(&mut chunk);
+        let got = got.map_err(|e| Error::io("overlay index", e))?;
         let entries = chunk.chunks_exact(ENTRY);
         let torn = entries.remainder().len();
         for entry in entries {
             let block = entry.try_into().map_or(u64::MAX, u64::from_le_bytes);
             index.entries = index.entries.saturating_add(1);
-            // A log is often written in order: no need to sort a run.
-            if pending.last() != Some(&block) {
-                pending.push(block);
+            if last.replace(block) != Some(block) {
+                index.blocks.insert(block)?;
             }
         }
         let ended = u64_of(got) < CHUNK;
-        // Joined in ever bigger steps, so that the whole costs n log n however it is scattered.
-        if ended || pending.len() >= index.blocks.runs().max(usize_of(CHUNK)) {
-            index.join(&mut pending);
-        }
         if torn > 0 {
             let offset = index.entries.saturating_mul(u64_of(ENTRY));
             index.precision = Precision::MayMiss;
@@ -176,19 +172,6 @@ fn collect(mut from: impl Read) -> io::Result<Index> {
     }
 }
 
-impl Index {
-    fn join(&mut self, pending: &mut Vec<u64>) {
-        pending.sort_unstable();
-        pending.dedup();
-        self.last |= pending.last() == Some(&u64::MAX);
-        let new: RangeSet = pending
-            .drain(..)
-            .filter_map(|block| ByteRange::at(block, 1))
-            .collect();
-        self.blocks = self.blocks.union(&new);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,7 +186,7 @@ mod tests {
         assert_eq!(index.blocks().collect::<Vec<_>>(), [2, 3, 9, 1_000_000]);
         assert_eq!((index.count(), index.entries), (4, 6));
         assert_eq!(index.precision, Precision::Over);
-        let bytes = index.ranges(10 * 4096 - 100);
+        let bytes = index.ranges(10 * 4096 - 100, 100);
         let expected = [(2 * 4096, 4 * 4096), (9 * 4096, 10 * 4096 - 100)];
         let expected = expected.map(|(s, e)| ByteRange::new(s, e));
         assert_eq!(bytes.as_slice(), expected);
@@ -232,7 +215,7 @@ mod tests {
         let index = read_index(&path, Some(10 * 4096 + 1)).unwrap();
         assert_eq!(index.count(), 6);
         assert_eq!(index.blocks().last(), Some(u64::MAX));
-        let bytes = index.ranges(10 * 4096 + 1);
+        let bytes = index.ranges(10 * 4096 + 1, 100);
         assert_eq!(bytes.len(), 4096 + 1, "block 10 has one byte on the disk");
         let [finding] = &index.diagnostics[..] else {
             panic!("{:?}", index.diagnostics)
@@ -252,7 +235,7 @@ mod tests {
                 .message
                 .contains("18446744073709551615 past")
         );
-        assert!(index.ranges(u64::MAX).is_empty());
+        assert!(index.ranges(u64::MAX, 100).is_empty());
     }
 
     #[test]
@@ -271,7 +254,7 @@ mod tests {
         let log = one.repeat((64 << 20) / one.len());
         let index = collect(&log[..]).unwrap();
         assert_eq!(index.count(), 5);
-        assert_eq!(index.blocks.runs(), 1);
+        assert_eq!(index.blocks.runs().count(), 1);
     }
 
     #[test]

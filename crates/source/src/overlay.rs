@@ -1,265 +1,290 @@
-//! The change source of a hexz overlay: a sparse data file, in which block N lies at byte
-//! N × 4096, beside an index of the blocks that were written.
+//! The change source of an image that stands on another one: what lies above the disk before.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hexz_resolve::{
-    ByteRange, ChangeSet, ChangeSource, Diagnostic, Diagnostics, Limits, Loaded, OpenGate,
-    Precision, RangeSet, ReadAt, ReadError, Result, check_bounds,
+    ByteRange, ChangeSet, ChangeSource, Diagnostic, Diagnostics, Error, Limits, Loaded, OpenGate,
+    Precision, RangeSet, ReadAt, Result,
 };
 
+use crate::chain::{Chain, Identity};
+use crate::copies;
 use crate::file::RawFile;
-use crate::image::Given;
-use crate::meta::{BLOCK_SIZE, meta_path, read_index};
-use crate::num::{take_front, u64_of};
+use crate::format::Format;
+use crate::image::Image;
+use crate::num::usize_of;
+use crate::open::{Given, Top, from_file, open};
+use crate::two_images::TwoImages;
 
-/// A hexz overlay, and the image it lies over where that is known. Without a base, the loaded
-/// change set has no view of the disk, and its size is that of the data file.
+/// An image over what it stands on, or its active state over an internal snapshot.
 #[derive(Clone, Debug)]
-pub struct HexzOverlay {
-    /// The data file; its index lies beside it (see [`meta_path`]).
-    pub overlay: PathBuf,
-    /// The disk before.
+pub struct ImageOverlay {
+    /// The top image.
+    pub path: PathBuf,
+    /// The disk before. One that is in the image's chain is taken as that layer of it: all that
+    /// lies above it is change. Where the image's own parent can't be opened, this takes its
+    /// place; an image that names none holds all of its disk, and is compared with this one.
     pub base: Option<Given>,
+    /// What an image is compared with that names no parent, where no base is given.
+    pub or_base: Option<Given>,
+    /// The internal snapshot, by id or name, that is the disk before; the chain is then part of
+    /// both.
+    pub snapshot: Option<String>,
 }
 
-impl ChangeSource for HexzOverlay {
+impl ImageOverlay {
+    /// The image at `path` over what it names itself.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            base: None,
+            or_base: None,
+            snapshot: None,
+        }
+    }
+
+    fn open(&self, top: Top<'_>, chain: &mut Chain<'_>) -> Result<Arc<Image>> {
+        let file = RawFile::open(&self.path)?;
+        let format = Format::of(&file);
+        from_file(file, &self.path, format, chain, top)
+    }
+}
+
+/// The disk before, and what of the disk after is not in it.
+struct Before {
+    disk: Option<Arc<dyn ReadAt>>,
+    ranges: RangeSet,
+    name: Option<String>,
+}
+
+impl ChangeSource for ImageOverlay {
     fn load(&self, limits: &Limits, gate: &dyn OpenGate) -> Result<Loaded> {
         let found = Diagnostics::new();
-        let data = RawFile::open(&self.overlay)?;
-        let base = match &self.base {
-            Some(base) => Some(base.open(limits, gate, &found)?),
-            None => None,
+        let own = self.open(Top::default(), &mut Chain::new(limits, gate, &found));
+        let (top, before) = match (own, &self.base) {
+            (Ok(top), None) => {
+                if let (None, None, Some(base)) = (&top.below, &self.snapshot, &self.or_base) {
+                    return self.compared(base, limits, gate);
+                }
+                let layer = top.below.clone();
+                let before = self.above(&top, layer, None, &found);
+                (top, before)
+            }
+            (Ok(top), Some(base)) => {
+                if top.below.is_none() {
+                    if self.snapshot.is_some() {
+                        let name = self.path.display();
+                        let text =
+                            format!("{name} stands on no other image that a base could replace");
+                        return Err(Error::unsupported(top.format.structure(), text));
+                    }
+                    return self.compared(base, limits, gate);
+                }
+                let layer = self.layer_of(&top, base, limits, gate, &found)?;
+                let name = Some(base.path.as_path());
+                let before = self.above(&top, Some(layer), name, &found);
+                (top, before)
+            }
+            // What it names itself can't be had, or is not what it was made for.
+            (Err(error), base) => {
+                let Some(base) = base.as_ref() else {
+                    return Err(error);
+                };
+                let _ = found.take();
+                let options = Top {
+                    base: Some(base),
+                    snapshot: None,
+                };
+                let top = self.open(options, &mut Chain::new(limits, gate, &found))?;
+                let layer = top.below.clone();
+                let before = self.above(&top, layer, Some(&base.path), &found);
+                (top, before)
+            }
         };
-        let disk_size = data.len().max(base.as_ref().map_or(0, ReadAt::len));
-        let path = meta_path(&self.overlay);
-        let mut index = read_index(&path, Some(disk_size))?;
-        if !index.found {
-            let whole = ByteRange::new(0, data.len());
-            found.push(if data.data_in(whole).is_empty() {
-                let text = format!("{} is not there: no block was changed", path.display());
-                Diagnostic::info("meta-missing", text)
-            } else {
-                index.precision = Precision::MayMiss;
-                let text = format!(
-                    "{} is not there, and the overlay holds data: which blocks changed is not known",
-                    path.display()
-                );
-                Diagnostic::warning("meta-missing", text)
-            });
-        }
-        for finding in index.diagnostics.drain(..) {
-            found.push(finding);
-        }
-        let ranges = index.ranges(disk_size);
-        let short = ranges.clipped(ByteRange::new(data.len(), disk_size));
-        if let Some(first) = short.iter().next() {
-            found.push(
-                Diagnostic::error(
-                    "overlay-short",
-                    format!(
-                        "the overlay ends at byte {}, and {} bytes of blocks that its index lists \
-                         lie behind: what was written there is lost",
-                        data.len(),
-                        short.len()
-                    ),
-                )
-                .at(first.start()),
+        let before = match &self.snapshot {
+            Some(name) => self.snapshot(&top, name, limits, gate, &found)?,
+            None => before,
+        };
+        let ranges = match &before.disk {
+            Some(disk) => with_ends(before.ranges, &top, &**disk),
+            None => before.ranges,
+        };
+        if !top.layer.is_unmoved() {
+            let text = format!(
+                "{} changed while it was read (its tables lie elsewhere now): what is said of it \
+                 may be wrong; run it again",
+                self.path.display()
             );
+            found.push(Diagnostic::warning("image-moved", text).losing());
         }
-        let merged = base.as_ref().map(|base| {
-            let reader = OverlayReader::new(Arc::clone(base), Arc::new(data), ranges.clone());
-            let reader: Arc<dyn ReadAt> = Arc::new(reader);
-            reader
-        });
         Ok(Loaded {
             changes: ChangeSet {
                 ranges,
-                block_size: BLOCK_SIZE,
-                precision: index.precision,
+                block_size: u32::try_from(top.layer.unit())
+                    .map_err(|_| Error::corrupt("image").message("blocks of 4 GiB and more"))?,
+                candidates: false,
+                // A block may have been written with what it held before.
+                precision: Precision::Over,
                 diagnostics: found.take(),
             },
-            base,
-            merged,
-            overlay_name: Some(self.overlay.display().to_string()),
-            base_name: self
-                .base
-                .as_ref()
-                .map(|base| base.path.display().to_string()),
+            base: before.disk,
+            merged: Some(top),
+            overlay_name: Some(self.path.display().to_string()),
+            base_name: before.name,
         })
     }
 }
 
-/// The disk after: the overlay where it was written and where the disk grew, else the base.
-pub struct OverlayReader {
-    base: Arc<dyn ReadAt>,
-    overlay: Arc<dyn ReadAt>,
-    /// What is read from the overlay.
-    written: RangeSet,
-    len: u64,
-}
+impl ImageOverlay {
+    /// An image that stands on nothing reads as zeros where it holds nothing, and not as the base:
+    /// it is compared with it.
+    fn compared(&self, base: &Given, limits: &Limits, gate: &dyn OpenGate) -> Result<Loaded> {
+        TwoImages::new(base.clone(), &self.path).load(limits, gate)
+    }
 
-impl OverlayReader {
-    /// `overlay` over `base` in the ranges that were `written`. What lies behind the end of the
-    /// base is read from the overlay: there the disk grew, and holes of the data file are zeros
-    /// that the guest saw.
-    #[must_use]
-    pub fn new(base: Arc<dyn ReadAt>, overlay: Arc<dyn ReadAt>, written: RangeSet) -> Self {
-        let len = base.len().max(overlay.len());
-        let grown = RangeSet::from(ByteRange::new(base.len(), len));
-        Self {
-            written: written.clipped(ByteRange::new(0, len)).union(&grown),
-            base,
-            overlay,
-            len,
+    /// What the layers of `top` above `layer` hold.
+    fn above(
+        &self,
+        top: &Arc<Image>,
+        layer: Option<Arc<Image>>,
+        name: Option<&Path>,
+        found: &Diagnostics,
+    ) -> Before {
+        let mut ranges = RangeSet::new();
+        let mut shortest = u64::MAX;
+        for image in top.chain() {
+            if layer
+                .as_ref()
+                .is_some_and(|layer| std::ptr::eq(&**layer, image))
+            {
+                break;
+            }
+            shortest = shortest.min(image.len());
+            ranges = ranges.union(&image.held(ByteRange::new(0, image.len()), found));
+        }
+        // A layer between that is shorter than the disk hides what is behind its end.
+        let hidden = ByteRange::new(shortest, top.len());
+        if let Some(layer) = &layer {
+            ranges = ranges.union(&layer.data_in(hidden));
+        }
+        let name = name.or(layer.as_ref().map(|layer| layer.real.as_path()));
+        Before {
+            name: name.map(|path| path.display().to_string()),
+            disk: layer.map(|layer| {
+                let disk: Arc<dyn ReadAt> = layer;
+                disk
+            }),
+            ranges,
         }
     }
-}
 
-impl fmt::Debug for OverlayReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OverlayReader")
-            .field("len", &self.len)
-            .field("written", &self.written.len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl ReadAt for OverlayReader {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
-        check_bounds(offset, buf.len(), self.len)?;
-        let end = offset.saturating_add(u64_of(buf.len()));
-        let mut rest = buf;
-        let mut at = offset;
-        for piece in self.written.overlapping(ByteRange::new(offset, end)) {
-            let before = take_front(&mut rest, piece.start().saturating_sub(at));
-            read_some(&*self.base, at, before)?;
-            read_some(
-                &*self.overlay,
-                piece.start(),
-                take_front(&mut rest, piece.len()),
-            )?;
-            at = piece.end();
+    /// The layer of the chain below `top` that `base` is, or is a copy of.
+    fn layer_of(
+        &self,
+        top: &Arc<Image>,
+        base: &Given,
+        limits: &Limits,
+        gate: &dyn OpenGate,
+        found: &Diagnostics,
+    ) -> Result<Arc<Image>> {
+        let below = || std::iter::successors(top.below.clone(), |image| image.below.clone());
+        let wanted = Identity::of(&base.path);
+        let named = below().find(|image| {
+            let read_alike = !base.raw || image.format == Format::Raw;
+            read_alike && Identity::of(&image.real) == wanted
+        });
+        if let Some(layer) = named {
+            return Ok(layer);
         }
-        read_some(&*self.base, at, rest)
-    }
-
-    fn data_in(&self, range: ByteRange) -> RangeSet {
-        let mut pieces = Vec::new();
-        for piece in self.written.overlapping(range) {
-            pieces.extend(self.overlay.data_in(piece).iter());
-            // What the data file lacks is unknown, and so may be anything.
-            let lost = ByteRange::new(piece.start().max(self.overlay.len()), piece.end());
-            pieces.push(lost);
+        let given = open(base, &mut Chain::new(limits, gate, found))?;
+        for layer in below() {
+            if copies::agree(&layer, &given, top)? {
+                found.push(Diagnostic::info(
+                    "base-is-copy",
+                    format!(
+                        "{} is taken for a copy of {}, which {} stands on",
+                        base.path.display(),
+                        layer.real.display(),
+                        self.path.display()
+                    ),
+                ));
+                return Ok(layer);
+            }
         }
-        let clipped = RangeSet::from(range).clipped(ByteRange::new(0, self.len));
-        for piece in &clipped.difference(&self.written) {
-            pieces.extend(self.base.data_in(piece).iter());
-        }
-        pieces.into_iter().collect()
-    }
-}
-
-/// Reads, unless there is nothing to read.
-fn read_some(from: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
-    if buf.is_empty() {
-        return Ok(());
-    }
-    from.read_exact_at(offset, buf)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::DefaultGate;
-    use hexz_resolve::{Precision, read_vec};
-    use std::fs::write;
-
-    const BLOCK: usize = BLOCK_SIZE as usize;
-
-    fn loaded(base: &[u8], overlay: &[u8], blocks: &[u64]) -> Loaded {
-        let dir = tempfile::tempdir().unwrap();
-        let log: Vec<u8> = blocks.iter().flat_map(|b| b.to_le_bytes()).collect();
-        write(dir.path().join("base.img"), base).unwrap();
-        write(dir.path().join("vm.overlay"), overlay).unwrap();
-        write(dir.path().join("vm.meta"), log).unwrap();
-        HexzOverlay {
-            overlay: dir.path().join("vm.overlay"),
-            base: Some(dir.path().join("base.img").into()),
-        }
-        .load(&Limits::default(), &DefaultGate::new())
-        .unwrap()
+        let chain: Vec<String> = top
+            .chain()
+            .map(|image| image.real.display().to_string())
+            .collect();
+        Err(Error::unsupported(
+            "chain of images",
+            format!(
+                "{} is none of the images that {} stands on, and holds another disk than they; \
+                 the chain is {}: give one of these as --base, or leave --base out",
+                base.path.display(),
+                self.path.display(),
+                chain.join(" over ")
+            ),
+        ))
     }
 
-    #[test]
-    fn listed_blocks_come_from_the_overlay_and_all_else_from_the_base() {
-        let base = vec![1; 5 * BLOCK];
-        let mut overlay = vec![0; 4 * BLOCK];
-        overlay[BLOCK..2 * BLOCK].fill(2);
-        overlay[3 * BLOCK..].fill(3);
-        let loaded = loaded(&base, &overlay, &[3, 1]);
-        assert!(loaded.changes.diagnostics.is_empty());
-        assert_eq!(loaded.changes.precision, Precision::Over);
-        assert_eq!(loaded.changes.blocks(), 2);
-        let merged = loaded.merged.unwrap();
-        let bytes = read_vec(&*merged, 0, 5 * BLOCK).unwrap();
-        let expected = [1, 2, 1, 3, 1].map(|b| vec![b; BLOCK]).concat();
-        assert!(bytes == expected);
-        let across = read_vec(&*merged, BLOCK as u64 - 1, 3).unwrap();
-        assert_eq!(across, [1, 2, 2]);
-        assert!(merged.read_exact_at(5 * BLOCK as u64, &mut [0]).is_err());
-    }
-
-    #[test]
-    fn a_grown_disk_ends_with_the_overlay() {
-        let mut overlay = vec![0; 4 * BLOCK];
-        overlay[3 * BLOCK..].fill(3);
-        let loaded = loaded(&[1; BLOCK + 100], &overlay, &[3]);
-        let merged = loaded.merged.unwrap();
-        assert_eq!(merged.len(), 4 * BLOCK as u64);
-        let bytes = read_vec(&*merged, 0, 4 * BLOCK).unwrap();
-        assert_eq!(&bytes[BLOCK + 99..BLOCK + 101], [1, 0]);
-        assert_eq!(&bytes[3 * BLOCK - 1..3 * BLOCK + 1], [0, 3]);
-    }
-
-    #[test]
-    fn a_block_that_the_overlay_lacks_is_an_error_never_zeros() {
-        let loaded = loaded(&vec![1; 4 * BLOCK], &[2; BLOCK + 10], &[0, 1, 2]);
-        let [finding] = &loaded.changes.diagnostics[..] else {
-            panic!("{:?}", loaded.changes.diagnostics)
-        };
-        assert_eq!(finding.code, "overlay-short");
-        assert_eq!(finding.offset, Some(BLOCK as u64 + 10));
-        let merged = loaded.merged.unwrap();
-        assert!(read_vec(&*merged, 0, BLOCK + 10).is_ok());
-        assert!(read_vec(&*merged, 0, BLOCK + 11).is_err());
-        assert!(read_vec(&*merged, 2 * BLOCK as u64, 1).is_err());
-        assert!(read_vec(&*merged, 3 * BLOCK as u64, BLOCK).is_ok());
-        let all = ByteRange::new(0, merged.len());
-        assert_eq!(merged.data_in(all).len(), merged.len());
-    }
-
-    #[test]
-    fn without_a_base_there_is_no_view() {
-        let dir = tempfile::tempdir().unwrap();
-        let overlay = dir.path().join("vm.overlay");
-        let source = |overlay: PathBuf| HexzOverlay {
-            overlay,
+    /// The state that `name` kept, and where the active one has its bytes elsewhere.
+    fn snapshot(
+        &self,
+        top: &Image,
+        name: &str,
+        limits: &Limits,
+        gate: &dyn OpenGate,
+        found: &Diagnostics,
+    ) -> Result<Before> {
+        let options = Top {
             base: None,
+            snapshot: Some(name),
         };
-        let load = |s: HexzOverlay| s.load(&Limits::default(), &DefaultGate::new());
-        let missing = load(source(overlay.clone())).err().unwrap();
-        assert!(missing.to_string().contains("vm.overlay"));
-        write(&overlay, [0; 100]).unwrap();
-        let loaded = load(source(overlay)).unwrap();
-        assert!(loaded.merged.is_none() && loaded.base.is_none());
-        assert!(loaded.changes.ranges.is_empty());
-        assert_eq!(loaded.changes.diagnostics[0].code, "meta-missing");
+        // What is odd about the file was said when it was opened first.
+        let silent = Diagnostics::new();
+        let before = self.open(options, &mut Chain::new(limits, gate, &silent))?;
+        Ok(Before {
+            ranges: top.places_apart(&before, found),
+            name: Some(format!("{} snapshot {name}", self.path.display())),
+            disk: Some(before),
+        })
     }
+}
+
+/// `changed`, and what only the longer disk has, in whole units. The shorter one reads as zeros
+/// there, so that zeros of the longer one are no change, however they are stored.
+fn with_ends(changed: RangeSet, top: &Image, base: &dyn ReadAt) -> RangeSet {
+    let (start, longer): (u64, &dyn ReadAt) = if top.len() < base.len() {
+        (top.len(), base)
+    } else {
+        (base.len(), top)
+    };
+    let whole = ByteRange::new(0, longer.len());
+    let unit = top.layer.unit();
+    let data = longer.data_in(ByteRange::new(start, longer.len()));
+    let mut tail = Vec::new();
+    let mut bytes = Vec::new();
+    for block in data.iter().flat_map(|data| blocks(data, unit)) {
+        bytes.resize(usize_of(block.len()), 0);
+        // What can't be read is changed, for all that is known.
+        let read = longer.read_exact_at(block.start(), &mut bytes);
+        if read.is_err() || bytes.iter().any(|byte| *byte != 0) {
+            tail.push(block);
+        }
+    }
+    let tail: RangeSet = tail.into_iter().collect();
+    changed.union(&tail).aligned_out(unit).clipped(whole)
+}
+
+/// `range` in pieces that end at multiples of `size`.
+fn blocks(range: ByteRange, size: u64) -> impl Iterator<Item = ByteRange> {
+    let mut at = range.start();
+    std::iter::from_fn(move || {
+        let end = at.saturating_add(1).checked_next_multiple_of(size);
+        let piece = ByteRange::new(at, end.unwrap_or(u64::MAX).min(range.end()));
+        at = piece.end();
+        (!piece.is_empty()).then_some(piece)
+    })
 }

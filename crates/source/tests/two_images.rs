@@ -1,13 +1,14 @@
 //! The same change in every form that holds it.
 
+mod common;
+
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hexz_resolve::{
     ByteRange, ChangeSource, Diagnostics, Limits, Precision, Progress, RangeSet, read_vec,
 };
-use hexz_source::{DefaultGate, ExtentList, HexzOverlay, Qcow2Overlay, TwoImages, open_image};
+use hexz_source::{DefaultGate, ExtentList, HexzOverlay, ImageOverlay, TwoImages, open_image};
 use hexz_testkit::Fixture;
 
 fn fixtures() -> PathBuf {
@@ -43,17 +44,19 @@ impl Progress for Counted {
 
 /// The changed ranges of two images, and how many bytes were compared for it.
 fn compared(a: &Path, b: &Path) -> (RangeSet, u64) {
-    let counted = Arc::new(Counted::default());
-    let two = TwoImages {
-        progress: counted.clone(),
-        ..TwoImages::new(a, b)
-    };
+    let counted = Counted::default();
+    let two = TwoImages::new(a, b);
     let loaded = two.load(&Limits::default(), &gate()).unwrap();
-    assert_eq!(loaded.changes.precision, Precision::Exact);
-    assert_eq!(loaded.changes.block_size, 4096);
+    assert!(loaded.changes.candidates);
+    let candidates = loaded.changes.ranges.len();
+    let changes = common::compared_telling(&loaded, &counted);
+    assert!(!changes.candidates);
+    assert_eq!(changes.precision, Precision::Exact);
+    assert_eq!(changes.block_size, 4096);
     let (total, done) = (&counted.total, &counted.done);
     assert_eq!(total.load(Ordering::Relaxed), done.load(Ordering::Relaxed));
-    (loaded.changes.ranges, done.load(Ordering::Relaxed))
+    assert_eq!(total.load(Ordering::Relaxed), candidates);
+    (changes.ranges, candidates)
 }
 
 #[test]
@@ -86,7 +89,7 @@ fn two_images_give_the_changed_blocks_whatever_their_format() {
     let qcow2 = dir.path().join("vm-state.qcow2");
     let packed = Fixture::load("demo");
     std::fs::write(&qcow2, packed.bytes("vm-state.qcow2")).unwrap();
-    let overlay = Qcow2Overlay::new(&qcow2);
+    let overlay = ImageOverlay::new(&qcow2);
     let list = ExtentList {
         file: demo.join("vm-state.map.json"),
         format: None,

@@ -83,7 +83,7 @@ impl Image {
 }
 
 #[test]
-fn a_log_that_is_to_be_replayed_is_refused() {
+fn a_log_that_is_to_be_replayed_and_has_nothing_sound_is_refused() {
     let newest = |image: &Image| {
         let sequence = HEADERS.map(|at| image.number(at + 8, 8));
         HEADERS[usize::from(sequence[1] > sequence[0])]
@@ -93,8 +93,8 @@ fn a_log_that_is_to_be_replayed_is_refused() {
     image.put(at + 48, &[1; 16]);
     image.sign(at, 4096);
     let error = image.refused();
-    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
-    assert!(error.chain().contains("log is to be replayed"), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+    assert!(error.chain().contains("no sound entries"), "{error:?}");
 
     // The older header does not count, nor does one whose checksum is wrong.
     let mut image = Image::new();
@@ -165,7 +165,8 @@ fn metadata_that_can_not_be_is_refused() {
         (PARAMETERS, &[0, 0, 0, 0][..], ErrorKind::Corrupt),
         (PARAMETERS, &[0, 0, 0, 32], ErrorKind::Corrupt),
         (PARAMETERS, &[1, 0, 16, 0], ErrorKind::Corrupt),
-        (PARAMETERS, &[0, 0, 16, 0, 2], ErrorKind::Unsupported),
+        // A child without a parent locator.
+        (PARAMETERS, &[0, 0, 16, 0, 2], ErrorKind::Corrupt),
         (SIZE, &[0; 8], ErrorKind::Corrupt),
         (SIZE, &[0xFF; 8], ErrorKind::Corrupt),
         (SIZE, &[1], ErrorKind::Corrupt),

@@ -1,5 +1,6 @@
 //! The whole of a diff: refine, detect, pair the volumes, run both passes, join, account.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::Options;
@@ -12,7 +13,7 @@ use super::ranges::ranges_on_disk;
 use super::refine::Differences;
 use super::run::Run;
 use crate::report::{Change, ChangedRange, Header, Report};
-use crate::{ByteRange, Error, Loaded, Precision, RangeSet, Result, View};
+use crate::{ByteRange, ChangeSet, Error, Loaded, Precision, RangeSet, Result, View};
 
 pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     let (Some(base), Some(merged)) = (&loaded.base, &loaded.merged) else {
@@ -27,12 +28,20 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     }
     let block = u64::from(loaded.changes.block_size.max(1));
     let disk = ByteRange::new(0, base.len().max(merged.len()));
-    let changed = run.within(&loaded.changes.ranges, disk);
+    let listed = run.within(&loaded.changes.ranges, disk);
 
     options
         .progress
-        .stage("comparing changed blocks", Some(changed.len()));
-    let differences = Differences::find(&run, base, merged, &changed, block)?;
+        .stage("comparing changed blocks", Some(listed.len()));
+    let differences = Differences::find(&run, base, merged, &listed, block)?;
+    let (changes, changed) = match loaded.changes.candidates {
+        true => {
+            let changes = compared(&loaded.changes, &differences, disk);
+            let ranges = changes.ranges.clone();
+            (Cow::Owned(changes), ranges)
+        }
+        false => (Cow::Borrowed(&loaded.changes), listed),
+    };
     let layouts = [
         Layout::detect(&run, base, View::Base)?,
         Layout::detect(&run, merged, View::Merged)?,
@@ -81,8 +90,8 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     let identical = changed.difference(&differences.ranges().aligned_out(block));
     let (pieces, reasons) = ledger.settle();
     let sums = Sums::of(&pieces, Some(&differences), &identical);
-    let changes = finish_changes(joined, &differences);
-    let shown = shown_ranges(&changes);
+    let records = finish_changes(joined, &differences);
+    let shown = shown_ranges(&records);
     let (regions, unresolved) = regions(&pieces, &reasons, &differences, &shown);
     let blocks = |set: &RangeSet| set.units(block);
     let mut summary = sums.summary(blocks(&scope));
@@ -91,28 +100,63 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
         scope.len(),
         "the classes don't sum to the changed bytes"
     );
-    for change in &changes {
+    for change in &records {
         *summary.changes.entry(change.change).or_default() += 1;
     }
     summary.complete = run.diagnostics.is_complete()
-        && loaded.changes.precision != Precision::MayMiss
+        && changes.precision != Precision::MayMiss
         && summary.coverage().unresolved_changed == 0;
     Ok(Report {
         header: Header {
             overlay: loaded.overlay_name.clone(),
             base: loaded.base_name.clone(),
             disk_size: merged.len(),
-            block_size: loaded.changes.block_size,
-            blocks: loaded.changes.blocks(),
-            precision: Some(loaded.changes.precision),
+            block_size: changes.block_size,
+            blocks: changes.blocks(),
+            precision: Some(changes.precision),
         },
         volumes: pairing.records(&sums, gone, |own| blocks(&scope.intersection(own))),
-        changes,
+        changes: records,
         regions,
         unresolved,
         diagnostics: run.diagnostics.take(),
         summary,
     })
+}
+
+/// Compares the disks of `loaded` where they may differ, and gives the blocks that do. A list of
+/// changes that is none of candidates is given back as it is.
+pub(super) fn compare(loaded: &Loaded, options: &Options<'_>) -> Result<ChangeSet> {
+    let (Some(base), Some(merged), true) =
+        (&loaded.base, &loaded.merged, loaded.changes.candidates)
+    else {
+        return Ok(loaded.changes.clone());
+    };
+    let run = Run::new(options);
+    let block = u64::from(loaded.changes.block_size.max(1));
+    let disk = ByteRange::new(0, base.len().max(merged.len()));
+    let listed = run.within(&loaded.changes.ranges, disk);
+    options
+        .progress
+        .stage("comparing images", Some(listed.len()));
+    let differences = Differences::find(&run, base, merged, &listed, block)?;
+    let mut changes = compared(&loaded.changes, &differences, disk);
+    changes.diagnostics.extend(run.diagnostics.take());
+    Ok(changes)
+}
+
+fn compared(candidates: &ChangeSet, differences: &Differences, disk: ByteRange) -> ChangeSet {
+    let block = u64::from(candidates.block_size.max(1));
+    let precision = match differences.unreadable() {
+        true => candidates.precision.max(Precision::Over),
+        false => candidates.precision,
+    };
+    ChangeSet {
+        ranges: differences.blocks(block, disk),
+        candidates: false,
+        precision,
+        ..candidates.clone()
+    }
 }
 
 fn finish_changes(

@@ -32,7 +32,9 @@ use std::sync::atomic::AtomicBool;
 
 pub use self::open::{Answered, OpenDisk, OpenedVolume};
 use crate::report::{LayoutReport, OwnerEnd, OwnerReport, OwnerVisitor, Report};
-use crate::{JournalMode, Limits, Loaded, Progress, RangeSet, ReadAt, Registry, Result, View};
+use crate::{
+    ChangeSet, JournalMode, Limits, Loaded, Progress, RangeSet, ReadAt, Registry, Result, View,
+};
 
 /// What the user says of the formats on a disk.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +97,16 @@ impl fmt::Debug for Options<'_> {
 /// the run was cancelled. All else is in the report.
 pub fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     diff::diff(loaded, options)
+}
+
+/// The changed blocks of `loaded`. Where these are not known yet, but only where the disks may
+/// differ ([`ChangeSet::candidates`]), the disks are compared there; else they are given as they
+/// are.
+///
+/// # Errors
+/// When the run was cancelled.
+pub fn compare(loaded: &Loaded, options: &Options<'_>) -> Result<ChangeSet> {
+    diff::compare(loaded, options)
 }
 
 /// Names the owners of `wanted`, in bytes of `disk`. What of it lies past the end of the disk is

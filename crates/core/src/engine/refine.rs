@@ -31,6 +31,8 @@ pub(super) struct Differences {
     merged: Arc<dyn ReadAt>,
     runs: Vec<DiffRun>,
     ranges: RangeSet,
+    /// Whether something could not be read, and counts as different for that.
+    unreadable: bool,
 }
 
 impl Differences {
@@ -44,7 +46,13 @@ impl Differences {
         wanted: &RangeSet,
         block: u64,
     ) -> Result<Self> {
-        let mut pieces = wanted.iter().flat_map(|r| chunks(r, CHUNK));
+        let mut pieces = wanted.iter().flat_map(|r| {
+            let data = where_data_is(&**base, &**merged, r, block);
+            run.options.progress.advance(r.len() - data.len());
+            let parts = Vec::from(data.as_slice()).into_iter();
+            parts.flat_map(|part| chunks(part, CHUNK))
+        });
+        let mut unreadable = false;
         let compare = |chunk: &ByteRange| {
             run.options.progress.advance(chunk.len());
             compare_chunk(&**base, &**merged, *chunk, block)
@@ -63,6 +71,7 @@ impl Differences {
                 None => batch.iter().map(compare).collect(),
             };
             for (found, errors) in results {
+                unreadable |= !errors.is_empty();
                 for error in errors {
                     let offset = error.offset();
                     let text =
@@ -89,7 +98,18 @@ impl Differences {
             merged: Arc::clone(merged),
             runs,
             ranges,
+            unreadable,
         })
+    }
+
+    /// The blocks of `disk` in which a byte differs.
+    pub(super) fn blocks(&self, block: u64, disk: ByteRange) -> RangeSet {
+        self.ranges.aligned_out(block).clipped(disk)
+    }
+
+    /// Whether something could not be read, and counts as different for that.
+    pub(super) fn unreadable(&self) -> bool {
+        self.unreadable
     }
 
     /// The differing ranges: each starts and ends with a byte that differs.
@@ -126,6 +146,16 @@ impl Differences {
         }
         differing
     }
+}
+
+/// The part of `range`, in whole blocks, that is not a hole of both disks: where both have one, and
+/// past their ends, both read as zeros. A short range is not worth the question.
+fn where_data_is(base: &dyn ReadAt, merged: &dyn ReadAt, range: ByteRange, block: u64) -> RangeSet {
+    if range.len() < CHUNK {
+        return range.into();
+    }
+    let data = base.data_in(range).union(&merged.data_in(range));
+    data.aligned_out(block).clipped(range)
 }
 
 fn chunks(range: ByteRange, size: u64) -> impl Iterator<Item = ByteRange> {
@@ -277,6 +307,34 @@ mod tests {
             assert_eq!(runs, [DiffRun { range, differing }]);
             assert!(errors.is_empty());
         }
+    }
+
+    #[test]
+    fn holes_of_both_are_not_read() {
+        struct Sparse(u64, ByteRange);
+        impl ReadAt for Sparse {
+            fn len(&self) -> u64 {
+                self.0
+            }
+            fn read_exact_at(&self, _: u64, _: &mut [u8]) -> Result<(), ReadError> {
+                unreachable!()
+            }
+            fn data_in(&self, range: ByteRange) -> RangeSet {
+                RangeSet::from(self.1).clipped(range)
+            }
+        }
+        let huge = 1 << 60;
+        let base = Sparse(huge, ByteRange::new(5000, 5001));
+        let merged = Sparse(huge / 2, ByteRange::new(1 << 40, (1 << 40) + 1));
+        let whole = ByteRange::new(100, huge);
+        let data = where_data_is(&base, &merged, whole, 4096);
+        let expected = [
+            ByteRange::new(4096, 8192),
+            ByteRange::new(1 << 40, (1 << 40) + 4096),
+        ];
+        assert_eq!(data.as_slice(), expected);
+        let short = ByteRange::new(0, 4096);
+        assert_eq!(where_data_is(&base, &merged, short, 4096), short.into());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use hexz_resolve::{
     Precision, RangeSet, Result,
 };
 
-use crate::image::Given;
+use crate::open::Given;
 
 /// Who wrote a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -201,6 +201,7 @@ impl List {
         ChangeSet {
             ranges,
             block_size: u32::try_from(block).unwrap_or(u32::MAX),
+            candidates: false,
             precision: Precision::Over,
             diagnostics: found.take(),
         }

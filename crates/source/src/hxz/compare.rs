@@ -1,11 +1,13 @@
 //! Where two archives may differ, told by their indexes alone.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use hexz_resolve::{ByteRange, RangeSet, ReadAt, Result};
+use hexz_resolve::{ByteRange, RangeSet, Result};
 
 use super::Archive;
 use super::index::{Block, Kind, Page};
+use crate::layer::{Layer as _, Place};
 
 /// The pieces of the disk in which `a` and `b` may differ: all but those that are holes in both,
 /// and those whose blocks have the same hash.
@@ -26,8 +28,13 @@ pub(crate) fn candidates(a: &Archive, b: &Archive) -> Result<RangeSet> {
     // What one index does not reach, and what only the longer disk has.
     let reached = left.start.min(right.start);
     for archive in [a, b] {
-        let rest = ByteRange::new(reached, archive.len());
-        out = out.union(&archive.data_in(rest));
+        let rest = ByteRange::new(reached, archive.size);
+        let _ = archive.pieces(rest, &mut |piece, place| {
+            if !matches!(place, Place::Zero) {
+                out.insert(piece);
+            }
+            ControlFlow::Continue(())
+        });
     }
     Ok(out)
 }

@@ -10,17 +10,18 @@ mod notes;
 mod parents;
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use hexz_ondisk::read;
 use hexz_resolve::{
-    ByteRange, Diagnostic, Diagnostics, Error, Limits, OpenGate, RangeSet, ReadAt, ReadError,
-    Result, check_bounds,
+    ByteRange, Diagnostic, Diagnostics, Error, Limits, OpenGate, ReadAt as _, Result,
 };
 
 use crate::cache::Cache;
 use crate::file::RawFile;
+use crate::layer::{Layer, Packed, Place, Visit};
 use crate::num::{take_front, u64_of, usize_of};
 use decode::Decoder;
 use index::{Block, Kind, Page, PageEntry};
@@ -164,54 +165,80 @@ impl Archive {
         Ok(page)
     }
 
-    /// Calls `each` with the pieces of blocks that make up `range`, rising; `None` in place of a
-    /// block where the index has none.
-    fn walk<E>(
-        &self,
-        range: ByteRange,
-        load: impl Fn(Error, u64) -> E,
-        mut each: impl FnMut(Option<&Block>, ByteRange) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut at = range.start();
-        let first = self.pages.partition_point(|page| page.start <= at);
-        for number in first.saturating_sub(1)..self.pages.len() {
-            if at >= range.end() {
-                return Ok(());
+    /// The part of the disk that page `number` describes.
+    fn page_range(&self, number: usize) -> ByteRange {
+        let start = |number: usize| self.pages.get(number).map(|page| page.start);
+        let end = start(number.saturating_add(1)).unwrap_or(self.size);
+        ByteRange::new(start(number).unwrap_or(self.size), end)
+    }
+
+    /// The page that describes byte `at` of the disk.
+    fn page_of(&self, at: u64) -> Option<usize> {
+        self.pages
+            .partition_point(|page| page.start <= at)
+            .checked_sub(1)
+    }
+
+    /// The block that holds byte `at` of the disk; `None` where the index has none.
+    fn block_of(&self, at: u64) -> Result<Option<Block>> {
+        let Some(number) = self.page_of(at) else {
+            return Ok(None);
+        };
+        let page = self.page(number)?;
+        let from = page.blocks.partition_point(|block| block.range.end() <= at);
+        Ok(page
+            .blocks
+            .get(from)
+            .filter(|block| block.range.contains(at))
+            .copied())
+    }
+
+    /// Fills `out` with `piece` of the disk, which lies in `block`.
+    fn read_piece(&self, block: Option<&Block>, piece: ByteRange, out: &mut [u8]) -> Result<()> {
+        match block.map(|block| (block, block.kind)) {
+            Some((_, Kind::Sparse)) => out.fill(0),
+            Some((block, Kind::Stored { offset, .. })) => {
+                self.read_stored(block, offset, piece, out)?;
             }
-            let page = self.page(number).map_err(|e| load(e, at))?;
-            let from = page.blocks.partition_point(|block| block.range.end() <= at);
-            for block in page.blocks.iter().skip(from) {
-                let Some(piece) = block.range.intersection(&ByteRange::new(at, range.end())) else {
-                    break;
-                };
-                each(Some(block), piece)?;
-                at = piece.end();
-            }
-        }
-        if at < range.end() {
-            each(None, ByteRange::new(at, range.end()))?;
+            Some((block, Kind::Parent)) => self.read_from_parent(Some(block), piece, out)?,
+            None => self.read_from_parent(None, piece, out)?,
         }
         Ok(())
     }
 
-    /// Fills `out` with `piece` of the disk, which lies in `block`.
-    fn read_piece(
-        &self,
-        block: Option<&Block>,
-        piece: ByteRange,
-        out: &mut [u8],
-    ) -> Result<(), ReadError> {
-        match block.map(|block| (block, block.kind)) {
-            Some((_, Kind::Sparse)) => {
-                out.fill(0);
-                Ok(())
+    /// Fills `out` with the disk's bytes from `offset` on, for an archive that this one is a parent
+    /// of.
+    fn read_range(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        let range = ByteRange::at(offset, u64_of(out.len())).unwrap_or_default();
+        let mut rest = out;
+        let mut outcome = Ok(());
+        let _ = self.pieces(range, &mut |piece, place| {
+            let out = take_front(&mut rest, piece.len());
+            outcome = match place {
+                Place::Zero => {
+                    out.fill(0);
+                    Ok(())
+                }
+                Place::Damaged(error) => {
+                    Err(Error::corrupt("parent archive").message(error.chain()))
+                }
+                _ => self
+                    .block_of(piece.start())
+                    .and_then(|block| self.read_piece(block.as_ref(), piece, out)),
+            };
+            match outcome {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
             }
-            Some((block, Kind::Stored { offset, .. })) => self
-                .read_stored(block, offset, piece, out)
-                .map_err(|e| self.damaged(piece.start(), &e)),
-            Some((block, Kind::Parent)) => self.read_from_parent(Some(block), piece, out),
-            None => self.read_from_parent(None, piece, out),
-        }
+        });
+        outcome.map_err(|error| self.named(error))
+    }
+
+    /// An error of this archive, for who reads it as a parent.
+    fn named(&self, error: Error) -> Error {
+        Error::new(error.kind(), "parent archive")
+            .message(self.name.clone())
+            .source(error)
     }
 
     fn read_stored(
@@ -262,52 +289,72 @@ impl Archive {
         self.block_cache.insert(key, Arc::from(bytes), length);
         Ok(())
     }
-
-    fn damaged(&self, offset: u64, error: &Error) -> ReadError {
-        ReadError::Damaged {
-            offset,
-            reason: format!("{}: {}", self.name, error.chain()),
-        }
-    }
 }
 
-impl ReadAt for Archive {
-    fn len(&self) -> u64 {
+impl Layer for Archive {
+    fn size(&self) -> u64 {
         self.size
     }
 
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
-        check_bounds(offset, buf.len(), self.size)?;
-        let range = ByteRange::new(offset, offset.saturating_add(u64_of(buf.len())));
-        let mut rest = buf;
-        self.walk(
-            range,
-            |e, at| self.damaged(at, &e),
-            |block, piece| self.read_piece(block, piece, take_front(&mut rest, piece.len())),
-        )
+    fn unit(&self) -> u64 {
+        512
     }
 
-    fn data_in(&self, range: ByteRange) -> RangeSet {
-        let Some(range) = range.intersection(&ByteRange::new(0, self.size)) else {
-            return RangeSet::new();
+    /// What a parent holds is told like what is stored: which of them has it is known only when it
+    /// is read.
+    fn pieces(&self, range: ByteRange, visit: &mut Visit<'_>) -> ControlFlow<()> {
+        let held = |piece: ByteRange| Place::Packed {
+            file: 0,
+            offset: piece.start(),
+            length: 0,
         };
-        let mut data = RangeSet::new();
-        let mut told = range.start();
-        let walked = self.walk(
-            range,
-            |e, _| e,
-            |block, piece| {
-                if block.is_none_or(|block| block.kind != Kind::Sparse) {
-                    data.insert(piece);
+        let mut at = range.start();
+        let first = self.page_of(at).unwrap_or(0);
+        for number in first..self.pages.len() {
+            let Some(part) = self
+                .page_range(number)
+                .intersection(&ByteRange::new(at, range.end()))
+            else {
+                break;
+            };
+            let page = match self.page(number) {
+                Ok(page) => page,
+                Err(error) => {
+                    visit(part, Place::damaged(error))?;
+                    at = part.end();
+                    continue;
                 }
-                told = piece.end();
-                Ok(())
-            },
-        );
-        if walked.is_err() {
-            data.insert(ByteRange::new(told, range.end()));
+            };
+            let from = page.blocks.partition_point(|block| block.range.end() <= at);
+            for block in page.blocks.iter().skip(from) {
+                let Some(piece) = block.range.intersection(&ByteRange::new(at, range.end())) else {
+                    break;
+                };
+                match block.kind {
+                    Kind::Sparse => visit(piece, Place::Zero)?,
+                    _ => visit(piece, held(piece))?,
+                }
+                at = piece.end();
+            }
         }
-        data
+        let rest = ByteRange::new(at, range.end());
+        match rest.is_empty() {
+            true => ControlFlow::Continue(()),
+            false => visit(rest, held(rest)),
+        }
+    }
+
+    fn file(&self, _: usize) -> Option<&RawFile> {
+        None
+    }
+
+    fn read_packed(&self, _: Packed, piece: ByteRange, out: &mut [u8]) -> Result<()> {
+        let block = self.block_of(piece.start())?;
+        self.read_piece(block.as_ref(), piece, out)
+    }
+
+    fn archive(&self) -> Option<&Archive> {
+        Some(self)
     }
 }
 

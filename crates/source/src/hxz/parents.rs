@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hexz_resolve::{
-    ByteRange, Diagnostics, Error, Limits, OpenGate, ReadAt, ReadError, Result, check_bounds,
-};
+use hexz_resolve::{ByteRange, Diagnostics, Error, Limits, OpenGate, Result, check_bounds};
 
 use super::Archive;
 use super::index::{Block, Kind, Page};
@@ -135,20 +133,18 @@ impl Archive {
         block: Option<&Block>,
         piece: ByteRange,
         out: &mut [u8],
-    ) -> Result<(), ReadError> {
-        let missing = |why: String| ReadError::Damaged {
-            offset: piece.start(),
-            reason: format!("{}: {why}", self.name),
-        };
+    ) -> Result<()> {
+        let missing = |why: String| Error::corrupt("hxz block").message(why);
         let hash = block.and_then(Block::hash);
         if let (Some(block), Some(hash)) = (block, hash) {
             for holder in &self.lineage {
                 let found = holder.find(block.range, hash);
-                if let Some(found) = found.map_err(|e| missing(e.chain()))? {
+                if let Some(found) = found.map_err(|e| holder.named(e))? {
                     let skip = piece.start().saturating_sub(block.range.start());
                     let start = found.range.start().saturating_add(skip);
                     let there = ByteRange::at(start, piece.len()).unwrap_or_default();
-                    return holder.read_piece(Some(&found), there, out);
+                    let read = holder.read_piece(Some(&found), there, out);
+                    return read.map_err(|e| holder.named(e));
                 }
             }
             if self.by_hash_only {
@@ -156,7 +152,7 @@ impl Archive {
             }
         }
         for parent in &self.parents {
-            if check_bounds(piece.start(), out.len(), parent.len()).is_err() {
+            if check_bounds(piece.start(), out.len(), parent.size).is_err() {
                 continue;
             }
             let same_range = block.and_then(|block| parent.block_at(block.range).ok().flatten());
@@ -167,7 +163,7 @@ impl Archive {
                     parent.name
                 )));
             }
-            return parent.read_exact_at(piece.start(), out);
+            return parent.read_range(piece.start(), out);
         }
         Err(missing("no parent holds these bytes".into()))
     }

@@ -4,13 +4,13 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hexz_ondisk::{Fields, read};
 use hexz_resolve::{Error, ReadAt, Result};
 
 use crate::file::RawFile;
-use crate::num::{u64_of, usize_of};
+use crate::num::usize_of;
 
 /// First bytes of an image.
 pub(crate) const MAGIC: [u8; 4] = *b"QFI\xfb";
@@ -70,16 +70,18 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads the header of the image in `file`, which lies at `path`.
-    pub(super) fn read(file: &RawFile, path: &Path) -> Result<Self> {
+    /// Reads the header of the image in `file`.
+    pub(super) fn read(file: &RawFile) -> Result<Self> {
         let length = usize_of(file.len().min(HEADER_BYTES));
-        let bytes = read(file, "qcow2 header", 0, length);
-        bytes
-            .and_then(|bytes| parse(&bytes, file.len()))
-            .map_err(|e| {
-                let name = path.display().to_string();
-                Error::new(e.kind(), "qcow2 image").message(name).source(e)
-            })
+        parse(&read(file, "qcow2 header", 0, length)?, file.len())
+    }
+
+    /// Whether the tables of both lie where the other's do.
+    pub(super) fn same_place(&self, other: &Self) -> bool {
+        self.l1 == other.l1
+            && self.snapshots_offset == other.snapshots_offset
+            && self.nb_snapshots == other.nb_snapshots
+            && self.backing_file == other.backing_file
     }
 
     /// Bytes of a cluster.
@@ -259,57 +261,4 @@ fn extensions(f: &Fields<'_>, mut at: usize) -> Result<Extensions> {
         at = at.saturating_add(length.checked_next_multiple_of(8).unwrap_or(length));
     }
     Ok(found)
-}
-
-/// An internal snapshot.
-#[derive(Clone, Debug)]
-pub(super) struct Snapshot {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) l1: L1,
-}
-
-/// The snapshot table, from the bytes of the file from its offset on.
-pub(super) fn snapshots(header: &Header, bytes: &[u8]) -> Result<Vec<Snapshot>> {
-    let f = Fields::new("qcow2 snapshot table", header.snapshots_offset, bytes);
-    let mut all = Vec::new();
-    let mut at = 0usize;
-    for _ in 0..header.nb_snapshots {
-        let entry = f.sub("qcow2 snapshot table", at, 40)?;
-        let extra = usize_of(u64::from(entry.be32(36)?));
-        let id = usize::from(entry.be16(12)?);
-        let name = usize::from(entry.be16(14)?);
-        let whole = extra
-            .saturating_add(id)
-            .saturating_add(name)
-            .saturating_add(40);
-        let entry = f.sub("qcow2 snapshot table", at, whole)?;
-        // In version 2 the disk cannot have had another size.
-        let disk_size = if extra >= 16 {
-            entry.be64(48)?
-        } else {
-            header.l1.disk_size
-        };
-        let id_at = extra.saturating_add(40);
-        let name_at = id_at.saturating_add(id);
-        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        all.push(Snapshot {
-            id: lossy(entry.bytes(id_at, id)?),
-            name: lossy(entry.bytes(name_at, name)?),
-            l1: L1 {
-                offset: entry.be64(0)?,
-                entries: entry.be32(8)?,
-                disk_size,
-            },
-        });
-        at = at.saturating_add(whole.checked_next_multiple_of(8).unwrap_or(whole));
-    }
-    Ok(all)
-}
-
-/// Most bytes a snapshot table can take up in a file of `file_len` bytes; read no more than that.
-pub(super) fn snapshot_bytes(header: &Header, file_len: u64) -> u64 {
-    // 40 bytes, extra data, an id and a name each; qemu bounds the table at 64 MiB as well.
-    let most = u64::from(header.nb_snapshots).saturating_mul(u64_of(2048));
-    most.min(file_len.saturating_sub(header.snapshots_offset))
 }

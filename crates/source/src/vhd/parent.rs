@@ -1,16 +1,13 @@
-//! The parent of a differencing disk: the names it may have, and that it is the right one.
+//! The names that the parent of a differencing disk may have.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hexz_ondisk::{read, wtf8_from_utf16le};
 use hexz_resolve::{Error, ReadAt, Result};
 
 use super::ondisk::{Header, Locator};
-use crate::chain::Chain;
-use crate::file::RawFile;
-use crate::image::{Format, Image, Opened};
 use crate::num::usize_of;
 
 /// Longest name in a locator: the longest path of Windows, in UTF-16.
@@ -20,47 +17,8 @@ const MAX_NAME: u32 = 1 << 16;
 /// Windows, in UTF-16), a URL of a file (in UTF-8). Others are deprecated or not text.
 const PLATFORMS: [[u8; 4]; 3] = [*b"W2ru", *b"W2ku", *b"MacX"];
 
-/// Opens the parent that the image at `by` names, as far as the gate allows.
-pub(super) fn open(
-    file: &dyn ReadAt,
-    header: &Header,
-    by: &Path,
-    chain: &mut Chain<'_>,
-) -> Result<Opened> {
-    let mut refused = None;
-    for name in names(file, header) {
-        match name.and_then(|name| chain.gate.allow(&name, by)) {
-            Ok(path) => {
-                let parent = RawFile::open_regular(&path)?;
-                let parent = Opened::from_file(parent, &path, Format::Vhd, chain)?;
-                check_id(&parent, header)?;
-                return Ok(parent);
-            }
-            Err(error) => {
-                refused.get_or_insert(error);
-            }
-        }
-    }
-    let unnamed = || Error::corrupt("vhd dynamic disk header").message("it names no parent");
-    Err(refused.unwrap_or_else(unnamed))
-}
-
-/// Checks that `parent` is the one that `header` is of a child of.
-pub(super) fn check_id(parent: &Opened, header: &Header) -> Result<()> {
-    let Image::Vhd(image) = &parent.image else {
-        return Ok(());
-    };
-    let (expected, found) = (header.parent_unique_id, image.unique_id());
-    if expected == found {
-        return Ok(());
-    }
-    let message = format!("{} is the parent of others", parent.real.display());
-    let error = Error::corrupt("vhd parent").message(message);
-    Err(error.expected(expected).found(found))
-}
-
 /// The names of the parent, or why they can't be had.
-fn names(file: &dyn ReadAt, header: &Header) -> Vec<Result<PathBuf>> {
+pub(super) fn names(file: &dyn ReadAt, header: &Header) -> Vec<Result<PathBuf>> {
     let mut names = Vec::new();
     for platform in PLATFORMS {
         let all = header.parent_locators.iter();
@@ -93,7 +51,7 @@ fn located(file: &dyn ReadAt, locator: &Locator) -> Result<PathBuf> {
 
 /// The path in UTF-16, up to a zero, with slashes and without its drive: `C:\vm\a.vhd` is
 /// `/vm/a.vhd`. The gate looks for its file name beside the image as well.
-fn windows_path(utf16le: &[u8]) -> PathBuf {
+pub(crate) fn windows_path(utf16le: &[u8]) -> PathBuf {
     let mut bytes = wtf8_from_utf16le(utf16le);
     bytes.truncate(bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len()));
     if let [drive, b':', ..] = bytes.as_slice()
@@ -132,6 +90,8 @@ fn url_path(url: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

@@ -37,7 +37,7 @@ const fn guid(text: u128) -> Guid {
 }
 
 /// What the disk is, and where its block allocation table lies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Layout {
     pub(super) disk_size: u64,
     pub(super) block_size: u64,
@@ -45,18 +45,30 @@ pub(super) struct Layout {
     pub(super) chunk_ratio: u64,
     /// Where the table begins.
     pub(super) bat: u64,
+    /// Bytes of the sectors that a sector bitmap has a bit for.
+    pub(super) sector_size: u64,
+    /// Where the parent locator of a differencing disk lies.
+    pub(super) parent: Option<ByteRange>,
 }
 
 impl Layout {
+    /// Reads it from a file whose log was replayed.
     pub(super) fn read(file: &dyn ReadAt) -> Result<Self> {
-        check_log(file)?;
         let regions = Regions::read(file)?;
         let metadata = Metadata::read(file, regions.metadata)?;
         let chunk = (metadata.sector_size << 23).checked_div(metadata.block_size);
         let chunk_ratio = chunk.unwrap_or(0).max(1);
         let blocks = metadata.disk_size.div_ceil(metadata.block_size.max(1));
-        let bitmaps = blocks.saturating_sub(1).checked_div(chunk_ratio);
-        let entries = blocks.saturating_add(bitmaps.unwrap_or(0));
+        // After each chunk is the entry of its sector bitmap; a disk without a parent needs none
+        // after the last.
+        let bitmaps = match metadata.parent {
+            Some(_) => blocks.div_ceil(chunk_ratio),
+            None => blocks
+                .saturating_sub(1)
+                .checked_div(chunk_ratio)
+                .unwrap_or(0),
+        };
+        let entries = blocks.saturating_add(bitmaps);
         if regions.bat.len() < entries.saturating_mul(8) {
             return Err(Error::corrupt("vhdx block allocation table")
                 .at(regions.bat.start())
@@ -68,12 +80,14 @@ impl Layout {
             block_size: metadata.block_size,
             chunk_ratio,
             bat: regions.bat.start(),
+            sector_size: metadata.sector_size,
+            parent: metadata.parent,
         })
     }
 }
 
 /// The bytes of a structure, if its signature and checksum hold.
-fn checked<'a>(
+pub(super) fn checked<'a>(
     structure: &'static str,
     signature: &[u8],
     at: u64,
@@ -87,34 +101,50 @@ fn checked<'a>(
     sound.then(|| Fields::new(structure, at, bytes))
 }
 
-/// Refuses an image whose log is to be replayed: what lies in its place is old.
-fn check_log(file: &dyn ReadAt) -> Result<()> {
-    let mut newest: Option<(u64, u64, Guid, u16)> = None;
-    for at in HEADERS {
-        let mut bytes = read(file, "vhdx header", at, HEADER_BYTES)?;
-        let Some(header) = checked("vhdx header", b"head", at, &mut bytes) else {
-            continue;
-        };
-        let sequence = header.le64(8)?;
-        if newest.is_none_or(|(newest, ..)| newest < sequence) {
-            let log = Guid::from_mixed(header.array(48)?);
-            newest = Some((sequence, at, log, header.le16(66)?));
+/// The newer one of the two headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    sequence_number: u64,
+    /// Another one each time the disk's content changes.
+    pub(super) data_write_guid: Guid,
+    /// Not nil where the log is to be replayed.
+    pub(super) log_guid: Guid,
+    pub(super) log: ByteRange,
+}
+
+impl Header {
+    pub(super) fn read(file: &dyn ReadAt) -> Result<Self> {
+        let mut newest: Option<(Self, u64, u16)> = None;
+        for at in HEADERS {
+            let mut bytes = read(file, "vhdx header", at, HEADER_BYTES)?;
+            let Some(header) = checked("vhdx header", b"head", at, &mut bytes) else {
+                continue;
+            };
+            let (length, offset) = (header.le32(68)?, header.le64(72)?);
+            let found = Self {
+                sequence_number: header.le64(8)?,
+                data_write_guid: Guid::from_mixed(header.array(32)?),
+                log_guid: Guid::from_mixed(header.array(48)?),
+                log: ByteRange::at(offset, u64::from(length)).unwrap_or_default(),
+            };
+            let newer = newest
+                .as_ref()
+                .is_none_or(|(newest, ..)| newest.sequence_number < found.sequence_number);
+            if newer {
+                newest = Some((found, at, header.le16(66)?));
+            }
         }
+        let Some((header, at, version)) = newest else {
+            return Err(Error::corrupt("vhdx header")
+                .at(64 * KIB)
+                .message("none of the two is sound"));
+        };
+        if version != 1 {
+            let message = format!("version {version}");
+            return Err(Error::unsupported("vhdx header", message).at(at));
+        }
+        Ok(header)
     }
-    let Some((_, at, log, version)) = newest else {
-        return Err(Error::corrupt("vhdx header")
-            .at(64 * KIB)
-            .message("none of the two is sound"));
-    };
-    if version != 1 {
-        let message = format!("version {version}");
-        return Err(Error::unsupported("vhdx header", message).at(at));
-    }
-    if !log.is_nil() {
-        let message = "its log is to be replayed: open it once with what wrote it";
-        return Err(Error::unsupported("vhdx header", message).at(at));
-    }
-    Ok(())
 }
 
 struct Regions {
@@ -184,6 +214,7 @@ struct Metadata {
     disk_size: u64,
     block_size: u64,
     sector_size: u64,
+    parent: Option<ByteRange>,
 }
 
 impl Metadata {
@@ -194,12 +225,13 @@ impl Metadata {
             return Err(table.corrupt(0).message("not a table of metadata"));
         }
         let (mut parameters, mut disk_size, mut sector_size) = (None, None, None);
+        let mut locator = None;
         for entry in entries(table, u32::from(table.le16(10)?), 32)? {
             match Guid::from_mixed(entry.array(0)?) {
                 FILE_PARAMETERS => parameters = Some(item(file, region, entry, 8)?),
                 VIRTUAL_DISK_SIZE => disk_size = Some(item(file, region, entry, 8)?),
                 LOGICAL_SECTOR_SIZE => sector_size = Some(item(file, region, entry, 4)?),
-                PARENT_LOCATOR => return Err(child(entry.offset())),
+                PARENT_LOCATOR => locator = Some(place(region, entry, 20)?),
                 other if entry.le32(24)? & 4 != 0 && !OTHERS.contains(&other) => {
                     let message = format!("metadata that is required and not known: {other}");
                     return Err(Error::unsupported("vhdx metadata", message).at(entry.offset()));
@@ -215,13 +247,16 @@ impl Metadata {
             })
         };
         let parameters = needed(parameters, "size of a block")?;
-        if parameters >> 32 & 2 != 0 {
-            return Err(child(region.start()));
+        let has_parent = parameters >> 32 & 2 != 0;
+        if has_parent && locator.is_none() {
+            let message = "a differencing disk without a parent locator";
+            return Err(table.corrupt(0).message(message));
         }
         let found = Self {
             disk_size: needed(disk_size, "size of the disk")?,
             block_size: parameters & u64::from(u32::MAX),
             sector_size: needed(sector_size, "size of a sector")?,
+            parent: locator.filter(|_| has_parent),
         };
         let wrong = |what: &str, size| table.corrupt(0).message(what).found(size);
         if !found.block_size.is_power_of_two() || !(MIB..=256 * MIB).contains(&found.block_size) {
@@ -238,19 +273,18 @@ impl Metadata {
     }
 }
 
-fn child(at: u64) -> Error {
-    let message = "it is the child of another image: convert it with qemu-img";
-    Error::unsupported("vhdx metadata", message).at(at)
+/// Where the item of `entry` lies, of `least` bytes or more.
+fn place(region: ByteRange, entry: Fields<'_>, least: u64) -> Result<ByteRange> {
+    let length = u64::from(entry.le32(20)?);
+    let at = region.start().checked_add(u64::from(entry.le32(16)?));
+    let range = at.and_then(|at| ByteRange::at(at, length));
+    let within = range.filter(|range| range.end() <= region.end() && length >= least);
+    within.ok_or_else(|| entry.corrupt(16).message("an item outside its region"))
 }
 
 /// The item of `entry`, a number of `length` bytes.
 fn item(file: &dyn ReadAt, region: ByteRange, entry: Fields<'_>, length: u64) -> Result<u64> {
-    let at = region.start().checked_add(u64::from(entry.le32(16)?));
-    let range = at.and_then(|at| ByteRange::at(at, length));
-    let range = range.filter(|r| r.end() <= region.end());
-    let (Some(range), true) = (range, u64::from(entry.le32(20)?) >= length) else {
-        return Err(entry.corrupt(16).message("an item outside its region"));
-    };
+    let range = place(region, entry, length)?;
     let bytes = read(file, "vhdx metadata", range.start(), usize_of(length))?;
     let rising = bytes.iter().rev();
     Ok(rising.fold(0, |number, byte| number << 8 | u64::from(*byte)))

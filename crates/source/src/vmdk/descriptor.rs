@@ -32,10 +32,29 @@ pub(super) enum Holds {
     },
 }
 
-/// Reads the extents, in the order of the disk. A disk with a parent is refused: what it does not
-/// hold itself would read as zeros.
-pub(super) fn parse(text: &[u8]) -> Result<Vec<Extent>> {
-    let mut extents = Vec::new();
+/// What a description says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Descriptor {
+    /// In the order of the disk.
+    pub(super) extents: Vec<Extent>,
+    /// Another one each time the content changes after a child was made.
+    pub(super) cid: Option<u32>,
+    /// The `cid` of the parent that it is a child of.
+    pub(super) parent_cid: Option<u32>,
+    /// Where the parent lies, for a child.
+    pub(super) parent_file_name_hint: Option<Vec<u8>>,
+}
+
+impl Descriptor {
+    /// Whether what the disk does not hold itself is in a parent.
+    pub(super) fn is_child(&self) -> bool {
+        self.parent_cid.is_some() || self.parent_file_name_hint.is_some()
+    }
+}
+
+/// Reads a description.
+pub(super) fn parse(text: &[u8]) -> Result<Descriptor> {
+    let mut found = Descriptor::default();
     let mut encoding = None;
     let mut at = 0u64;
     // One within an image is filled up with NUL.
@@ -43,17 +62,33 @@ pub(super) fn parse(text: &[u8]) -> Result<Vec<Extent>> {
     for raw in text.split(|byte| *byte == b'\n') {
         let line = raw.trim_ascii();
         if let Some(extent) = extent(line, at)? {
-            extents.push(extent);
+            found.extents.push(extent);
         } else if let Some((key, value)) = setting(line) {
-            refuse_parent(key, value, at)?;
-            if key.eq_ignore_ascii_case(b"encoding") || key.eq_ignore_ascii_case(b"ddb.encoding") {
+            if key.eq_ignore_ascii_case(b"CID") {
+                found.cid = content_id(value);
+            } else if key.eq_ignore_ascii_case(b"parentCID") {
+                let id = content_id(value).ok_or_else(|| {
+                    wrong(at, "a parentCID that is no number").found(String::from_utf8_lossy(value))
+                })?;
+                found.parent_cid = (id != NO_PARENT).then_some(id);
+            } else if key.eq_ignore_ascii_case(b"parentFileNameHint") && !value.is_empty() {
+                found.parent_file_name_hint = Some(value.to_vec());
+            } else if key.eq_ignore_ascii_case(b"encoding")
+                || key.eq_ignore_ascii_case(b"ddb.encoding")
+            {
                 encoding = Some(value);
             }
         }
         at = at.saturating_add(crate::num::u64_of(raw.len()).saturating_add(1));
     }
-    check_encoding(encoding, &extents)?;
-    Ok(extents)
+    check_encoding(encoding, &found)?;
+    Ok(found)
+}
+
+/// Eight hexadecimal digits.
+fn content_id(value: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(value).ok()?;
+    u32::from_str_radix(text, 16).ok()
 }
 
 fn wrong(at: u64, what: &str) -> Error {
@@ -74,22 +109,8 @@ fn setting(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((key.trim_ascii(), bare.unwrap_or(value)))
 }
 
-fn refuse_parent(key: &[u8], value: &[u8], at: u64) -> Result<()> {
-    let child = if key.eq_ignore_ascii_case(b"parentCID") {
-        let id = std::str::from_utf8(value).ok();
-        id.and_then(|id| u32::from_str_radix(id, 16).ok()) != Some(NO_PARENT)
-    } else {
-        key.eq_ignore_ascii_case(b"parentFileNameHint") && !value.is_empty()
-    };
-    if child {
-        let message = "it is the child of another image: convert it with qemu-img";
-        return Err(Error::unsupported("vmdk descriptor", message).at(at));
-    }
-    Ok(())
-}
-
 /// A name in an encoding that we do not read would name another file.
-fn check_encoding(encoding: Option<&[u8]>, extents: &[Extent]) -> Result<()> {
+fn check_encoding(encoding: Option<&[u8]>, found: &Descriptor) -> Result<()> {
     let plain = |extent: &Extent| match &extent.holds {
         Holds::Zeros => true,
         Holds::Flat { name, .. } | Holds::Sparse { name } => name.is_ascii(),
@@ -97,7 +118,8 @@ fn check_encoding(encoding: Option<&[u8]>, extents: &[Extent]) -> Result<()> {
     let known = encoding.is_none_or(|name| {
         name.eq_ignore_ascii_case(b"UTF-8") || name.eq_ignore_ascii_case(b"UTF8")
     });
-    if known || extents.iter().all(plain) {
+    let hint = found.parent_file_name_hint.as_ref();
+    if known || found.extents.iter().all(plain) && hint.is_none_or(|hint| hint.is_ascii()) {
         return Ok(());
     }
     let encoding = String::from_utf8_lossy(encoding.unwrap_or_default());
@@ -211,23 +233,30 @@ mod tests {
             (512, flat("flat", 0)),
         ];
         let expected = expected.map(|(bytes, holds)| Extent { bytes, holds });
-        assert_eq!(parse(text.as_bytes()).unwrap(), expected);
+        let found = parse(text.as_bytes()).unwrap();
+        assert_eq!(found.extents, expected);
+        assert!(!found.is_child());
     }
 
     #[test]
-    fn children_are_refused_however_they_say_it() {
-        for line in [
-            "parentCID=12345678",
-            "parentCID = 12345678",
-            "PARENTCID=\"fffffffe\"",
-            "parentCID=what",
-            "parentCID=",
-            "parentFileNameHint=\"base.vmdk\"",
+    fn children_are_known_however_they_say_it() {
+        for (line, cid) in [
+            ("parentCID=12345678", Some(0x1234_5678)),
+            ("parentCID = 12345678", Some(0x1234_5678)),
+            ("PARENTCID=\"fffffffe\"", Some(0xFFFF_FFFE)),
+            ("parentFileNameHint=\"base.vmdk\"", None),
         ] {
-            assert_eq!(kind(line), ErrorKind::Unsupported, "{line}");
+            let found = parse(line.as_bytes()).unwrap();
+            assert!(found.is_child(), "{line}");
+            assert_eq!(found.parent_cid, cid, "{line}");
         }
-        let none = "parentCID = \"FFFFFFFF\"\nparentFileNameHint=\"\"\n# parentCID=1";
-        assert_eq!(parse(none.as_bytes()).unwrap(), []);
+        for line in ["parentCID=what", "parentCID="] {
+            assert_eq!(kind(line), ErrorKind::Corrupt, "{line}");
+        }
+        let none = "CID=0000000a\nparentCID = \"FFFFFFFF\"\nparentFileNameHint=\"\"\n# parentCID=1";
+        let found = parse(none.as_bytes()).unwrap();
+        assert!(!found.is_child());
+        assert_eq!(found.cid, Some(10));
     }
 
     #[test]

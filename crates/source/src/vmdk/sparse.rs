@@ -1,17 +1,16 @@
 //! Files with grain tables: a directory says where the tables are, these where the grains are.
 
-use std::sync::Arc;
+use std::ops::ControlFlow;
 
 use hexz_ondisk::read;
-use hexz_resolve::{ByteRange, Error, ReadAt, ReadError, Result, check_bounds};
+use hexz_resolve::{ByteRange, Error, ReadAt as _, Result};
 use miniz_oxide::inflate::decompress_slice_iter_to_slice;
 
 use super::SECTOR;
 use super::header::{Entries, Header};
-use crate::cache::Cache;
 use crate::file::RawFile;
-use crate::holes::Place;
-use crate::num::{take_front, u64_of, usize_of};
+use crate::layer::{Place, Units, Visit};
+use crate::num::{u64_of, usize_of};
 
 /// Bytes of the marker before a compressed grain: `u64` sector, `u32` size.
 const MARKER: u64 = 12;
@@ -21,12 +20,12 @@ const MOST_ADDED: u64 = 64 << 10;
 const NOWHERE: u64 = u64::MAX;
 
 pub(super) struct Sparse {
-    file: RawFile,
+    pub(super) file: RawFile,
     header: Header,
     /// Where each table lies; 0 for none.
     tables: Vec<u64>,
     /// Grains decompressed, by where they lie.
-    grains: Cache<[u8]>,
+    grains: Units,
 }
 
 impl Sparse {
@@ -36,7 +35,7 @@ impl Sparse {
         let header = Header::read(&file)?;
         let tables = directory(&file, &header, memory)?;
         Ok(Self {
-            grains: Cache::new(cache_bytes, usize_of(header.grain)),
+            grains: Units::new(cache_bytes, header.grain),
             file,
             header,
             tables,
@@ -56,35 +55,42 @@ impl Sparse {
         read(&self.file, "vmdk descriptor", at, usize_of(length)).map(Some)
     }
 
-    /// Calls `each` with the pieces of `range` in their order.
-    pub(super) fn walk(
+    /// Bytes of a grain.
+    pub(super) fn grain(&self) -> u64 {
+        self.header.grain
+    }
+
+    /// Hands `visit` the pieces of `range` of the extent; `number` is the file's in places.
+    pub(super) fn pieces(
         &self,
+        number: usize,
         range: ByteRange,
-        mut each: impl FnMut(ByteRange, Place) -> Result<()>,
-    ) -> Result<()> {
-        let span = self.header.span();
+        visit: &mut Visit<'_>,
+    ) -> ControlFlow<()> {
+        let span = self.header.span().max(1);
         let mut at = range.start();
         while at < range.end() {
             let index = at.checked_div(span).unwrap_or(0);
             let start = index.saturating_mul(span);
             let part = ByteRange::new(at, start.saturating_add(span).min(range.end()));
             match self.tables.get(usize_of(index)) {
-                None | Some(0) => each(part, Place::Hole)?,
-                Some(table) => self.walk_table(*table, start, part, &mut each)?,
+                None | Some(0) => visit(part, Place::Below)?,
+                Some(table) => self.pieces_of_table(number, *table, start, part, visit)?,
             }
             at = part.end();
         }
-        Ok(())
+        ControlFlow::Continue(())
     }
 
-    /// Walks `part`, which the table at byte `table` covers from `start` on.
-    fn walk_table(
+    /// As [`Self::pieces`], for `part`, which the table at byte `table` covers from `start` on.
+    fn pieces_of_table(
         &self,
+        number: usize,
         table: u64,
         start: u64,
         part: ByteRange,
-        each: &mut impl FnMut(ByteRange, Place) -> Result<()>,
-    ) -> Result<()> {
+        visit: &mut Visit<'_>,
+    ) -> ControlFlow<()> {
         let grain = self.header.grain;
         let width = self.header.entries.width();
         let grains = part.moved_down(start).unwrap_or(part).aligned_out(grain);
@@ -95,112 +101,78 @@ impl Sparse {
             "vmdk grain table",
             table.saturating_add(first.saturating_mul(width)),
             usize_of(count.saturating_mul(width)),
-        )?;
+        );
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(error) => return visit(part, Place::damaged(error)),
+        };
         let mut at = part.start();
         for entry in bytes.chunks_exact(usize_of(width)) {
             let into = at.saturating_sub(start).checked_rem(grain).unwrap_or(0);
-            let end = at
-                .saturating_add(grain.saturating_sub(into))
-                .min(part.end());
-            let place = match self.place(number(entry)) {
-                Place::At(host) => Place::At(host.saturating_add(into)),
-                other => other,
-            };
-            each(ByteRange::new(at, end), place)?;
-            at = end;
+            let end = at.saturating_add(grain.saturating_sub(into));
+            let piece = ByteRange::new(at, end.min(part.end()));
+            visit(piece, self.place(number, value(entry)).after(into))?;
+            at = piece.end();
         }
-        Ok(())
+        ControlFlow::Continue(())
     }
 
-    fn place(&self, entry: u64) -> Place {
+    fn place(&self, file: usize, entry: u64) -> Place {
+        let at = |offset| Place::At { file, offset };
         match self.header.entries {
-            // 1 is a grain of zeros.
-            Entries::Sectors { .. } if entry <= 1 => Place::Hole,
-            Entries::Sectors { packed: true } => Place::Packed(entry.saturating_mul(SECTOR)),
-            Entries::Sectors { packed: false } => Place::At(entry.saturating_mul(SECTOR)),
+            Entries::Sectors { .. } if entry == 0 => Place::Below,
+            // A grain of zeros.
+            Entries::Sectors { .. } if entry == 1 => Place::Zero,
+            Entries::Sectors { packed: true } => Place::Packed {
+                file,
+                offset: entry.saturating_mul(SECTOR),
+                length: 0,
+            },
+            Entries::Sectors { packed: false } => at(entry.saturating_mul(SECTOR)),
             Entries::Numbered { grains, .. } => match entry >> 60 {
-                0 if entry == 0 => Place::Hole,
-                1 | 2 => Place::Hole,
+                0 if entry == 0 => Place::Below,
+                // Unmapped by the guest, and written as zeros.
+                1 | 2 => Place::Zero,
                 3 => {
                     // The low 12 bits of the number stand above its others.
                     let number = (entry & 0x0FFF << 48) >> 48 | (entry & ((1 << 48) - 1)) << 12;
                     let from = number.checked_mul(self.header.grain);
                     let host = from.and_then(|from| from.checked_add(grains));
-                    Place::At(host.unwrap_or(NOWHERE))
+                    at(host.unwrap_or(NOWHERE))
                 }
-                _ => Place::Bad(entry),
+                _ => {
+                    let error = Error::corrupt("vmdk grain table");
+                    Place::damaged(error.message("an entry of no known kind").found(entry))
+                }
             },
         }
     }
 
-    pub(super) fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let io = |e: ReadError| Error::io("vmdk grain", e);
-        check_bounds(offset, buf.len(), self.len()).map_err(io)?;
-        let range = ByteRange::new(offset, offset.saturating_add(u64_of(buf.len())));
-        let mut rest = buf;
-        self.walk(range, |piece, place| {
-            let out = take_front(&mut rest, piece.len());
-            match place {
-                Place::Hole => out.fill(0),
-                Place::At(host) => self.file.read_exact_at(host, out).map_err(io)?,
-                Place::Packed(host) => self.read_packed(host, piece, out)?,
-                Place::Bad(entry) => {
-                    let wrong = Error::corrupt("vmdk grain table");
-                    return Err(wrong.message("an entry of no known kind").found(entry));
-                }
-            }
-            Ok(())
-        })
+    /// Fills `out` with `piece` of the extent, which lies in the grain whose marker is at `host`.
+    pub(super) fn read_packed(&self, host: u64, piece: ByteRange, out: &mut [u8]) -> Result<()> {
+        self.grains
+            .read(host, piece, out, |grain| self.unpack(host, grain))
     }
 
-    fn read_packed(&self, host: u64, piece: ByteRange, out: &mut [u8]) -> Result<()> {
-        let skip = piece.start().checked_rem(self.header.grain).unwrap_or(0);
-        let grain = match self.grains.get(host) {
-            Some(grain) => grain,
-            None => {
-                let grain: Arc<[u8]> = Arc::from(self.unpack(host)?);
-                let bytes = usize_of(self.header.grain);
-                self.grains.insert(host, Arc::clone(&grain), bytes);
-                grain
-            }
-        };
-        let end = usize_of(skip).saturating_add(out.len());
-        // The last grain need hold no more than the disk has.
-        let bytes = grain.get(usize_of(skip)..end);
-        let short = || {
-            Error::corrupt("vmdk grain")
-                .at(host)
-                .message("it ends early")
-        };
-        out.copy_from_slice(bytes.ok_or_else(short)?);
-        Ok(())
-    }
-
-    /// The grain whose marker lies at `host`.
-    fn unpack(&self, host: u64) -> Result<Vec<u8>> {
+    /// Fills `grain` with the one whose marker lies at `host`, and says how much of it there is: the
+    /// last grain need hold no more than the disk has.
+    fn unpack(&self, host: u64, grain: &mut [u8]) -> Result<usize> {
         let marker = read(&self.file, "vmdk grain marker", host, usize_of(MARKER))?;
-        let size = number(marker.get(8..).unwrap_or_default());
+        let size = value(marker.get(8..).unwrap_or_default());
         let wrong = |what: String| Error::corrupt("vmdk grain").at(host).message(what);
         if size > self.header.grain.saturating_add(MOST_ADDED) {
             return Err(wrong(format!("{size} bytes, compressed")));
         }
         let from = host.saturating_add(MARKER);
         let packed = read(&self.file, "vmdk grain", from, usize_of(size))?;
-        let mut grain = vec![0; usize_of(self.header.grain)];
-        let written = decompress_slice_iter_to_slice(
-            &mut grain,
-            std::iter::once(packed.as_slice()),
-            true,
-            false,
-        );
-        let written = written.map_err(|status| wrong(format!("deflate: {status:?}")))?;
-        grain.truncate(written);
-        Ok(grain)
+        let packed = std::iter::once(packed.as_slice());
+        let written = decompress_slice_iter_to_slice(grain, packed, true, false);
+        written.map_err(|status| wrong(format!("deflate: {status:?}")))
     }
 }
 
 /// Little-endian, of up to 8 bytes.
-fn number(bytes: &[u8]) -> u64 {
+fn value(bytes: &[u8]) -> u64 {
     let rising = bytes.iter().rev().take(8);
     rising.fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
@@ -216,8 +188,9 @@ fn directory(file: &RawFile, header: &Header, memory: &mut u64) -> Result<Vec<u6
     })?;
     let length = usize_of(count.saturating_mul(width));
     let bytes = read(file, "vmdk grain directory", header.directory, length)?;
-    let entries = bytes.chunks_exact(usize_of(width)).map(number);
+    let entries = bytes.chunks_exact(usize_of(width)).map(value);
     let tables: Vec<u64> = entries.map(|entry| table_at(header, entry)).collect();
+    let tables = without_holes(file, tables, header.grains_per_table.saturating_mul(width));
     let used = u64_of(tables.iter().filter(|table| **table != 0).count());
     let table_bytes = header.grains_per_table.saturating_mul(width);
     // Else a small file could have us read the same table over and over.
@@ -228,6 +201,19 @@ fn directory(file: &RawFile, header: &Header, memory: &mut u64) -> Result<Vec<u6
             .found(used));
     }
     Ok(tables)
+}
+
+/// `tables` without those that lie in holes of the file: all their entries are 0. Programs write
+/// the directory of an empty disk with all its tables, of which a large one has millions.
+fn without_holes(file: &RawFile, mut tables: Vec<u64>, table_bytes: u64) -> Vec<u64> {
+    let data = file.data_in(ByteRange::new(0, file.len()));
+    for table in &mut tables {
+        let within = ByteRange::at(*table, table_bytes).filter(|range| range.end() <= file.len());
+        if within.is_some_and(|range| !data.overlaps(range)) {
+            *table = 0;
+        }
+    }
+    tables
 }
 
 /// Where the table of a directory's entry lies; 0 for none.

@@ -1,5 +1,7 @@
 //! qcow2 images written by qemu-img, against what qemu-img reads from them.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod damage;
 mod names;
 
@@ -9,7 +11,7 @@ use std::path::PathBuf;
 use hexz_resolve::{
     ByteRange, ChangeSource, Diagnostics, ErrorKind, Limits, RangeSet, ReadAt, Result, read_vec,
 };
-use hexz_source::{DefaultGate, ExtentList, Qcow2Overlay, TwoImages, open_image};
+use hexz_source::{DefaultGate, ExtentList, ImageOverlay, TwoImages, open_image};
 use hexz_testkit::Fixture;
 use sha2::{Digest, Sha256};
 
@@ -35,8 +37,8 @@ impl Images {
         self.0.path().join(name)
     }
 
-    fn overlay(&self, name: &str) -> Qcow2Overlay {
-        Qcow2Overlay::new(self.path(name))
+    fn overlay(&self, name: &str) -> ImageOverlay {
+        ImageOverlay::new(self.path(name))
     }
 
     /// Makes `name` a copy of the overlay over `disk.raw` that names `backing`, as long, instead.
@@ -141,22 +143,60 @@ fn changes_are_what_qemu_img_map_says_of_the_top_image() {
 #[test]
 fn the_base_is_the_backing_chain_or_what_the_user_gives() {
     let images = Images::unpacked();
-    let load = |o: Qcow2Overlay| o.load(&LIMITS(), &DefaultGate::new()).unwrap();
+    let load = |o: ImageOverlay| o.load(&LIMITS(), &DefaultGate::new()).unwrap();
     let top = load(images.overlay("top.qcow2"));
     assert_eq!(top.changes.block_size, 65536);
-    assert_eq!(sha256(&*top.base.unwrap()), truth()["middle.qcow2"]);
-    assert_eq!(sha256(&*top.merged.unwrap()), truth()["top.qcow2"]);
+    assert_eq!(
+        sha256(&**top.base.as_ref().unwrap()),
+        truth()["middle.qcow2"]
+    );
+    assert_eq!(
+        sha256(&**top.merged.as_ref().unwrap()),
+        truth()["top.qcow2"]
+    );
     assert!(load(images.overlay("v2.qcow2")).base.is_none());
     assert_eq!(
         load(images.overlay("subclusters.qcow2")).changes.block_size,
         2048
     );
 
-    let given = Qcow2Overlay {
-        base: Some(images.path("deflate.qcow2").into()),
+    let over = |base: &str| ImageOverlay {
+        base: Some(images.path(base).into()),
         ..images.overlay("top.qcow2")
     };
-    let given = load(given);
+    // One of the chain: all that lies above it is change.
+    let whole = load(over("deflate.qcow2"));
+    assert_eq!(sha256(&*whole.merged.unwrap()), truth()["top.qcow2"]);
+    let middle = load(images.overlay("middle.qcow2")).changes.ranges;
+    let disk = ByteRange::new(0, 3 << 20);
+    let above = top.changes.ranges.union(&middle.aligned_out(65536));
+    assert_eq!(whole.changes.ranges.clipped(disk), above.clipped(disk));
+    // Another name for it, and another format.
+    let named = load(over("middle.qcow2"));
+    assert_eq!(named.changes.ranges, top.changes.ranges);
+    let gate = DefaultGate::new();
+    let image = open_image(
+        &images.path("middle.qcow2"),
+        &LIMITS(),
+        &gate,
+        &Diagnostics::new(),
+    );
+    let image = image.unwrap();
+    let bytes = read_vec(&*image, 0, image.len() as usize).unwrap();
+    std::fs::write(images.path("copy.raw"), bytes).unwrap();
+    let copy = load(over("copy.raw"));
+    assert_eq!(copy.changes.ranges, top.changes.ranges);
+    assert_eq!(copy.changes.diagnostics[0].code, "base-is-copy");
+    // None of it, and of another content.
+    let error = over("v2.qcow2").load(&LIMITS(), &DefaultGate::new());
+    let text = error.err().unwrap().chain();
+    for part in ["v2.qcow2 is none of", "top.qcow2 over", "middle.qcow2 over"] {
+        assert!(text.contains(part), "{text}");
+    }
+
+    // The parent is not there: what is given takes its place.
+    std::fs::remove_file(images.path("middle.qcow2")).unwrap();
+    let given = load(over("deflate.qcow2"));
     assert_eq!(sha256(&*given.base.unwrap()), truth()["deflate.qcow2"]);
     let merged = given.merged.unwrap();
     // At 0 the middle image was written, which is no longer in the chain.
@@ -169,7 +209,7 @@ fn the_base_is_the_backing_chain_or_what_the_user_gives() {
 fn an_internal_snapshot_is_the_disk_before() {
     let images = Images::unpacked();
     let against = |name: &str| {
-        let overlay = Qcow2Overlay {
+        let overlay = ImageOverlay {
             snapshot: Some(name.into()),
             ..images.overlay("snapshots.qcow2")
         };
@@ -219,11 +259,8 @@ fn a_disk_that_shrank_lost_its_tail_in_every_form() {
         let ranges = loaded.unwrap().changes.ranges;
         assert_eq!(ranges.clipped(tail), lost, "{name}");
         let two = TwoImages::new(images.path("disk.raw"), images.path(name));
-        let ranges = two
-            .load(&LIMITS(), &DefaultGate::new())
-            .unwrap()
-            .changes
-            .ranges;
+        let loaded = two.load(&LIMITS(), &DefaultGate::new()).unwrap();
+        let ranges = common::compared(&loaded).ranges;
         assert_eq!(ranges.clipped(tail).aligned_out(65536), lost, "{name}");
     }
 }
@@ -236,7 +273,7 @@ fn a_snapshot_of_another_length_is_told_to_its_end() {
         ("grown.qcow2", "small", &[4, 48, 54, 55, 56][..]),
         ("shrunk.qcow2", "large", &[48, 54, 55, 56]),
     ] {
-        let overlay = Qcow2Overlay {
+        let overlay = ImageOverlay {
             snapshot: Some(snapshot.into()),
             ..images.overlay(name)
         };
@@ -255,10 +292,8 @@ fn two_images_of_one_chain_are_compared_by_allocation() {
     let images = Images::unpacked();
     let ranges = |a: &str, b: &str| {
         let two = TwoImages::new(images.path(a), images.path(b));
-        two.load(&LIMITS(), &DefaultGate::new())
-            .unwrap()
-            .changes
-            .ranges
+        let loaded = two.load(&LIMITS(), &DefaultGate::new()).unwrap();
+        common::compared(&loaded).ranges
     };
     let raw = |name: &str| {
         let gate = DefaultGate::new();
@@ -298,7 +333,7 @@ fn one_file_read_in_two_formats_is_not_one_disk() {
     // There make.sh wrote nothing to the disk, and the file has its L1 table.
     let at = be64(&file, 40);
     assert!((128 << 10..256 << 10).contains(&at) && be64(&file, at) != 0);
-    assert!(loaded.changes.ranges.contains(at));
+    assert!(common::compared(&loaded).ranges.contains(at));
 }
 
 #[test]
@@ -313,24 +348,24 @@ fn an_image_without_a_backing_file_is_compared_with_the_base_that_is_given() {
     let truth_of = differing(disk("disk.raw"), disk("v2.qcow2"), 4096);
     let base = || Some(images.path("disk.raw").into());
     for (base, or_base) in [(base(), None), (None, base())] {
-        let overlay = Qcow2Overlay {
+        let overlay = ImageOverlay {
             base,
             or_base,
             ..images.overlay("v2.qcow2")
         };
         let loaded = overlay.load(&LIMITS(), &DefaultGate::new()).unwrap();
-        assert_eq!(loaded.changes.ranges, truth_of);
+        assert_eq!(common::compared(&loaded).ranges, truth_of);
         assert_eq!(sha256(&*loaded.merged.unwrap()), truth()["v2.qcow2"]);
     }
     // What the image names itself goes before a base that is there by default.
-    let overlay = Qcow2Overlay {
+    let overlay = ImageOverlay {
         or_base: Some(images.path("zstd.qcow2").into()),
         ..images.overlay("top.qcow2")
     };
     let loaded = overlay.load(&LIMITS(), &DefaultGate::new()).unwrap();
     assert_eq!(sha256(&*loaded.base.unwrap()), truth()["middle.qcow2"]);
 
-    let overlay = Qcow2Overlay {
+    let overlay = ImageOverlay {
         base: base(),
         snapshot: Some("first".into()),
         ..images.overlay("snapshots.qcow2")

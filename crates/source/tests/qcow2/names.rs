@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use hexz_resolve::{ChangeSource, Diagnostics, ErrorKind, Limits, ReadAt, read_vec};
-use hexz_source::{DefaultGate, Qcow2Overlay, open_image};
+use hexz_source::{DefaultGate, ImageOverlay, open_image};
 
 use super::{Images, LIMITS, sha256, truth};
 
@@ -133,9 +133,9 @@ fn a_backing_file_may_have_a_name_that_is_no_text() {
     let path = images.path("bytes.qcow2");
     std::fs::write(&path, image).unwrap();
     let base = images.path("disk.raw");
-    let given = Qcow2Overlay {
+    let given = ImageOverlay {
         base: Some(base.clone().into()),
-        ..Qcow2Overlay::new(&path)
+        ..ImageOverlay::new(&path)
     };
     let loaded = given.load(&LIMITS(), &DefaultGate::new()).unwrap();
     let sum = &truth()["subclusters.qcow2"];

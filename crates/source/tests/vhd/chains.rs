@@ -5,7 +5,7 @@ use std::path::Path;
 use hexz_resolve::{
     ByteRange, ChangeSource, Diagnostics, ErrorKind, Limits, Loaded, RangeSet, ReadAt, Result,
 };
-use hexz_source::{DefaultGate, TwoImages, VhdOverlay, open_image};
+use hexz_source::{DefaultGate, ImageOverlay, TwoImages, open_image};
 use hexz_testkit::{Rng, VhdImage};
 
 use super::{Folder, contents, holes_are_zeros, open};
@@ -67,13 +67,13 @@ fn changes_are_the_sectors_of_the_child() {
     let folder = Folder::new();
     let family = family(&folder);
     for (name, before, after) in [("middle.vhd", 0, 1), ("new.vhd", 1, 2)] {
-        let loaded = load(&VhdOverlay::new(folder.path(name))).unwrap();
+        let loaded = load(&ImageOverlay::new(folder.path(name))).unwrap();
         assert_eq!(loaded.changes.ranges, family[after].1, "{name}");
         assert_eq!(loaded.changes.block_size, 512);
         assert!(contents(&*loaded.base.unwrap()) == family[before].0);
         assert!(contents(&*loaded.merged.unwrap()) == family[after].0);
     }
-    let loaded = load(&VhdOverlay::new(folder.path("old.vhd"))).unwrap();
+    let loaded = load(&ImageOverlay::new(folder.path("old.vhd"))).unwrap();
     assert_eq!(loaded.changes.ranges, family[0].1);
     assert!(loaded.base.is_none());
 }
@@ -83,10 +83,19 @@ fn a_base_takes_the_place_of_the_parent() {
     let folder = Folder::new();
     let family = family(&folder);
     let raw = folder.put("other.raw", vec![9; SIZE as usize]);
-    let over = |base: &Path, name: &str| VhdOverlay {
+    let over = |base: &Path, name: &str| ImageOverlay {
         base: Some(base.into()),
-        ..VhdOverlay::new(folder.path(name))
+        ..ImageOverlay::new(folder.path(name))
     };
+    // Its own parent is there, and holds another disk.
+    let error = load(&over(&raw, "new.vhd")).err().unwrap();
+    assert!(error.chain().contains("is none of the images"), "{error:?}");
+    // An ancestor: what both above it hold is change.
+    let loaded = load(&over(&folder.path("old.vhd"), "new.vhd")).unwrap();
+    assert_eq!(loaded.changes.ranges, family[1].1.union(&family[2].1));
+    assert!(contents(&*loaded.base.unwrap()) == family[0].0);
+    assert!(contents(&*loaded.merged.unwrap()) == family[2].0);
+    std::fs::rename(folder.path("middle.vhd"), folder.path("away.vhd")).unwrap();
     let loaded = load(&over(&raw, "new.vhd")).unwrap();
     let mut merged = vec![9; SIZE as usize];
     for range in &family[2].1 {
@@ -97,12 +106,14 @@ fn a_base_takes_the_place_of_the_parent() {
     assert_eq!(loaded.changes.diagnostics, []);
     // A parent, but of another child.
     let loaded = load(&over(&folder.path("old.vhd"), "new.vhd")).unwrap();
-    assert_eq!(loaded.changes.diagnostics[0].code, "vhd-parent");
+    assert_eq!(loaded.changes.diagnostics[0].code, "other-parent");
+    std::fs::rename(folder.path("away.vhd"), folder.path("middle.vhd")).unwrap();
     // A dynamic disk is all of its own: it is compared.
     let loaded = load(&over(&folder.path("middle.vhd"), "old.vhd")).unwrap();
+    let changes = super::common::compared(&loaded);
     assert!(contents(&*loaded.merged.unwrap()) == family[0].0);
     assert!(contents(&*loaded.base.unwrap()) == family[1].0);
-    assert!(loaded.changes.ranges.len() < family[1].1.len() + (1 << 19));
+    assert!(changes.ranges.len() < family[1].1.len() + (1 << 19));
 }
 
 #[test]
@@ -112,7 +123,7 @@ fn two_images_of_one_chain_are_compared_by_what_they_hold() {
     let names = ["old.vhd", "middle.vhd", "new.vhd"];
     for (a, b) in [(0, 1), (0, 2), (2, 1), (2, 0)] {
         let two = TwoImages::new(folder.path(names[a]), folder.path(names[b]));
-        let found = load(&two).unwrap().changes.ranges;
+        let found = super::common::compared(&load(&two).unwrap()).ranges;
         let (x, y) = (&family[a].0, &family[b].0);
         let blocks = (0..SIZE as usize).step_by(4096);
         let differ: RangeSet = blocks

@@ -1,7 +1,7 @@
 //! Images that are not as they should be.
 
 use hexz_resolve::{ByteRange, ChangeSource, Diagnostics, ErrorKind, Limits, ReadAt, read_vec};
-use hexz_source::{DefaultGate, VhdOverlay, open_image};
+use hexz_source::{DefaultGate, ImageOverlay, open_image};
 use hexz_testkit::{Fixture, Rng, VhdImage};
 
 use super::{Folder, codes, open};
@@ -40,7 +40,7 @@ fn a_block_outside_the_file_costs_itself_only() {
     let all = ByteRange::new(0, 16384);
     assert_eq!(opened.data_in(all), all.into());
 
-    let loaded = VhdOverlay::new(&path).load(&Limits::default(), &DefaultGate::new());
+    let loaded = ImageOverlay::new(&path).load(&Limits::default(), &DefaultGate::new());
     let changes = loaded.unwrap().changes;
     assert_eq!(changes.ranges, all.into());
     let places: Vec<_> = changes.diagnostics.iter().map(|d| d.offset).collect();
@@ -166,7 +166,7 @@ fn flipped_bytes_never_panic() {
                 errors += usize::from(read_vec(&*opened, at, length as usize).is_err());
             }
             let _ = opened.data_in(ByteRange::new(0, 18 << 20));
-            let _ = VhdOverlay::new(&path).load(&limits, &gate);
+            let _ = ImageOverlay::new(&path).load(&limits, &gate);
         }
         assert!(
             errors + told > 12,

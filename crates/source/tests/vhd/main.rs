@@ -2,6 +2,8 @@
 //! writes against the disk they were built from.
 
 mod chains;
+#[path = "../common/mod.rs"]
+mod common;
 mod damaged;
 mod footers;
 

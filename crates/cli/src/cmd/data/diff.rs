@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use hexz_report::{Original, Places, Selection};
 use hexz_resolve::report::Report;
-use hexz_resolve::{ChangeSource, Limits, Loaded, Precision, Registry, engine};
+use hexz_resolve::{Limits, Loaded, Precision, Registry, engine};
 use hexz_source::meta::{Index, meta_path, read_index};
 
 use super::{owner, take};
@@ -113,9 +113,8 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
     if let Some(folder) = &args.overlays {
         return super::overlays::command(registry, args, folder);
     }
-    sources::check(args)?;
     let resolve = args.files || args.format.any() || args.take.any();
-    let self_contained = Form::of(args) != Form::Overlay;
+    let self_contained = Form::of(args)? != Form::Overlay;
     let with_base = args.any_base().is_some() || self_contained;
     match &args.overlay {
         Some(overlay) if !(self_contained || resolve && with_base) => {
@@ -179,24 +178,20 @@ fn no_index(overlay: &Path) -> String {
 
 fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitCode> {
     let progress = Arc::new(Bar::new());
-    let source = sources::changes(args, progress.clone())?;
+    let source = sources::changes(args)?;
     let gate = sources::gate(&args.engine);
-    // Two images are compared on the threads of the pool that this runs in.
-    let loaded = rayon::ThreadPoolBuilder::new()
-        .num_threads(args.engine.threads)
-        .build()
-        .context("cannot start threads")?
-        .install(|| source.load(&Limits::default(), &gate))
+    let mut loaded = source
+        .load(&Limits::default(), &gate)
         .context("cannot load the changes")?;
-    drop(source as Box<dyn ChangeSource>);
-    let listed = !loaded.changes.ranges.is_empty();
     if !resolve || args.blocks && !args.format.any() {
+        let options = sources::options(registry, &args.engine, &*progress);
+        loaded.changes = engine::compare(&loaded, &options)?;
         progress.finish();
         let mut out = output::plain();
         let name = loaded.overlay_name.clone().unwrap_or_default();
         let original = Original {
             overlay: &name,
-            blocks: loaded.changes.ranges.len().div_ceil(4096),
+            blocks: loaded.changes.ranges.units(4096),
         };
         if args.blocks {
             hexz_report::write_blocks(&mut out, &original)?;
@@ -210,7 +205,7 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
                 status::say_damaged_list();
             }
             let outcome = Outcome {
-                changed: listed,
+                changed: !loaded.changes.ranges.is_empty(),
                 whole: loaded.changes.precision != Precision::MayMiss,
             };
             return Ok(exit(args, outcome.with(&loaded.changes.diagnostics)));
@@ -255,6 +250,7 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
         };
         Ok(exit(args, outcome.with(&report.diagnostics)))
     } else {
+        let listed = !loaded.changes.ranges.is_empty();
         let whole = single(registry, args, &loaded, &progress)?;
         Ok(exit(
             args,

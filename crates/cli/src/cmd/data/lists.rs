@@ -169,7 +169,7 @@ impl Maker<'_> {
     fn read(&self, list: &Path) -> Result<RangeSet> {
         if list.extension() == Some(OsStr::new("meta")) {
             let index = read_index(list, Some(self.map.size()))?;
-            return Ok(index.ranges(self.map.size()));
+            return Ok(index.ranges(self.map.size(), Limits::default().ranges));
         }
         let source = ExtentList {
             file: list.to_owned(),

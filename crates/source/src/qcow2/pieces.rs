@@ -1,5 +1,6 @@
 //! From a place on the disk to where its bytes are: L1 and L2 tables.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use hexz_ondisk::{Fields, read};
@@ -7,6 +8,7 @@ use hexz_resolve::{ByteRange, Error, ReadAt, Result};
 
 use super::header::{Header, L1};
 use crate::cache::Cache;
+use crate::layer::{Place, Visit};
 use crate::num::{u64_of, usize_of};
 
 /// Bits 9 to 55 of an entry: a byte offset.
@@ -22,42 +24,6 @@ const ZERO: u64 = 1;
 /// be read.
 const MAX_REPEATED: usize = 64;
 
-/// Where the bytes of a piece of the disk are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// In the backing file; zeros where there is none.
-    Backing,
-    /// Nowhere: zeros.
-    Zero,
-    /// At `host` of the file or data file.
-    Data { host: u64 },
-    /// In the cluster compressed into `length` bytes at `host`, as its byte `skip` and on.
-    Compressed { host: u64, length: u32 },
-    /// Not known: the tables are damaged.
-    Damaged(Damage),
-}
-
-/// What of the tables is damaged, by its place in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Damage {
-    /// An L2 table.
-    Table(u64),
-    /// An L2 entry, and what is wrong with it.
-    Entry(u64, &'static str),
-}
-
-impl Place {
-    /// Where the byte `by` further is, when it is in the same piece.
-    pub(super) fn after(self, by: u64) -> Self {
-        match self {
-            Self::Data { host } => Self::Data {
-                host: host.saturating_add(by),
-            },
-            other => other,
-        }
-    }
-}
-
 /// A loaded L1 table.
 pub(super) struct Tables {
     l1: Vec<u64>,
@@ -69,10 +35,17 @@ pub(super) struct Tables {
     zero_flag: bool,
     l2_covers: u64,
     entry_bytes: u64,
+    cache: Cache<[u64]>,
 }
 
 impl Tables {
-    pub(super) fn load(file: &dyn ReadAt, header: &Header, l1: L1) -> Result<Self> {
+    /// Loads the table at `l1`. Keeps up to `cache_bytes` of L2 tables.
+    pub(super) fn load(
+        file: &dyn ReadAt,
+        header: &Header,
+        l1: L1,
+        cache_bytes: usize,
+    ) -> Result<Self> {
         header.check_l1(l1, file.len())?;
         let length = usize_of(u64::from(l1.entries)).saturating_mul(8);
         let bytes = read(file, "qcow2 L1 table", l1.offset, length)?;
@@ -95,6 +68,7 @@ impl Tables {
             zero_flag: header.version >= 3,
             l2_covers: header.l2_covers(),
             entry_bytes: header.entry_bytes(),
+            cache: Cache::new(cache_bytes, usize_of(header.cluster_size())),
         })
     }
 
@@ -103,27 +77,25 @@ impl Tables {
     }
 
     /// The part of the disk that the L2 table of `offset` describes.
-    pub(super) fn window(&self, offset: u64) -> ByteRange {
+    fn window(&self, offset: u64) -> ByteRange {
         // A power of two, as are its factors.
         let start = offset & !self.l2_covers.saturating_sub(1);
         ByteRange::new(start, start.saturating_add(self.l2_covers))
     }
 
     /// Where the L2 table of `offset` lies; 0 where there is none.
-    pub(super) fn l2_offset(&self, offset: u64) -> u64 {
+    fn l2_offset(&self, offset: u64) -> u64 {
         let at = offset.checked_div(self.l2_covers).unwrap_or(0);
         self.l1.get(usize_of(at)).map_or(0, |entry| entry & OFFSET)
     }
 
-    /// Calls `each` with the pieces of `range`, rising, neighbours joined where their bytes are.
-    pub(super) fn walk<E>(
+    /// Hands `visit` the pieces of `range`.
+    pub(super) fn pieces(
         &self,
         file: &dyn ReadAt,
-        cache: &Cache<[u64]>,
         range: ByteRange,
-        mut each: impl FnMut(ByteRange, Place) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut join = Joiner::default();
+        visit: &mut Visit<'_>,
+    ) -> ControlFlow<()> {
         let mut at = range.start();
         while at < range.end() {
             let window = self.window(at);
@@ -131,40 +103,29 @@ impl Tables {
             at = piece.end();
             let l2 = self.l2_offset(piece.start());
             if l2 == 0 {
-                join.add(piece, Place::Backing, &mut each)?;
+                visit(piece, Place::Below)?;
                 continue;
             }
-            let Ok(table) = self.l2(file, cache, l2) else {
-                join.add(piece, Place::Damaged(Damage::Table(l2)), &mut each)?;
-                continue;
+            let table = match self.l2(file, l2) {
+                Ok(table) => table,
+                Err(error) => {
+                    visit(piece, Place::damaged(error))?;
+                    continue;
+                }
             };
             let mut from = piece.start();
             while from < piece.end() {
                 let (cluster, place) = self.entry(&table, window, from, l2);
                 let part = ByteRange::new(from, cluster.end().min(piece.end()));
-                let place = place.after(from.saturating_sub(cluster.start()));
-                join.add(part, place, &mut each)?;
+                visit(part, place.after(from.saturating_sub(cluster.start())))?;
                 from = part.end();
             }
         }
-        join.finish(&mut each)
+        ControlFlow::Continue(())
     }
 
-    /// What is wrong, in full.
-    pub(super) fn error(&self, file: &dyn ReadAt, cache: &Cache<[u64]>, damage: Damage) -> Error {
-        match damage {
-            Damage::Entry(offset, what) => {
-                Error::corrupt("qcow2 L2 entry").at(offset).message(what)
-            }
-            Damage::Table(offset) => match self.l2(file, cache, offset) {
-                Err(error) => error,
-                Ok(_) => Error::io("qcow2 L2 table", "it could not be read before").at(offset),
-            },
-        }
-    }
-
-    fn l2(&self, file: &dyn ReadAt, cache: &Cache<[u64]>, offset: u64) -> Result<Arc<[u64]>> {
-        if let Some(table) = cache.get(offset) {
+    fn l2(&self, file: &dyn ReadAt, offset: u64) -> Result<Arc<[u64]>> {
+        if let Some(table) = self.cache.get(offset) {
             return Ok(table);
         }
         let error = || Error::corrupt("qcow2 L2 table").at(offset);
@@ -178,7 +139,7 @@ impl Tables {
             usize_of(self.cluster_size()),
         )?;
         let table: Arc<[u64]> = Arc::from(words(&bytes));
-        cache.insert(offset, Arc::clone(&table), bytes.len());
+        self.cache.insert(offset, Arc::clone(&table), bytes.len());
         Ok(table)
     }
 
@@ -196,7 +157,11 @@ impl Tables {
             return (cluster, self.compressed(entry, offset));
         }
         let host = entry & OFFSET;
-        let damaged = |what| Place::Damaged(Damage::Entry(offset, what));
+        let damaged = |what| damaged_entry(offset, what);
+        let data = |offset| Place::At {
+            file: usize::from(self.external),
+            offset,
+        };
         if host & self.cluster_size().saturating_sub(1) != 0 {
             let place = damaged("it does not lead to the start of a cluster");
             return (cluster, place);
@@ -205,8 +170,8 @@ impl Tables {
         if !self.extended {
             let place = match entry & ZERO != 0 && self.zero_flag {
                 true => Place::Zero,
-                false if allocated => Place::Data { host },
-                false => Place::Backing,
+                false if allocated => data(host),
+                false => Place::Below,
             };
             return (cluster, place);
         }
@@ -220,11 +185,9 @@ impl Tables {
         let place = match (is_allocated, is_zero) {
             (true, true) => damaged("a subcluster is allocated and zero at a time"),
             (true, false) if !allocated => damaged("a subcluster lies nowhere"),
-            (true, false) => Place::Data {
-                host: host.saturating_add(sub << unit_bits),
-            },
+            (true, false) => data(host.saturating_add(sub << unit_bits)),
             (false, true) => Place::Zero,
-            (false, false) => Place::Backing,
+            (false, false) => Place::Below,
         };
         (range, place)
     }
@@ -232,7 +195,7 @@ impl Tables {
     fn compressed(&self, entry: u64, offset: u64) -> Place {
         if self.external {
             let what = "a compressed cluster in an image with a data file";
-            return Place::Damaged(Damage::Entry(offset, what));
+            return damaged_entry(offset, what);
         }
         // Of the low 62 bits, the upper ones count the further sectors that are touched.
         let shift = 70u32.saturating_sub(self.cluster_bits);
@@ -243,47 +206,16 @@ impl Tables {
             .saturating_mul(512)
             .saturating_sub(host & 511);
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        Place::Compressed { host, length }
-    }
-
-    /// The same piece of the disk, in pieces that are not longer than a cluster and do not cross
-    /// one: what is compressed is read one by one.
-    pub(super) fn cluster_of(&self, at: u64) -> ByteRange {
-        let start = at >> self.cluster_bits << self.cluster_bits;
-        ByteRange::new(start, start.saturating_add(self.cluster_size()))
+        Place::Packed {
+            file: 0,
+            offset: host,
+            length,
+        }
     }
 }
 
-/// Joins neighbours, so that what lies in one piece is read in one.
-#[derive(Default)]
-struct Joiner {
-    last: Option<(ByteRange, Place)>,
-}
-
-impl Joiner {
-    fn add<E>(
-        &mut self,
-        range: ByteRange,
-        place: Place,
-        each: &mut impl FnMut(ByteRange, Place) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let joins = self.last.filter(|(last, of)| {
-            let compressed = matches!(place, Place::Compressed { .. });
-            last.end() == range.start() && of.after(last.len()) == place && !compressed
-        });
-        if let Some((last, of)) = joins {
-            self.last = Some((ByteRange::new(last.start(), range.end()), of));
-            return Ok(());
-        }
-        if let Some((last, of)) = self.last.replace((range, place)) {
-            each(last, of)?;
-        }
-        Ok(())
-    }
-
-    fn finish<E>(self, each: &mut impl FnMut(ByteRange, Place) -> Result<(), E>) -> Result<(), E> {
-        self.last.map_or(Ok(()), |(last, of)| each(last, of))
-    }
+fn damaged_entry(offset: u64, what: &str) -> Place {
+    Place::damaged(Error::corrupt("qcow2 L2 entry").at(offset).message(what))
 }
 
 /// How many entries of an L1 table name an L2 table that another one names.

@@ -4,28 +4,18 @@
 use std::sync::Arc;
 
 use hexz_ondisk::{Fields, read};
-use hexz_resolve::{ByteRange, Error, RangeSet, ReadAt, Result};
+use hexz_resolve::{ByteRange, Error, ReadAt, Result};
 
 use super::ondisk::{Header, SECTOR};
 use crate::cache::Cache;
+use crate::layer::Place;
 use crate::num::{u64_of, usize_of};
 
 /// Most entries of a table: as many as 2 TiB, which is what sector numbers reach, have of blocks
 /// of 128 KiB.
 const MAX_ENTRIES: u64 = 1 << 24;
-/// Ranges that are told apart: 16 MiB.
-const MOST_RANGES: usize = 1 << 20;
 /// The entry of a block that the file does not have.
 const ABSENT: u32 = 0xFFFF_FFFF;
-
-/// Where the bytes of a piece of the disk are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Not in this file: in the parent, or zeros.
-    Absent,
-    /// At this byte of the file.
-    Data(u64),
-}
 
 /// A loaded block allocation table.
 pub(super) struct Blocks {
@@ -118,15 +108,6 @@ impl Blocks {
         Ok(bitmap)
     }
 
-    /// No ranges, of which there will be some in each block.
-    pub(super) fn ranges(&self) -> Ranges {
-        Ranges {
-            all: Vec::new(),
-            most: MOST_RANGES,
-            gap: 1 << self.block_bits,
-        }
-    }
-
     /// The pieces of `range`, rising and without gaps. A block that is damaged is one piece, and
     /// the next goes on behind it.
     pub(super) fn pieces<'a>(&'a self, file: &'a dyn ReadAt, range: ByteRange) -> Pieces<'a> {
@@ -137,30 +118,6 @@ impl Blocks {
             end: range.end().min(self.disk_size),
             bitmap: None,
         }
-    }
-}
-
-/// Ranges that rise. An image can have far more of them than bytes: beyond a number, gaps that are
-/// shorter than a block are filled.
-pub(super) struct Ranges {
-    all: Vec<ByteRange>,
-    most: usize,
-    gap: u64,
-}
-
-impl Ranges {
-    pub(super) fn push(&mut self, range: ByteRange) {
-        let full = self.all.len() >= self.most;
-        match self.all.last_mut().filter(|_| full) {
-            Some(last) if range.start().saturating_sub(last.end()) < self.gap => {
-                *last = ByteRange::new(last.start(), range.end());
-            }
-            _ => self.all.push(range),
-        }
-    }
-
-    pub(super) fn finish(self) -> RangeSet {
-        self.all.into_iter().collect()
     }
 }
 
@@ -186,7 +143,7 @@ impl Pieces<'_> {
     }
 
     /// From here to where the place is another.
-    fn place(&mut self) -> (u64, Result<Place>) {
+    fn place(&mut self) -> (u64, Place) {
         let number = self.number();
         let end = self.end_of(number);
         match self.blocks.host(number, self.file.len()) {
@@ -199,13 +156,13 @@ impl Pieces<'_> {
                         _ => break,
                     }
                 }
-                (end, Ok(Place::Absent))
+                (end, Place::Below)
             }
             Ok(Some(host)) => match self.in_block(host, number, end) {
-                Ok((end, place)) => (end, Ok(place)),
-                Err(error) => (end, Err(error)),
+                Ok(found) => found,
+                Err(error) => (end, Place::damaged(error)),
             },
-            Err(error) => (end, Err(error)),
+            Err(error) => (end, Place::damaged(error)),
         }
     }
 
@@ -223,15 +180,18 @@ impl Pieces<'_> {
         let end = start.saturating_add(u64_of(to).saturating_mul(SECTOR));
         let data = host.saturating_add(self.blocks.bitmap_bytes);
         let place = match set {
-            true => Place::Data(data.saturating_add(inside)),
-            false => Place::Absent,
+            true => Place::At {
+                file: 0,
+                offset: data.saturating_add(inside),
+            },
+            false => Place::Below,
         };
         Ok((end.min(self.end), place))
     }
 }
 
 impl Iterator for Pieces<'_> {
-    type Item = (ByteRange, Result<Place>);
+    type Item = (ByteRange, Place);
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.at >= self.end {
@@ -266,17 +226,6 @@ fn run(bits: &[u8], from: usize, to: usize) -> (bool, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges_beyond_a_number_are_joined_within_a_block() {
-        let (all, most, gap) = (Vec::new(), 2, 8);
-        let mut ranges = Ranges { all, most, gap };
-        for start in [0, 3, 6, 9, 17, 30] {
-            ranges.push(ByteRange::new(start, start + 1));
-        }
-        let expected = [(0, 1), (3, 18), (30, 31)].map(|(a, b)| ByteRange::new(a, b));
-        assert_eq!(ranges.finish().as_slice(), expected);
-    }
 
     #[test]
     fn runs_are_those_of_a_walk_by_bit() {

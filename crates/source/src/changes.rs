@@ -1,0 +1,127 @@
+//! What a file that is given as a change is, and how its changes are read.
+
+use std::path::{Path, PathBuf};
+
+use hexz_resolve::{ChangeSource, Error, Result};
+
+use crate::file::RawFile;
+use crate::format::Format;
+use crate::hexz_overlay::HexzOverlay;
+use crate::meta::meta_path;
+use crate::open::Given;
+use crate::overlay::ImageOverlay;
+
+/// What changes are read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A data file of hexz with an index beside it: it needs a base to be given.
+    HexzOverlay,
+    /// An image that knows what it stands on, or that holds only some of its blocks.
+    Image,
+}
+
+/// How to read them.
+#[derive(Clone, Debug, Default)]
+pub struct ChangesOptions {
+    /// The disk before.
+    pub base: Option<Given>,
+    /// The disk before, for what names none itself.
+    pub or_base: Option<Given>,
+    /// An internal snapshot of the image, by name or id, that is the disk before.
+    pub snapshot: Option<String>,
+}
+
+/// What the file at `path` is as a change: an image by its first bytes, else an overlay of hexz.
+/// The first bytes of an overlay were written by its guest, so where there is an index beside it
+/// the name must say so too: `vm.meta` may belong to `vm.overlay` as well as to `vm.qcow2`.
+///
+/// # Errors
+/// Naming the path, where it can't be opened.
+pub fn kind_of(path: &Path) -> Result<Kind> {
+    let file = RawFile::open(path)?;
+    let format = Format::of(&file);
+    let extensions: &[&str] = match format {
+        Format::Raw | Format::Hxz => return Ok(Kind::HexzOverlay),
+        Format::Qcow2 => &["qcow2", "qcow"],
+        Format::Vhd => &["vhd", "avhd", "vpc"],
+        Format::Vhdx => &["vhdx", "avhdx"],
+        Format::Vmdk => &["vmdk"],
+        Format::Vdi => &["vdi"],
+        Format::Parallels => &["hds", "hdd", "parallels"],
+        Format::Qed => &["qed"],
+    };
+    let extension = path.extension().unwrap_or_default();
+    let named = extensions
+        .iter()
+        .any(|of| extension.eq_ignore_ascii_case(of));
+    match named || !meta_path(path).exists() {
+        true => Ok(Kind::Image),
+        false => Ok(Kind::HexzOverlay),
+    }
+}
+
+/// The changes that the file at `path` holds: those of an image over what it stands on, or of a
+/// hexz overlay over its base.
+///
+/// # Errors
+/// Naming the path, where it can't be opened or is neither, with what was probably meant.
+pub fn open_changes(path: &Path, options: ChangesOptions) -> Result<Box<dyn ChangeSource>> {
+    let (path, kind) = (PathBuf::from(path), kind_of(path)?);
+    if kind == Kind::Image {
+        return Ok(Box::new(ImageOverlay {
+            base: options.base,
+            or_base: options.or_base,
+            snapshot: options.snapshot,
+            path,
+        }));
+    }
+    if options.snapshot.is_some() {
+        let text = format!(
+            "{}: only qcow2 images have internal snapshots",
+            path.display()
+        );
+        return Err(Error::unsupported("change set", text));
+    }
+    let base = options.base.or(options.or_base);
+    check_overlay(&path, base.as_ref())?;
+    Ok(Box::new(HexzOverlay {
+        overlay: path,
+        base,
+    }))
+}
+
+/// Finds arguments that were given in another order, or one file for another.
+///
+/// # Errors
+/// With what was probably meant.
+fn check_overlay(overlay: &Path, base: Option<&Given>) -> Result<()> {
+    let swapped = |text: String| Err(Error::unsupported("change set", text));
+    let name = overlay.display();
+    let data = overlay.with_extension("overlay");
+    if overlay.extension().is_some_and(|of| of == "meta") && meta_path(overlay) == overlay {
+        return swapped(format!(
+            "{name} is the index of an overlay, and not its data: give {}",
+            data.display()
+        ));
+    }
+    let Some(base) = base else {
+        return Ok(());
+    };
+    let has_index = |path: &Path| meta_path(path).is_file() && meta_path(path) != path;
+    if !has_index(overlay) && has_index(&base.path) {
+        return swapped(format!(
+            "an index lies beside {base} ({index}) and none beside {name}: did you mean \
+             `hexz diff --files {base} --base {name}`?",
+            base = base.path.display(),
+            index = meta_path(&base.path).display()
+        ));
+    }
+    if Format::of(&RawFile::open(overlay)?) == Format::Hxz && !has_index(overlay) {
+        return swapped(format!(
+            "{name} is an archive, and no overlay: two archives are compared by \
+             `hexz diff --files {} {name}`",
+            base.path.display()
+        ));
+    }
+    Ok(())
+}
