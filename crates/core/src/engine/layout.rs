@@ -82,6 +82,19 @@ impl OpenVolume {
             .map_or("volume", |fs| fs.info().filesystem)
     }
 
+    /// Whether it holds other volumes.
+    pub(super) fn is_divided(&self) -> bool {
+        matches!(self.content, Content::Volumes(_))
+    }
+
+    /// The sign of what is known by name only.
+    pub(super) fn named(&self) -> Option<&Sign> {
+        match &self.content {
+            Content::Nothing { named, .. } => named.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether it is known by name only.
     pub(super) fn is_named(&self) -> bool {
         matches!(&self.content, Content::Nothing { named: Some(_), .. })

@@ -12,6 +12,7 @@ mod gather;
 mod gone;
 mod join;
 mod layout;
+mod matching;
 mod measure;
 mod names;
 mod open;

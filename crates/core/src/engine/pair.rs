@@ -46,8 +46,12 @@ impl PairWork<'_> {
     /// Finds owners, touched files and changes.
     pub(super) fn resolve(&self) -> Result<PairFound> {
         let (run, pair) = (self.run, self.pair);
-        let derived = self.derived()?;
-        let dirty = self.dirty();
+        let moved = self.moved()?;
+        let derived = match &moved {
+            Some(moved) => moved.clone(),
+            None => self.derived()?,
+        };
+        let dirty = self.dirty(moved.as_ref());
         let shared = || dirty.clone().map(Shared::new);
         let progress = run.options.progress;
 
@@ -92,8 +96,9 @@ impl PairWork<'_> {
             });
         }
         let touching = |volume: Option<&OpenVolume>| {
-            volume.map_or_else(RangeSet::new, |v| {
-                v.wanted(self.differences.ranges()).union(&derived)
+            volume.map_or_else(RangeSet::new, |v| match &moved {
+                Some(moved) => moved.clone(),
+                None => v.wanted(self.differences.ranges()).union(&derived),
             })
         };
         let mut owners = self.owners_of(&merged, &touching(pair.merged));
@@ -148,10 +153,41 @@ impl PairWork<'_> {
         Ok(found.ranges().clone())
     }
 
+    /// Of a filesystem that lies elsewhere in the other view, where the volume reads differently:
+    /// what differs on the disk says nothing of that. Both views are read as a whole.
+    fn moved(&self) -> Result<Option<RangeSet>> {
+        let [Some(base), Some(merged)] = self.pair.filesystems() else {
+            return Ok(None);
+        };
+        if !self.pair.is_moved() {
+            return Ok(None);
+        }
+        let (base, merged) = (base.reader(), merged.reader());
+        let whole = ByteRange::new(0, base.len().max(merged.len())).into();
+        let progress = self.run.options.progress;
+        progress.stage("comparing a volume that was moved", None);
+        let found = Differences::find(self.run, base, merged, &whole, 4096)?;
+        if let (Some(then), Some(now)) = (self.pair.base, self.pair.merged) {
+            let start = |v: &OpenVolume| v.map.device_offset(0).unwrap_or_default();
+            let text = format!(
+                "it was {} at byte {} and lies at byte {} now; both were compared as a whole",
+                then.name,
+                start(then),
+                start(now)
+            );
+            let finding = Diagnostic::info("volume-moved", text);
+            self.run.report(Some(&now.name), finding);
+        }
+        Ok(Some(found.ranges().clone()))
+    }
+
     /// The bytes of the volume in which the views may differ; `None` where offsets in one don't
     /// mean the same place in the other.
-    fn dirty(&self) -> Option<RangeSet> {
+    fn dirty(&self, moved: Option<&RangeSet>) -> Option<RangeSet> {
         let (base, merged) = (self.pair.base?, self.pair.merged?);
+        if moved.is_some() && base.map.len() == merged.map.len() {
+            return moved.cloned();
+        }
         if base.map != merged.map || base.own != merged.own {
             return None;
         }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::account::Sums;
 use super::layout::{Layout, OpenVolume};
+use super::matching::matches;
 use crate::report::VolumeRecord;
-use crate::{Attributes, Error, Filesystem, RangeSet, Result, View};
+use crate::{Attributes, ByteRange, Error, Filesystem, RangeSet, Result, View};
 
 /// A volume in its two views; at least one is there.
 #[derive(Clone, Copy)]
@@ -34,6 +35,17 @@ impl<'a> Pair<'a> {
         [self.base, self.merged].map(|volume| volume?.filesystem())
     }
 
+    /// Whether the filesystem lies elsewhere in merged than in base, so that one place on the disk
+    /// is not one place of the volume.
+    pub(super) fn is_moved(&self) -> bool {
+        let (Some(base), Some(merged)) = (self.base, self.merged) else {
+            return false;
+        };
+        let common = ByteRange::new(0, base.map.len().min(merged.map.len()));
+        let known = self.same_filesystem && base.filesystem().is_some();
+        known && !base.map.to_device(common).eq(merged.map.to_device(common))
+    }
+
     /// Whether a file of base and one of merged are one file, wherever they are named: of one kind
     /// and one lineage.
     pub(super) fn same_file(&self, base: &Attributes, merged: &Attributes) -> bool {
@@ -60,14 +72,13 @@ pub(super) struct Pairing<'a> {
 
 impl<'a> Pairing<'a> {
     pub(super) fn of([base, merged]: &'a [Layout; 2], only: Option<&str>) -> Result<Self> {
-        let place = |v: &OpenVolume| (v.name.clone(), v.map.device_offset(0));
-        let mut before: BTreeMap<_, &OpenVolume> =
-            base.volumes.iter().map(|v| (place(v), v)).collect();
+        let matches = matches(&base.volumes, &merged.volumes);
         let mut pairs: Vec<Pair<'a>> = merged
             .volumes
             .iter()
-            .map(|m| {
-                let b = before.remove(&place(m));
+            .zip(&matches)
+            .map(|(m, b)| {
+                let b = b.and_then(|b| base.volumes.get(b));
                 let identity = |v: &OpenVolume| {
                     v.filesystem()
                         .map(|fs| (fs.info().identity.clone(), fs.root()))
@@ -86,7 +97,9 @@ impl<'a> Pairing<'a> {
                 }
             })
             .collect();
-        pairs.extend(before.into_values().map(|b| Pair {
+        let left = base.volumes.iter().enumerate();
+        let left = left.filter(|(b, _)| !matches.contains(&Some(*b)));
+        pairs.extend(left.map(|(_, b)| Pair {
             base: Some(b),
             merged: None,
             same_filesystem: false,
@@ -99,7 +112,10 @@ impl<'a> Pairing<'a> {
                 .filter_map(Pair::shown)
                 .map(|v| v.name.clone())
                 .collect();
-            pairs.retain(|pair| pair.shown().is_some_and(|v| v.name == name));
+            let named = |v: Option<&OpenVolume>| v.is_some_and(|v| v.name == name);
+            // A volume may be asked for by either of its names, and is meant by the newer one.
+            let now = pairs.iter().any(|pair| named(pair.shown()));
+            pairs.retain(|pair| named(if now { pair.shown() } else { pair.base }));
             if pairs.is_empty() {
                 return Err(no_such_volume(name, &known));
             }
@@ -142,6 +158,12 @@ impl<'a> Pairing<'a> {
                 }
                 if let Some(reason) = gone.remove(&index) {
                     record.reason = Some(reason);
+                }
+                if let (Some(base), Some(merged)) = (pair.base, pair.merged) {
+                    let start = |v: &OpenVolume| v.map.device_offset(0);
+                    let renamed = (base.name != merged.name).then(|| base.name.clone());
+                    record.base_volume = renamed;
+                    record.base_start = start(base).filter(|at| Some(*at) != start(merged));
                 }
                 record.changed_blocks = blocks(&volume.own);
                 record.classes = sums.volumes.get(&index).cloned().unwrap_or_default();
