@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Options;
 use super::account::{Ledger, Sums, regions};
+use super::free;
 use super::join::Joined;
 use super::layout::Layout;
 use super::pair::PairWork;
@@ -90,6 +91,7 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     let identical = changed.difference(&differences.ranges().aligned_out(block));
     let (pieces, reasons) = ledger.settle();
     let sums = Sums::of(&pieces, Some(&differences), &identical);
+    free::tell(&run, &pairing, (&pieces, &sums), &differences, &**merged)?;
     let records = finish_changes(joined, &differences);
     let shown = shown_ranges(&records);
     let (regions, unresolved) = regions(&pieces, &reasons, &differences, &shown);

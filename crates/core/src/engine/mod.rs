@@ -8,6 +8,7 @@ mod content;
 mod detect;
 mod diff;
 mod evidence;
+mod free;
 mod gather;
 mod gone;
 mod join;

@@ -1,0 +1,149 @@
+//! Which volume of one view is which of the other, and what tells that a volume was taken for what
+//! it is no more.
+
+use hexz_acceptance::Hexz;
+use hexz_acceptance::schema::Report;
+use hexz_testkit::Fixture;
+use tempfile::TempDir;
+
+const MIB: usize = 1 << 20;
+const SECTOR: usize = 512;
+
+/// A disk of 32 MiB with an MBR: slot, start, and what lies there.
+fn disk(parts: &[(usize, usize, &[u8])]) -> Vec<u8> {
+    let mut disk = vec![0; 32 * MIB];
+    for (slot, start, bytes) in parts {
+        disk[*start..start + bytes.len()].copy_from_slice(bytes);
+        let entry = &mut disk[446 + 16 * (slot - 1)..][..16];
+        entry[4] = 0x83;
+        let number = |n: usize| {
+            u32::try_from(n / SECTOR)
+                .expect("a small disk")
+                .to_le_bytes()
+        };
+        entry[8..12].copy_from_slice(&number(*start));
+        entry[12..16].copy_from_slice(&number(bytes.len()));
+    }
+    disk[510..512].copy_from_slice(&[0x55, 0xAA]);
+    disk
+}
+
+fn diff(before: &[u8], after: &[u8]) -> Report {
+    let dir = TempDir::new().expect("a temporary folder");
+    for (name, bytes) in [("before.img", before), ("after.img", after)] {
+        std::fs::write(dir.path().join(name), bytes).expect("a temporary folder");
+    }
+    let hexz = Hexz::new(env!("CARGO_BIN_EXE_hexz-under-test"), dir.path());
+    let report = hexz.report("diff --files --json before.img after.img");
+    report.check_sums();
+    report
+}
+
+/// The fixture without a table, before and after its changes.
+fn filesystems() -> [Vec<u8>; 2] {
+    let fixture = Fixture::load("no-table");
+    let mut merged = vec![0; fixture.bytes("base.img").len()];
+    fixture
+        .merged()
+        .read_exact_at(0, &mut merged)
+        .expect("the merged disk");
+    [fixture.bytes("base.img"), merged]
+}
+
+fn told(report: &Report) -> Vec<(String, String)> {
+    let changes = report.changes.iter();
+    changes
+        .map(|c| (c.change.clone(), c.path.clone()))
+        .collect()
+}
+
+#[test]
+fn a_partition_with_another_number_is_the_same_volume() {
+    let [before, after] = filesystems();
+    let old = disk(&[(3, MIB, &before)]);
+    let report = diff(&old, &disk(&[(1, MIB, &before)]));
+    assert_eq!(told(&report), []);
+    let volume = report.volume("p1");
+    assert_eq!(volume.base_volume.as_deref(), Some("p3"));
+    assert_eq!(volume.base_start, None);
+    // With changes, they are those of the filesystem.
+    let expected = told(&diff(&before, &after));
+    assert!(!expected.is_empty());
+    assert_eq!(told(&diff(&old, &disk(&[(1, MIB, &after)]))), expected);
+}
+
+#[test]
+fn a_partition_that_was_moved_is_the_same_volume() {
+    let [before, after] = filesystems();
+    let old = disk(&[(1, MIB, &before)]);
+    // Its new place overlaps its old one.
+    for start in [2 * MIB, 16 * MIB] {
+        let report = diff(&old, &disk(&[(1, start, &before)]));
+        assert_eq!(told(&report), []);
+        let volume = report.volume("p1");
+        assert_eq!(volume.base_start, Some(MIB as u64));
+        let codes: Vec<_> = report.diagnostics.iter().map(|d| d.code.as_str()).collect();
+        assert!(codes.contains(&"volume-moved"), "{codes:?}");
+        let expected = told(&diff(&before, &after));
+        assert_eq!(told(&diff(&old, &disk(&[(2, start, &after)]))), expected);
+    }
+}
+
+#[test]
+fn copies_of_one_filesystem_are_told_apart_by_their_places() {
+    let [before, after] = filesystems();
+    let old = disk(&[(1, MIB, &before), (2, 16 * MIB, &before)]);
+    let new = disk(&[(2, MIB, &before), (1, 16 * MIB, &after)]);
+    let report = diff(&old, &new);
+    let expected = told(&diff(&before, &after));
+    assert_eq!(told(&report), expected);
+    assert!(report.changes.iter().all(|c| c.volume == "p1"));
+    assert_eq!(report.volume("p1").start, 16 * MIB as u64);
+    assert_eq!(report.volume("p1").base_volume.as_deref(), Some("p2"));
+}
+
+/// The NTFS of a fixture under the first bytes of a format that no one knows, and the same with new
+/// data where the NTFS calls its clusters free.
+fn under_an_unknown_format() -> [Vec<u8>; 2] {
+    let mut before = Fixture::load("ntfs-plain").bytes("base.img");
+    before[..SECTOR].fill(0xB7);
+    let dir = TempDir::new().expect("a temporary folder");
+    std::fs::write(dir.path().join("disk.img"), &before).expect("a temporary folder");
+    let hexz = Hexz::new(env!("CARGO_BIN_EXE_hexz-under-test"), dir.path());
+    let map = hexz.text("map --json disk.img");
+    let mut after = before.clone();
+    let mut blocks = 0;
+    for line in map.lines().filter(|l| l.contains(r#""class":"free""#)) {
+        let record: serde_json::Value = serde_json::from_str(line).expect("a record");
+        let number = |key: &str| record[key].as_u64().expect("a number") as usize;
+        let (start, end) = (number("start"), number("start") + number("length"));
+        let mut at = start.next_multiple_of(4096);
+        while at + 4096 <= end && blocks < 16 {
+            after[at..at + 4096].fill(b'n');
+            blocks += 1;
+            at += 4096;
+        }
+    }
+    assert_eq!(blocks, 16);
+    [before, after]
+}
+
+#[test]
+fn data_in_free_space_tells_of_a_wrong_detection() {
+    let [before, after] = under_an_unknown_format();
+    let report = diff(&before, &after);
+    assert_eq!(report.volume("disk").filesystem.as_deref(), Some("ntfs"));
+    let mut findings = report.diagnostics.iter();
+    let finding = findings.find(|d| d.code == "free-space-written");
+    assert_eq!(finding.map(|d| d.severity.as_str()), Some("warning"));
+    // What is cleared is no data.
+    let mut cleared = after.clone();
+    for (now, then) in cleared.iter_mut().zip(&before) {
+        if *now != *then {
+            *now = 0;
+        }
+    }
+    let report = diff(&after, &cleared);
+    let codes: Vec<_> = report.diagnostics.iter().map(|d| d.code.as_str()).collect();
+    assert!(!codes.contains(&"free-space-written"), "{codes:?}");
+}
