@@ -31,6 +31,7 @@ pub fn plugins() -> Result<RegistryBuilder, DuplicateId> {
     let mut registry = Registry::builder();
     hexz_volume::register(&mut registry)?;
     hexz_known::register(&mut registry)?;
+    hexz_fs_btrfs::register(&mut registry)?;
     hexz_fs_ext4::register(&mut registry)?;
     hexz_fs_ntfs::register(&mut registry)?;
     hexz_fs_swap::register(&mut registry)?;

@@ -239,6 +239,9 @@ pub struct Claim {
     /// Whether the bytes are the content only after decoding (compressed or encrypted), so that
     /// offsets within them mean nothing.
     pub encoded: bool,
+    /// For encoded bytes of which a file has only a part: which bytes of what they decode to stand
+    /// at `file_offset`.
+    pub decoded: Option<ByteRange>,
     /// What kind of file owns them, where the plugin knew it anyway: no one has to ask for the
     /// file's attributes then.
     pub kind: Option<FileKind>,
@@ -282,6 +285,7 @@ impl Claim {
             stream: None,
             detail: "",
             encoded: false,
+            decoded: None,
             kind: None,
             generation: None,
         }

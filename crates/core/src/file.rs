@@ -327,6 +327,10 @@ pub struct Attributes {
     /// Attributes only this filesystem has, by the name the report gives them, such as
     /// `("security-id", "264")` or `("project", "7")`; sorted by name.
     pub special: Vec<(&'static str, String)>,
+    /// For the root of a snapshot, what it was made of: the path of that subvolume, or its UUID
+    /// where it is no more. A snapshot has all files of what it was made of, so where one came or
+    /// went its record stands for all that is in it.
+    pub snapshot_of: Option<RawName>,
     /// The usual name of a file that no directory names, such as `<journal>`.
     pub reserved: Option<&'static str>,
 }
@@ -354,6 +358,7 @@ impl Attributes {
             target: None,
             xattrs: Vec::new(),
             special: Vec::new(),
+            snapshot_of: None,
             reserved: None,
         }
     }

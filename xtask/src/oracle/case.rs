@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use super::btrfs;
 use super::disk::{self, Mount, output};
 use super::extents::Disks;
 use super::fsmap;
@@ -93,7 +94,11 @@ impl Case<'_> {
         let found = report::run(hexz, &base, &overlay)?;
         let trees = [self.tree(&base)?, self.tree(&merged)?];
         let [before, after] = &trees;
-        let expected: Vec<Record> = tree::compare(before, after)
+        let mut expected = tree::compare(before, after);
+        if btrfs::applies(self.mix) {
+            expected = btrfs::without_snapshots(expected, [before, after]);
+        }
+        let expected: Vec<Record> = expected
             .into_iter()
             .filter(|record| !self.subject.ignores(&record.path))
             .collect();
@@ -129,8 +134,11 @@ impl Case<'_> {
         disk::create(&image, self.mix)?;
         let mount = || Mount::new(&image, self.mix, self.mix.mount, &root);
         let mut mounted = mount()?;
-        let clones = self.mix.filesystem == "xfs";
-        let mut workload = Workload::new(mounted.root(), self.seed, self.live).with_clones(clones);
+        let subvolumes = btrfs::applies(self.mix);
+        let clones = subvolumes || self.mix.filesystem == "xfs";
+        let mut workload = Workload::new(mounted.root(), self.seed, self.live)
+            .with_clones(clones)
+            .with_subvolumes(subvolumes);
         workload.fill(self.steps)?;
         if self.live {
             self.copy_live(&mut workload, &image, base)?;
@@ -180,7 +188,9 @@ impl Case<'_> {
     /// Without a journal a copy of a disk in use is a copy of a damaged filesystem, unless all
     /// was written before.
     fn has_journal(&self) -> bool {
-        self.mix.filesystem != "ext2" && !self.mix.format.iter().any(|o| o.contains("^has_journal"))
+        !btrfs::applies(self.mix)
+            && self.mix.filesystem != "ext2"
+            && !self.mix.format.iter().any(|o| o.contains("^has_journal"))
     }
 
     /// The tree of the volume in `image`, of which a copy is mounted and recovered.
@@ -193,6 +203,9 @@ impl Case<'_> {
         mount.unmount()?;
         if ntfs::applies(self.mix) {
             ntfs::locate(&copy, self.mix, &mut tree)?;
+        }
+        if btrfs::applies(self.mix) {
+            btrfs::locate(&copy, self.mix, &mut tree)?;
         }
         fs::remove_file(copy)?;
         Ok(tree)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::Mix;
+use super::{Mix, btrfs};
 
 /// Unit of an overlay.
 pub(crate) const BLOCK: usize = 4096;
@@ -67,6 +67,9 @@ impl Mount {
     /// Mounts the volume of `mix` in `image` on the folder `root`, which is made.
     pub(crate) fn new(image: &Path, mix: &Mix, options: &str, root: &Path) -> Result<Self> {
         fs::create_dir_all(root)?;
+        if btrfs::applies(mix) {
+            btrfs::forget()?;
+        }
         let device = Loop::attach(image, mix)?;
         let at = root.to_str().context("path of the mount")?;
         output(

@@ -121,6 +121,13 @@ impl Disks<'_> {
         let Some(extents) = &node.extents else {
             return;
         };
+        // Where inline data lie is not always told.
+        if extents
+            .iter()
+            .any(|e| e.flags & INLINE != 0 && e.physical == 0)
+        {
+            return;
+        }
         let mut at = range.file_offset;
         let end = range.file_offset + range.length;
         for extent in extents.iter().filter(|e| e.flags & NO_PLACE == 0) {

@@ -7,6 +7,7 @@
 //! an overlay, while the kernel mounts scratch copies of both disks, recovers them, and is asked
 //! for the trees and for the place of each extent.
 
+mod btrfs;
 mod case;
 mod disk;
 mod ext4;
@@ -30,7 +31,7 @@ const HELP: &str = "\
 cargo xtask oracle FILESYSTEM [--seeds N] [--first N] [--mix NAME]… [--steps N] [--dir DIR] [--keep]
 
 Makes random changes and compares the report with the kernel's trees and extents. FILESYSTEM is
-ext4 (which has mixes of ext2 and ext3 too), ntfs or xfs. Needs root, python3 and the filesystem's
+btrfs, ext4 (which has mixes of ext2 and ext3 too), ntfs or xfs. Needs root, python3 and the filesystem's
 tools. The table goes to docs/oracle-FILESYSTEM.md, unless --mix chose a part. With `sources` for
 FILESYSTEM images of every format are compared with qemu-img, which needs no root.";
 
@@ -106,6 +107,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             "--mix" => options.mixes.push(value("a name")?.to_owned()),
             "--dir" => options.dir = value("a folder")?.into(),
             "--keep" => options.keep = true,
+            "btrfs" => subject = Some(&btrfs::Btrfs),
             "ext4" => subject = Some(&ext4::Ext4),
             "ntfs" => subject = Some(&ntfs::Ntfs),
             "xfs" => subject = Some(&xfs::Xfs),

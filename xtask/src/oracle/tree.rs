@@ -20,6 +20,8 @@ pub(crate) struct Node {
     /// In the words of the report.
     pub(crate) kind: String,
     pub(crate) size: u64,
+    /// Whether it is the root of a snapshot.
+    pub(crate) snapshot: bool,
     digest: Value,
     /// In the order of [`ATTRIBUTES`].
     attributes: [Value; 7],
@@ -96,6 +98,7 @@ fn node(value: &Value) -> Result<(Vec<u8>, Node)> {
         id: (number("ino")?, text("id")),
         kind: text("t"),
         size: number("size")?,
+        snapshot: value["s"] == true,
         digest: value["d"].clone(),
         attributes: ["mode", "uid", "gid", "mtime", "x", "rdev", "nlink"]
             .map(|key| value[key].clone()),
@@ -198,7 +201,7 @@ pub(crate) fn compare(base: &Tree, merged: &Tree) -> Vec<Record> {
 }
 
 fn is_directory(node: &Node) -> bool {
-    node.kind == "directory"
+    matches!(node.kind.as_str(), "directory" | "subvolume")
 }
 
 /// The attributes in which two files differ. The links of a directory are its subdirectories, and

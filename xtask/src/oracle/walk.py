@@ -7,6 +7,7 @@ ino  inode number                   id   file handle, hex: it holds the generati
                                          null for what has none to be asked for
 size mode uid gid mtime nlink rdev  as stat gives them (mtime in nanoseconds)
 x    extended attributes, hex       d    digest of the content or target
+s    whether it is the root of a btrfs snapshot
 e    FIEMAP: [logical, physical, length, flags] in bytes, null where there is none
 """
 
@@ -22,6 +23,8 @@ import sys
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 FS_IOC_FIEMAP = 0xC020660B
+BTRFS_IOC_GET_SUBVOL_INFO = 0x81F8943C
+BTRFS_HANDLES = (0x4D, 0x4E, 0x4F)
 KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
@@ -38,17 +41,32 @@ def handle(path):
     buffer = ctypes.create_string_buffer(struct.pack("Ii", 128, 0) + bytes(128), 136)
     mount = ctypes.c_int()
     if LIBC.name_to_handle_at(-100, path, buffer, ctypes.byref(mount), 0) != 0:
-        return None
-    (length,) = struct.unpack_from("I", buffer.raw)
-    return buffer.raw[8 : 8 + length].hex()
+        return None, None
+    length, kind = struct.unpack_from("Ii", buffer.raw)
+    return buffer.raw[8 : 8 + length].hex(), kind
 
 
-def identity(path):
-    """FUSE makes handles up; ntfs-3g tells the time of creation instead."""
+def is_snapshot(path):
+    """Whether the subvolume has the UUID of another one as its parent's."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        return os.getxattr(path, "system.ntfs_crtime").hex()
-    except OSError:
-        return handle(path)
+        info = array.array("B", bytes(504))
+        fcntl.ioctl(descriptor, BTRFS_IOC_GET_SUBVOL_INFO, info)
+        return any(info[312:328])
+    finally:
+        os.close(descriptor)
+
+
+def identity(path, kind):
+    """FUSE makes handles up; ntfs-3g tells the time of creation instead. On btrfs all kinds have
+    handles with a generation, elsewhere only what can be opened is asked for one."""
+    if kind in ("file", "directory", "subvolume"):
+        try:
+            return os.getxattr(path, "system.ntfs_crtime").hex()
+        except OSError:
+            return handle(path)[0]
+    found, form = handle(path)
+    return found if form in BTRFS_HANDLES else None
 
 
 def fiemap(path):
@@ -95,14 +113,17 @@ def attributes(path):
         return {}
 
 
-def show(path, name):
+def show(path, name, device):
     info = os.lstat(path)
     kind = KINDS[stat.S_IFMT(info.st_mode)]
+    # Each subvolume of btrfs is a device of its own, whose root has this number.
+    if kind == "directory" and name != b"/" and info.st_dev != device and info.st_ino == 256:
+        kind = "subvolume"
     record = {
         "p": name.hex(),
         "t": kind,
         "ino": info.st_ino,
-        "id": identity(path) if kind in ("file", "directory") else None,
+        "id": identity(path, kind),
         "size": info.st_size,
         "mode": info.st_mode & 0o7777,
         "uid": info.st_uid,
@@ -112,6 +133,7 @@ def show(path, name):
         "rdev": info.st_rdev,
         "x": attributes(path),
         "d": digest(path, info),
+        "s": kind == "subvolume" and is_snapshot(path),
         "e": fiemap(path) if kind == "file" else None,
     }
     print(json.dumps(record))
@@ -121,14 +143,15 @@ def show(path, name):
 def main():
     root = os.fsencode(sys.argv[1])
     device = os.lstat(root).st_dev
-    show(root, b"/")
-    stack = [root]
+    show(root, b"/", device)
+    stack = [(root, device)]
     while stack:
-        directory = stack.pop()
+        directory, device = stack.pop()
         for name in sorted(os.listdir(directory)):
             path = directory + b"/" + name
-            if show(path, path[len(root) :]) == "directory" and os.lstat(path).st_dev == device:
-                stack.append(path)
+            kind, own = show(path, path[len(root) :], device), os.lstat(path).st_dev
+            if kind == "subvolume" or (kind == "directory" and own == device):
+                stack.append((path, own))
 
 
 main()

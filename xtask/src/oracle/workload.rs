@@ -1,7 +1,8 @@
 //! Random changes to a mounted tree, the same for the same seed.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::{ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ pub(crate) struct Workload {
     serial: u64,
     live: bool,
     clones: bool,
+    /// Subvolumes, where there are such.
+    subvolumes: Option<Vec<PathBuf>>,
 }
 
 impl Workload {
@@ -39,12 +42,19 @@ impl Workload {
             serial: 0,
             live,
             clones: false,
+            subvolumes: None,
         }
     }
 
     /// Also copies files so that they share their blocks.
     pub(crate) fn with_clones(mut self, clones: bool) -> Self {
         self.clones = clones;
+        self
+    }
+
+    /// Also makes subvolumes and snapshots, and what else btrfs can do.
+    pub(crate) fn with_subvolumes(mut self, subvolumes: bool) -> Self {
+        self.subvolumes = subvolumes.then(Vec::new);
         self
     }
 
@@ -87,6 +97,9 @@ impl Workload {
     fn step(&mut self) -> Result<()> {
         if self.clones && self.random.chance(1, 10) {
             return self.clone_file();
+        }
+        if self.subvolumes.is_some() && self.random.chance(1, 5) {
+            return self.subvolume_step();
         }
         match self.random.below(26) {
             0..=3 => self.make_file(),
@@ -160,6 +173,10 @@ impl Workload {
             .flat_map(|_| random.next_u64().to_le_bytes())
             .collect();
         bytes.truncate(length as usize);
+        // What can be compressed.
+        if self.subvolumes.is_some() && seed % 8 < 5 {
+            bytes.iter_mut().for_each(|byte| *byte = b'a' + (*byte & 3));
+        }
         if seed.is_multiple_of(4) {
             for block in bytes.chunks_exact_mut(1024) {
                 block[..4].copy_from_slice(&magic);
@@ -213,8 +230,12 @@ impl Workload {
             "s" => {
                 let short = self.root.join("s");
                 UnixListener::bind(&short)?;
-                fs::rename(&short, &path)?;
-                true
+                // In another subvolume it is not to be had.
+                let moved = rename(&short, &path)?;
+                if !moved {
+                    fs::remove_file(&short)?;
+                }
+                moved
             }
             "p" => run("mknod", &[path.as_ref(), "p".as_ref()])?,
             _ => run(
@@ -315,8 +336,8 @@ impl Workload {
             Some(parent) if self.random.chance(1, 2) => parent.join(name),
             _ => self.directory().join(name),
         };
-        fs::rename(&path, &to)?;
-        self.files.push(to);
+        let moved = rename(&path, &to)?;
+        self.files.push(if moved { to } else { path });
         Ok(())
     }
 
@@ -328,8 +349,16 @@ impl Workload {
             return Ok(());
         }
         let to = into.join(self.name());
-        fs::rename(&path, &to)?;
-        for old in self.files.iter_mut().chain(&mut self.directories) {
+        if !rename(&path, &to)? {
+            return Ok(());
+        }
+        let subvolumes = self.subvolumes.iter_mut().flatten();
+        for old in self
+            .files
+            .iter_mut()
+            .chain(&mut self.directories)
+            .chain(subvolumes)
+        {
             if let Ok(rest) = old.strip_prefix(&path) {
                 // Joining an empty rest would add a slash.
                 *old = if rest.as_os_str().is_empty() {
@@ -347,8 +376,13 @@ impl Workload {
             return Ok(());
         };
         let to = self.new_path();
-        fs::hard_link(path, &to)?;
-        self.files.push(to);
+        match fs::hard_link(path, &to) {
+            Err(error) if error.kind() == ErrorKind::CrossesDevices => {}
+            other => {
+                other?;
+                self.files.push(to);
+            }
+        }
         Ok(())
     }
 
@@ -429,6 +463,133 @@ impl Workload {
         self.make_file()
     }
 
+    /// What only btrfs can do.
+    fn subvolume_step(&mut self) -> Result<()> {
+        match self.random.below(12) {
+            0 | 1 => self.make_subvolume(),
+            2 | 3 => self.make_snapshot(),
+            4 => self.delete_subvolume(),
+            5 => self.make_without_copies(),
+            6 => {
+                let how = ["zlib", "lzo", "zstd", "none"][self.random.index(4)];
+                self.of_file(&["btrfs", "property", "set"], &["compression", how])
+            }
+            7 | 8 => {
+                let how = ["-czlib", "-clzo", "-czstd", "-f"][self.random.index(4)];
+                self.of_file(&["btrfs", "filesystem", "defragment", how], &[])
+            }
+            9 | 10 => self.share_a_part(),
+            _ => self.balance(),
+        }
+    }
+
+    /// Runs a program on a file; it may fail.
+    fn of_file(&mut self, before: &[&str], after: &[&str]) -> Result<()> {
+        let Some(path) = self.file() else {
+            return Ok(());
+        };
+        let (program, before) = before.split_first().context("a program")?;
+        let before = before.iter().map(OsStr::new);
+        let after = after.iter().map(OsStr::new);
+        let args: Vec<&OsStr> = before.chain([path.as_os_str()]).chain(after).collect();
+        run(program, &args)?;
+        Ok(())
+    }
+
+    fn make_subvolume(&mut self) -> Result<()> {
+        let path = self.new_path();
+        let args = ["subvolume".as_ref(), "create".as_ref(), path.as_os_str()];
+        if run("btrfs", &args)? {
+            self.directories.push(path.clone());
+            self.subvolumes.get_or_insert_default().push(path);
+        }
+        Ok(())
+    }
+
+    fn make_snapshot(&mut self) -> Result<()> {
+        let mut sources = self.subvolumes.clone().unwrap_or_default();
+        sources.push(self.root.clone());
+        let source = sources[self.random.index(sources.len())].clone();
+        let to = self.new_path();
+        let frozen = self.random.chance(1, 3);
+        let mut args: Vec<&OsStr> = vec!["subvolume".as_ref(), "snapshot".as_ref()];
+        args.extend(frozen.then_some(OsStr::new("-r")));
+        args.extend([source.as_os_str(), to.as_os_str()]);
+        if !run("btrfs", &args)? {
+            return Ok(());
+        }
+        // Some of what it has changes there too.
+        let copy = |path: &PathBuf| Some(to.join(path.strip_prefix(&source).ok()?));
+        let there = |path: &PathBuf| path.symlink_metadata().is_ok();
+        if !frozen {
+            let files: Vec<PathBuf> = self.files.iter().filter_map(copy).filter(there).collect();
+            for _ in 0..files.len().min(6) {
+                let path = files[self.random.index(files.len())].clone();
+                if !self.files.contains(&path) {
+                    self.files.push(path);
+                }
+            }
+            self.directories.push(to.clone());
+        }
+        self.subvolumes.get_or_insert_default().push(to);
+        Ok(())
+    }
+
+    fn delete_subvolume(&mut self) -> Result<()> {
+        let all = self.subvolumes.clone().unwrap_or_default();
+        if all.is_empty() {
+            return Ok(());
+        }
+        let path = all[self.random.index(all.len())].clone();
+        // One that has others below it can't be deleted.
+        let args = ["subvolume".as_ref(), "delete".as_ref(), path.as_os_str()];
+        if run("btrfs", &args)? {
+            let left = |other: &PathBuf| !other.starts_with(&path);
+            self.files.retain(left);
+            self.directories.retain(left);
+            self.subvolumes.get_or_insert_default().retain(left);
+        }
+        Ok(())
+    }
+
+    /// A file that is written in place, and has no checksums.
+    fn make_without_copies(&mut self) -> Result<()> {
+        let path = self.new_path();
+        File::create(&path)?;
+        run("chattr", &["+C".as_ref(), path.as_os_str()])?;
+        let size = self.size();
+        let content = self.bytes(size);
+        let mut file = OpenOptions::new().write(true).open(&path)?;
+        file.write_all(&content)?;
+        self.files.push(path);
+        Ok(())
+    }
+
+    /// Has a file share a part of another one.
+    fn share_a_part(&mut self) -> Result<()> {
+        let (Some(from), Some(to)) = (self.file(), self.file()) else {
+            return Ok(());
+        };
+        let blocks = from.metadata()?.len() / 4096;
+        let (at, length) = (self.random.below(blocks + 1), 1 + self.random.below(8));
+        let into = self.random.below(to.metadata()?.len() / 4096 + 2);
+        let from = from.to_str().context("path of a file")?;
+        let [at, into, length] = [at, into, length].map(|blocks| blocks * 4096);
+        let command = format!("reflink {from} {at} {into} {length}");
+        let args = ["-c".as_ref(), command.as_ref(), to.as_os_str()];
+        run("xfs_io", &args)?;
+        Ok(())
+    }
+
+    fn balance(&mut self) -> Result<()> {
+        let what = ["-dusage=90", "-musage=90", "-dusage=100"][self.random.index(3)];
+        let args = ["balance", "start", what].map(OsStr::new);
+        let args: Vec<&OsStr> = args.into_iter().chain([self.root.as_os_str()]).collect();
+        // There may be no room.
+        run("btrfs", &args)?;
+        Ok(())
+    }
+
     /// Has the newest changes committed to the journal, and no more than that.
     pub(crate) fn commit(&mut self) -> Result<()> {
         let path = self.root.join("committed");
@@ -439,8 +600,19 @@ impl Workload {
     }
 }
 
+/// Renames, unless that is from one subvolume to another.
+fn rename(from: &Path, to: &Path) -> Result<bool> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => Ok(false),
+        other => {
+            other?;
+            Ok(true)
+        }
+    }
+}
+
 /// Runs a program that may fail for a reason of the filesystem.
-fn run(program: &str, args: &[&std::ffi::OsStr]) -> Result<bool> {
+fn run(program: &str, args: &[&OsStr]) -> Result<bool> {
     let output = Command::new(program).args(args).output();
     Ok(output.with_context(|| program.to_owned())?.status.success())
 }

@@ -226,7 +226,7 @@ impl<'a> Comparer<'a> {
         let Some(dirty) = self.dirty else {
             return true;
         };
-        let shape = |c: &Claim| (c.file_offset, c.range, c.role, c.encoded);
+        let shape = |c: &Claim| (c.file_offset, c.range, c.role, c.encoded, c.decoded);
         !base.iter().map(shape).eq(merged.iter().map(shape))
             || base.iter().any(|c| dirty.overlaps(c.range))
     }
@@ -237,7 +237,7 @@ impl<'a> Comparer<'a> {
             return Ok(true);
         }
         for (x, y) in base.iter().zip(merged) {
-            let shape = |c: &Claim| (c.file_offset, c.range.len(), c.role, c.encoded);
+            let shape = |c: &Claim| (c.file_offset, c.range.len(), c.role, c.encoded, c.decoded);
             let (from, to) = (Some(x.range.start()), Some(y.range.start()));
             let written = x.role == Role::Data;
             if shape(x) != shape(y) || (written && self.piece_differs(from, to, x.range.len())?) {

@@ -9,6 +9,33 @@ use super::touched::Touched;
 use crate::report::{Change, ChangeKind, PathBytes};
 use crate::{Attributes, FileKey, FileKind, Result};
 
+/// Leaves out what came or went with a snapshot: the record of its root stands for all of it.
+fn leave_out_snapshots(changes: &mut Vec<Joined>, touched: &Touched<'_>) {
+    let side = |joined: &Joined| match joined.change.change {
+        ChangeKind::Added => joined.merged.map(|key| (&touched.merged, key)),
+        ChangeKind::Deleted => joined.base.map(|key| (&touched.base, key)),
+        _ => None,
+    };
+    let roots: BTreeSet<(ChangeKind, FileKey)> = changes
+        .iter()
+        .filter_map(|joined| {
+            let (side, key) = side(joined)?;
+            let root = side.attributes.get(&key)?.snapshot_of.is_some();
+            root.then_some((joined.change.change, key))
+        })
+        .collect();
+    let subvolumes: BTreeSet<(ChangeKind, u64)> = roots
+        .iter()
+        .map(|(change, key)| (*change, key.subvolume))
+        .collect();
+    changes.retain(|joined| {
+        side(joined).is_none_or(|(_, key)| {
+            let change = joined.change.change;
+            roots.contains(&(change, key)) || !subvolumes.contains(&(change, key.subvolume))
+        })
+    });
+}
+
 /// Compares touched files path by path.
 pub(super) struct Join<'a> {
     touched: &'a Touched<'a>,
@@ -81,6 +108,7 @@ impl<'a> Join<'a> {
         }
         let mut seen = BTreeSet::new();
         out.sort_by(|a, b| a.change.path.cmp(&b.change.path));
+        leave_out_snapshots(&mut out, touched);
         out.retain(|j| match (j.change.change, j.base, j.merged) {
             (ChangeKind::Modified | ChangeKind::Metadata, Some(b), Some(m)) => seen.insert((b, m)),
             _ => true,

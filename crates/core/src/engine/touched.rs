@@ -9,8 +9,7 @@ use super::names::{Entries, NamedPath, Names, entries};
 use super::pairing::Pair;
 use super::run::{Bound, Run};
 use crate::{
-    Attributes, Diagnostic, FileKey, FileKind, FileSet, Lineage, Link, RawName, Result, Shared,
-    View,
+    Attributes, Diagnostic, FileKey, FileSet, Lineage, Link, RawName, Result, Shared, View,
 };
 
 /// Directories whose entries are held in memory at a time.
@@ -147,7 +146,7 @@ impl<'a> Touched<'a> {
     }
 
     /// Adds the children whose entries in one of `directories` came or went; all of them where the
-    /// directory itself did. A subvolume that came is told as itself: a snapshot has all files of
+    /// directory itself did. A snapshot that came or went is told as itself: it has all files of
     /// what it was made of.
     fn compare_directories(
         &mut self,
@@ -162,7 +161,7 @@ impl<'a> Touched<'a> {
                 self.merged.attributes.get(key),
             );
             let same = matches!(ids, (Some(b), Some(m)) if self.pair.same_file(b, m));
-            let plain = |a: Option<&Attributes>| a.is_some_and(|a| a.kind == FileKind::Directory);
+            let plain = |a: Option<&Attributes>| a.is_some_and(|a| a.snapshot_of.is_none());
             let came_or_went: Vec<FileKey> = match same {
                 true => differing(before, after).map(|l| l.child).collect(),
                 false => {

@@ -233,6 +233,9 @@ fn attributes(a: &Attributes, local: bool) -> Value {
         let names: Vec<String> = a.xattrs.iter().map(|x| lossy(x.name.as_bytes())).collect();
         put("xattrs", Some(names.into()));
     }
+    let source = a.snapshot_of.as_ref().map(hexz_resolve::RawName::as_bytes);
+    put("snapshot_of", source.map(|s| lossy(s).into()));
+    put("snapshot_of_raw", source.and_then(raw).map(Value::from));
     for (name, value) in &a.special {
         put(name, Some(value.clone().into()));
     }

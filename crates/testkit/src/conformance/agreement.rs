@@ -38,7 +38,7 @@ fn names(
     for link in &links {
         *counts.entry(link.child).or_default() += 1;
         match attributes.get(&link.parent) {
-            Some(parent) if parent.kind == FileKind::Directory => {}
+            Some(parent) if parent.kind.has_entries() => {}
             other => out.push(format!("the parent of {link:?} is no directory: {other:?}")),
         }
         if !attributes.contains_key(&link.child) {

@@ -1,0 +1,271 @@
+//! Pass 1: who owns these bytes. What is wanted is mapped to logical addresses, looked up in the
+//! extent tree, and its owners are found through the back references there.
+
+use std::collections::BTreeMap;
+
+use hexz_resolve::{ByteRange, Claim, FileKey, RangeSet, Result, Role, Scan, Sink, UnitReader};
+
+use crate::backrefs::{Extent, Resolver, Share};
+use crate::btrfs::{Btrfs, View};
+use crate::chunks::Use;
+use crate::metadata;
+use crate::ondisk::{DEVICE_RESERVED, SUPER_OFFSETS, SUPER_SIZE, objectid};
+use crate::roots::is_subvolume;
+
+/// Wanted ranges that one unit looks up.
+const TOGETHER: usize = 32;
+/// Bytes of a wanted range that one unit looks up.
+const SPAN: u64 = 64 << 20;
+
+/// All claims that share a byte with `wanted`.
+pub(crate) fn claims(
+    fs: &Btrfs,
+    wanted: &RangeSet,
+    cx: &Scan<'_>,
+    out: &mut dyn Sink<Claim>,
+) -> Result<()> {
+    superblocks(fs, wanted, out)?;
+    let logical = in_use(fs, wanted, out)?;
+    let units = units(&logical);
+    let resolver = Resolver::default();
+    cx.units_moved(
+        "btrfs-claims",
+        &fs.volume,
+        &units,
+        |ranges, reader| {
+            // Tree blocks are remembered, so what a unit depends on is more than what it reads.
+            reader.do_not_share();
+            let mut found = Vec::new();
+            for range in ranges {
+                owners(fs, &resolver, *range, wanted, reader, &mut found)?;
+            }
+            Ok(found)
+        },
+        |_, found| found.into_iter().try_for_each(|claim| out.put(claim)),
+    )
+}
+
+/// Superblocks, and what lies before the first one.
+fn superblocks(fs: &Btrfs, wanted: &RangeSet, out: &mut dyn Sink<Claim>) -> Result<()> {
+    let size = u64::try_from(SUPER_SIZE).unwrap_or_default();
+    for device in fs.blocks.chunks.devices().values() {
+        let boot = ByteRange::at(device.start, SUPER_OFFSETS[0].min(device.length));
+        let boot = boot.map(|range| Claim::structure(range, Role::Boot, "boot-area"));
+        let copies = SUPER_OFFSETS.iter().filter_map(|at| {
+            let end = at.checked_add(size)?;
+            let range = ByteRange::at(device.start.checked_add(*at)?, size)?;
+            let within = end <= device.length;
+            within.then(|| Claim::structure(range, Role::Superblock, ""))
+        });
+        for claim in boot.into_iter().chain(copies) {
+            if wanted.overlaps(claim.range) {
+                out.put(claim)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The logical addresses of what is wanted. What is in no chunk is claimed here, and parity.
+fn in_use(fs: &Btrfs, wanted: &RangeSet, out: &mut dyn Sink<Claim>) -> Result<RangeSet> {
+    let (mut logical, mut claims) = (Vec::new(), Vec::new());
+    for device in fs.blocks.chunks.devices().values() {
+        let Some(own) = ByteRange::at(device.start, device.length) else {
+            continue;
+        };
+        for range in wanted.overlapping(own) {
+            let Some(range) = range.intersection(&own) else {
+                continue;
+            };
+            fs.blocks.chunks.uses(range, |part, used| match used {
+                Use::Logical(at) => logical.extend(ByteRange::at(at, part.len())),
+                Use::Parity => claims.push(Claim::structure(part, Role::VolumeMetadata, "parity")),
+                Use::Nothing => claims.extend(unused(part, device.start)),
+            });
+        }
+    }
+    claims.into_iter().try_for_each(|claim| out.put(claim))?;
+    Ok(logical.into_iter().collect())
+}
+
+/// A range of a device that is in no chunk: free, but for what is claimed at its start.
+fn unused(part: ByteRange, start: u64) -> Option<Claim> {
+    let boot = start.saturating_add(SUPER_OFFSETS[0]);
+    let from = part.start().max(boot);
+    let reserved = start.saturating_add(DEVICE_RESERVED);
+    let detail = if part.end() <= reserved {
+        "reserved"
+    } else {
+        "unallocated"
+    };
+    (from < part.end()).then(|| Claim::free(ByteRange::new(from, part.end())).detail(detail))
+}
+
+fn units(logical: &RangeSet) -> Vec<Vec<ByteRange>> {
+    let mut units: Vec<Vec<ByteRange>> = Vec::new();
+    for range in logical {
+        let mut at = range.start();
+        while at < range.end() {
+            let end = at.saturating_add(SPAN).min(range.end());
+            let part = ByteRange::new(at, end);
+            let whole = part.len() == SPAN;
+            match units
+                .last_mut()
+                .filter(|unit| !whole && unit.len() < TOGETHER)
+            {
+                Some(unit) => unit.push(part),
+                None => units.push(vec![part]),
+            }
+            at = end;
+        }
+    }
+    units
+}
+
+/// The claims of a logical range: of its extents, and of the free space between them.
+fn owners(
+    fs: &Btrfs,
+    resolver: &Resolver,
+    range: ByteRange,
+    wanted: &RangeSet,
+    reader: &UnitReader<'_>,
+    found: &mut Vec<Claim>,
+) -> Result<()> {
+    let findings = |finding| reader.diagnose(finding);
+    let view = fs.view(reader, &findings);
+    let mut out = Claimed { fs, wanted, found };
+    let mut reached = range.start();
+    let read = Resolver::extents(&view, range, |extent| {
+        let from = extent.range.start().max(range.start());
+        if from > reached {
+            out.put(ByteRange::new(reached, from), Claim::free);
+        }
+        reached = reached.max(extent.range.end());
+        let result = match extent.level {
+            Some(level) => metadata::claims(&view, resolver, &extent, level, &mut out),
+            None => data(&view, resolver, &extent, &mut out),
+        };
+        result.or_else(|error| reader.tolerate(error))
+    });
+    match read {
+        Ok(()) if reached < range.end() => {
+            out.put(ByteRange::new(reached, range.end()), Claim::free);
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+        // What the extent tree could not tell stays unresolved.
+        Err(error) => reader.tolerate(error),
+    }
+}
+
+/// Where claims of logical ranges go: as claims of each copy that shares a byte with what is
+/// wanted.
+pub(crate) struct Claimed<'a> {
+    fs: &'a Btrfs,
+    wanted: &'a RangeSet,
+    found: &'a mut Vec<Claim>,
+}
+
+impl Claimed<'_> {
+    /// Adds a claim of a logical range that has no place in a file.
+    pub(crate) fn put(&mut self, logical: ByteRange, claim: impl Fn(ByteRange) -> Claim) {
+        self.put_at(logical, None, claim);
+    }
+
+    /// Adds a claim of a logical range that begins at `file_offset`.
+    pub(crate) fn put_at(
+        &mut self,
+        logical: ByteRange,
+        file_offset: Option<u64>,
+        claim: impl Fn(ByteRange) -> Claim,
+    ) {
+        for place in self.fs.blocks.chunks.places(logical) {
+            let skipped = place.logical.start().saturating_sub(logical.start());
+            for copy in place.copies {
+                let range = ByteRange::at(copy, place.logical.len());
+                let Some(range) = range.filter(|range| self.wanted.overlaps(*range)) else {
+                    continue;
+                };
+                let mut claim = claim(range);
+                claim.file_offset = file_offset.and_then(|at| at.checked_add(skipped));
+                self.found.push(claim);
+            }
+        }
+    }
+}
+
+/// The claims of a data extent: the parts that files have of it, and the rest, which lies there
+/// as long as any of them does.
+fn data(
+    view: &View<'_>,
+    resolver: &Resolver,
+    extent: &Extent,
+    out: &mut Claimed<'_>,
+) -> Result<()> {
+    let shares = resolver.shares(view, extent)?;
+    let mut covered = RangeSet::new();
+    let mut owners: BTreeMap<FileKey, ()> = BTreeMap::new();
+    for share in &shares {
+        let Some(owner) = owner_of(view, share) else {
+            continue;
+        };
+        owners.insert(owner, ());
+        let role = if share.prealloc {
+            Role::Unwritten
+        } else {
+            Role::Data
+        };
+        if !share.plain {
+            covered.insert(extent.range);
+            out.put_at(extent.range, Some(share.file_offset), |range| {
+                let mut claim = Claim::file(range, owner, role);
+                claim.encoded = true;
+                claim
+            });
+            continue;
+        }
+        let part = share.inner.moved_up(extent.range.start());
+        let Some(part) = part.and_then(|part| part.intersection(&extent.range)) else {
+            continue;
+        };
+        covered.insert(part);
+        out.put_at(part, Some(share.file_offset), |range| {
+            Claim::file(range, owner, role)
+        });
+    }
+    let rest: RangeSet = [extent.range].into_iter().collect();
+    for part in &rest.difference(&covered) {
+        if owners.is_empty() {
+            out.put(part, |range| no_file(range, &shares));
+        }
+        for owner in owners.keys() {
+            out.put(part, |range| {
+                Claim::file(range, *owner, Role::Data).detail("unreferenced")
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The file that has a share; `None` where a tree has it that holds no files of users.
+fn owner_of(view: &View<'_>, share: &Share) -> Option<FileKey> {
+    view.fs.roots.subvolume(share.root)?;
+    Some(FileKey {
+        subvolume: share.root,
+        number: share.objectid,
+    })
+}
+
+/// The claim of an extent that no file of a user has.
+fn no_file(range: ByteRange, shares: &[Share]) -> Claim {
+    let has = |id: u64| shares.iter().any(|share| share.root == id);
+    if has(objectid::ROOT_TREE) {
+        Claim::structure(range, Role::Allocation, "free-space-cache")
+    } else if has(objectid::DATA_RELOC_TREE) {
+        Claim::structure(range, Role::VolumeMetadata, "relocation")
+    } else if shares.iter().any(|share| is_subvolume(share.root)) {
+        Claim::structure(range, Role::Data, "deleted-subvolume")
+    } else {
+        Claim::structure(range, Role::Data, "no-owner")
+    }
+}

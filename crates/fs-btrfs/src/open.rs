@@ -1,0 +1,231 @@
+//! Opening: superblocks, chunks, the tree of trees.
+
+use std::sync::Arc;
+
+use hexz_ondisk::{Fields, Guid, read};
+use hexz_resolve::{
+    Diagnostic, Error, ErrorKind, FsInfo, FsState, Member, OpenContext, ReadAt, Replayed, Result,
+};
+
+use crate::btrfs::Btrfs;
+use crate::checksum::Checksum;
+use crate::chunks::{Chunk, ChunkMap, Device, Devices};
+use crate::devices::join;
+use crate::node::{Blocks, Findings};
+use crate::ondisk::{Key, SUPER_OFFSETS, SUPER_SIZE, Superblock, incompat, item, objectid};
+use crate::roots::Roots;
+use crate::tree::Tree;
+
+/// Opens the filesystem on `members`.
+pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<Btrfs> {
+    let mut supers = Vec::new();
+    for member in members {
+        supers.push((superblock(&*member.device, member.start, cx)?, member));
+    }
+    let newest = supers.iter().max_by_key(|(found, _)| found.generation);
+    let Some((superblock, _)) = newest else {
+        return Err(Error::corrupt("superblock").message("no device"));
+    };
+    superblock.check_features()?;
+    if superblock.incompat_flags & incompat::RAID56 != 0 && supers.len() > 1 {
+        // Only what parity could bring back is not read.
+        let text = "what can be had by parity only is not read";
+        cx.diagnose(Diagnostic::info("parity-not-used", text));
+    }
+    let checksum = Checksum::of(superblock.csum_type)?;
+    let volume = join(members);
+    let devices = devices(&supers, superblock, cx);
+    let findings = |finding: Diagnostic| cx.diagnose(finding);
+    let system = system_chunks(superblock)?;
+    let blocks = |chunks: ChunkMap, cache| {
+        let uuid = superblock.metadata_uuid;
+        Blocks::new(chunks, checksum, superblock.nodesize, uuid, cache)
+    };
+    let first = blocks(ChunkMap::new(system, &devices)?, 1 << 20);
+    let (chunks, identity) = all_chunks(&first, &volume, superblock, &findings)?;
+    let chunks = ChunkMap::new(chunks, &devices)?;
+    for devid in chunks.missing() {
+        let text = format!("device {devid} is missing: what only it holds can't be read");
+        let finding = Diagnostic::warning("device-missing", text);
+        cx.diagnose(finding);
+    }
+    let blocks = blocks(chunks, cx.limits.cache_bytes);
+    let tree = Tree {
+        blocks: &blocks,
+        volume: &*volume,
+        findings: &findings,
+        root: superblock.root,
+    };
+    let mut roots = Roots::default();
+    roots.read(&tree)?;
+    roots.add(objectid::ROOT_TREE, superblock.root);
+    roots.add(objectid::CHUNK_TREE, superblock.chunk_root);
+    // What the superblock of a filesystem names that is no more can't be read.
+    for id in [objectid::FS_TREE, objectid::EXTENT_TREE] {
+        let Some(found) = roots.get(id) else {
+            let text = format!("the tree of trees has no tree {id}");
+            return Err(Error::corrupt("root tree").message(text));
+        };
+        let readable = blocks.read(&*volume, found.root, &findings);
+        if id == objectid::FS_TREE {
+            readable?;
+        } else if let Err(error) = readable {
+            cx.diagnose(Diagnostic::from(&error));
+        }
+    }
+    let state = match superblock.log_root.bytenr {
+        0 => FsState::Clean,
+        _ => {
+            let text =
+                "the log tree is not replayed: what was written and synchronised last is missing";
+            cx.diagnose(Diagnostic::warning("log-not-replayed", text).losing());
+            FsState::NeedsRecovery
+        }
+    };
+    Ok(Btrfs {
+        info: FsInfo {
+            filesystem: "btrfs",
+            label: superblock.label.clone(),
+            uuid: Some(Guid::from_bytes(superblock.fsid).to_string()),
+            identity: [superblock.fsid.as_slice(), &identity].concat(),
+            block_size: superblock.sectorsize,
+            size: devices
+                .values()
+                .filter_map(|device| device.start.checked_add(device.length))
+                .max()
+                .unwrap_or_default(),
+            state,
+            transactions_replayed: 0,
+            local_times: false,
+        },
+        volume,
+        blocks,
+        roots,
+        replayed: Replayed::default(),
+    })
+}
+
+/// The newest sound superblock of a device.
+fn superblock(device: &dyn ReadAt, start: u64, cx: &OpenContext<'_>) -> Result<Superblock> {
+    let mut best: Option<Superblock> = None;
+    let mut failed = None;
+    for (number, at) in SUPER_OFFSETS.into_iter().enumerate() {
+        if at.checked_add(4096).is_none_or(|end| end > device.len()) {
+            break;
+        }
+        match superblock_at(device, at) {
+            Ok(found) => {
+                let newer = best
+                    .as_ref()
+                    .is_none_or(|b| found.generation > b.generation);
+                // A copy that an older filesystem left is none of this one.
+                let same = best.as_ref().is_none_or(|b| b.fsid == found.fsid);
+                if newer && same {
+                    best = Some(found);
+                }
+            }
+            Err(error) if number == 0 => failed = Some(error),
+            // Copies are refreshed each time the superblock is written, and may be absent on
+            // devices that have grown.
+            Err(_) => {}
+        }
+    }
+    match (best, failed) {
+        (Some(best), Some(error)) if error.kind() != ErrorKind::Unsupported => {
+            let text = format!("{}: a copy is used", error.chain());
+            let finding = Diagnostic::warning("superblock-copy", text);
+            cx.diagnose(finding.at(start.saturating_add(SUPER_OFFSETS[0])));
+            Ok(best)
+        }
+        (_, Some(error)) => Err(error),
+        (Some(best), None) => Ok(best),
+        (None, None) => Err(Error::corrupt("superblock").message("the device is too short")),
+    }
+}
+
+fn superblock_at(device: &dyn ReadAt, at: u64) -> Result<Superblock> {
+    let bytes = read(device, "superblock", at, SUPER_SIZE)?;
+    let fields = Fields::new("superblock", at, &bytes);
+    if fields.bytes(64, 8)? != crate::ondisk::MAGIC {
+        return Err(fields.corrupt(64).message("no btrfs magic"));
+    }
+    if !Checksum::of(fields.le16(196)?)?.holds(&bytes) {
+        return Err(fields.corrupt(0).message("its checksum is wrong"));
+    }
+    Superblock::parse(&fields, at)
+}
+
+fn devices(supers: &[(Superblock, &Member)], newest: &Superblock, cx: &OpenContext<'_>) -> Devices {
+    let mut devices = Devices::new();
+    for (found, member) in supers {
+        if found.fsid != newest.fsid {
+            let text = format!("device {} is of another filesystem", found.devid);
+            cx.diagnose(Diagnostic::warning("foreign-device", text).at(member.start));
+            continue;
+        }
+        if found.generation != newest.generation {
+            let text = format!(
+                "device {} was last written in transaction {}, others in {}",
+                found.devid, found.generation, newest.generation
+            );
+            cx.diagnose(Diagnostic::warning("stale-device", text).at(member.start));
+        }
+        let length = member.device.len();
+        if found.device_bytes > length {
+            let text = format!(
+                "device {} has {} bytes, and is {length} long",
+                found.devid, found.device_bytes
+            );
+            cx.diagnose(Diagnostic::warning("volume-short", text).losing());
+        }
+        let device = Device {
+            start: member.start,
+            length: found.device_bytes.min(length),
+        };
+        devices.entry(found.devid).or_insert(device);
+    }
+    devices
+}
+
+/// The chunks that hold the chunk tree, from the superblock.
+fn system_chunks(superblock: &Superblock) -> Result<Vec<Chunk>> {
+    let array = &superblock.sys_chunk_array;
+    let fields = Fields::new("sys_chunk_array", SUPER_OFFSETS[0], array);
+    let mut chunks = Vec::new();
+    let mut at = 0usize;
+    while at < array.len() {
+        let key = Key::parse(&fields, at)?;
+        at = at.saturating_add(Key::LENGTH);
+        let rest = array.len().saturating_sub(at);
+        let (chunk, length) = Chunk::parse(key, &fields.sub("chunk", at, rest)?)?;
+        chunks.push(chunk);
+        at = at.saturating_add(length);
+    }
+    Ok(chunks)
+}
+
+/// All chunks, and the UUID of their tree, which `mkfs` makes anew each time.
+fn all_chunks(
+    blocks: &Blocks,
+    volume: &Arc<dyn ReadAt>,
+    superblock: &Superblock,
+    findings: Findings<'_>,
+) -> Result<(Vec<Chunk>, [u8; 16])> {
+    let tree = Tree {
+        blocks,
+        volume: &**volume,
+        findings,
+        root: superblock.chunk_root,
+    };
+    let identity = tree.read(superblock.chunk_root)?.chunk_tree_uuid;
+    let mut chunks = Vec::new();
+    tree.each(
+        Key::new(objectid::FIRST_CHUNK, item::CHUNK_ITEM, 0),
+        Key::new(objectid::FIRST_CHUNK, item::CHUNK_ITEM, u64::MAX),
+        |found, _| {
+            chunks.push(Chunk::parse(found.key, &found.fields)?.0);
+            Ok(true)
+        },
+    )?;
+    Ok((chunks, identity))
+}

@@ -1,0 +1,188 @@
+//! Going through a tree: from a key on, in rising order.
+
+use std::sync::Arc;
+
+use hexz_resolve::{Error, ReadAt, Result};
+
+use crate::node::{Blocks, Findings, Item, Node};
+use crate::ondisk::{Key, Root};
+
+/// A tree of one view, and where what is odd about it goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Tree<'a> {
+    pub(crate) blocks: &'a Blocks,
+    pub(crate) volume: &'a dyn ReadAt,
+    pub(crate) findings: Findings<'a>,
+    pub(crate) root: Root,
+}
+
+impl<'a> Tree<'a> {
+    /// The block at `at`.
+    pub(crate) fn read(&self, at: Root) -> Result<Arc<Node>> {
+        self.blocks.read(self.volume, at, self.findings)
+    }
+
+    /// The items from `key` on.
+    pub(crate) fn from(&self, key: Key) -> Result<Cursor<'a>> {
+        let mut cursor = Cursor {
+            tree: *self,
+            path: Vec::new(),
+            last: None,
+        };
+        cursor.descend(self.root, Some(key))?;
+        Ok(cursor)
+    }
+
+    /// The items from the last one on whose key is not above `key`; from the first one where all
+    /// are.
+    pub(crate) fn at_or_before(&self, key: Key) -> Result<Cursor<'a>> {
+        let mut cursor = Cursor {
+            tree: *self,
+            path: Vec::new(),
+            last: None,
+        };
+        let mut at = self.root;
+        loop {
+            let node = self.read(at)?;
+            let slot = node.lower_bound(key)?;
+            let exact = slot < node.count && node.key(slot)? == key;
+            let slot = if exact { slot } else { slot.saturating_sub(1) };
+            let level = node.level;
+            if level > 0 && node.count > 0 {
+                at = node.child(slot)?;
+            }
+            cursor.path.push((node, slot));
+            if level == 0 || cursor.path.last().is_none_or(|(node, _)| node.count == 0) {
+                return Ok(cursor);
+            }
+        }
+    }
+
+    /// The blocks from the root down to the one at `level` where `key` is, or would be.
+    pub(crate) fn path_to(&self, key: Key, level: u8) -> Result<Vec<Arc<Node>>> {
+        let mut path = Vec::new();
+        let mut at = self.root;
+        loop {
+            if at.level < level {
+                return Ok(path);
+            }
+            let node = self.read(at)?;
+            if node.level > 0 && node.count > 0 {
+                at = node.child(slot_of(&node, key)?)?;
+            } else {
+                path.push(node);
+                return Ok(path);
+            }
+            path.push(node);
+        }
+    }
+
+    /// Calls `visit` with each item from `first` to `last`, until it says `false`.
+    pub(crate) fn each(
+        &self,
+        first: Key,
+        last: Key,
+        mut visit: impl FnMut(&Item<'_>, &Node) -> Result<bool>,
+    ) -> Result<()> {
+        let mut cursor = self.from(first)?;
+        while let Some((leaf, slot)) = cursor.next()? {
+            let item = leaf.item(slot)?;
+            if item.key > last || !visit(&item, &leaf)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The pointer of a node below which `key` is.
+fn slot_of(node: &Node, key: Key) -> Result<usize> {
+    let slot = node.lower_bound(key)?;
+    let exact = slot < node.count && node.key(slot)? == key;
+    Ok(if exact { slot } else { slot.saturating_sub(1) })
+}
+
+/// A place in a tree, that moves forward.
+pub(crate) struct Cursor<'a> {
+    tree: Tree<'a>,
+    /// From the root down: each block and the slot that is next in it (that was taken, for nodes).
+    path: Vec<(Arc<Node>, usize)>,
+    last: Option<Key>,
+}
+
+impl Cursor<'_> {
+    /// Goes down from `at` to where `key` is, or to the first leaf.
+    fn descend(&mut self, at: Root, key: Option<Key>) -> Result<()> {
+        let mut at = at;
+        loop {
+            let node = self.tree.read(at)?;
+            if let (Some((above, slot)), true) = (self.path.last(), node.count > 0) {
+                // So no block is met twice, and the walk ends.
+                let expected = above.key(*slot)?;
+                if node.key(0)? != expected {
+                    let error = Error::corrupt("tree block").at(node.place);
+                    return Err(error
+                        .expected(format_args!("{expected:?} as its first key"))
+                        .found(format_args!("{:?}", node.key(0)?)));
+                }
+            }
+            let leaf = node.level == 0;
+            let slot = match key {
+                None => 0,
+                Some(key) if leaf => node.lower_bound(key)?,
+                Some(key) => slot_of(&node, key)?,
+            };
+            let empty = node.count == 0;
+            if !leaf && !empty {
+                at = node.child(slot)?;
+            }
+            self.path.push((node, slot));
+            if leaf || empty {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next item, as its leaf and its place there. After an error there is none.
+    pub(crate) fn next(&mut self) -> Result<Option<(Arc<Node>, usize)>> {
+        match self.step() {
+            Ok(Some((leaf, slot))) => {
+                let key = leaf.key(slot)?;
+                if self.last.is_some_and(|last| last >= key) {
+                    self.path.clear();
+                    let error = Error::corrupt("tree block").at(leaf.place);
+                    return Err(error.expected("rising keys").found(format_args!("{key:?}")));
+                }
+                self.last = Some(key);
+                Ok(Some((leaf, slot)))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => {
+                self.path.clear();
+                Err(error)
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<Option<(Arc<Node>, usize)>> {
+        loop {
+            let Some((node, slot)) = self.path.last_mut() else {
+                return Ok(None);
+            };
+            if node.level == 0 && *slot < node.count {
+                let found = (Arc::clone(node), *slot);
+                *slot = slot.saturating_add(1);
+                return Ok(Some(found));
+            }
+            self.path.pop();
+            let Some((node, slot)) = self.path.last_mut() else {
+                return Ok(None);
+            };
+            *slot = slot.saturating_add(1);
+            if *slot < node.count {
+                let child = node.child(*slot)?;
+                self.descend(child, None)?;
+            }
+        }
+    }
+}
