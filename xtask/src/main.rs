@@ -4,6 +4,7 @@
 mod bench;
 mod ci;
 mod corpus;
+mod documents;
 mod fixtures;
 mod oracle;
 mod run;
@@ -20,7 +21,9 @@ cargo xtask TASK
   bench [CASE…]      speed and memory as ratios against a peer (needs root once)
   ci                 all that CI checks
   corpus DIR         hold the map of images that others made against what is known of them
+  docs               write the pages that are made from the program (docs/cli.md, diagnostics.md)
   fixtures [CASE…]   rebuild fixtures from their recipes; --check: only compare
+  man [DIR]          write the manual pages, into target/man if no folder is given
   oracle SUBJECT     compare the report with the kernel (needs root), images with qemu-img
   tidy               dependency rules, file sizes, names, links, fixtures";
 
@@ -42,6 +45,8 @@ fn task() -> Result<()> {
         "bench" => bench::run(&root, rest),
         "ci" => ci::run(&root, rest),
         "corpus" => corpus::run(&root, rest),
+        "docs" => documents::docs(&root),
+        "man" => documents::man(&root, rest),
         "fixtures" => fixtures::run(&root, rest),
         "oracle" => oracle::run(&root, rest),
         "tidy" => tidy::run(&root, rest),

@@ -37,6 +37,10 @@ pub(crate) enum Command {
     Cat(CatArgs),
     /// Takes files out of an image
     Extract(ExtractArgs),
+    /// Says what a finding means, and what to do about it
+    Explain(ExplainArgs),
+    /// Writes completions for a shell
+    Completions(CompletionsArgs),
 }
 
 fn with_status(examples: &str) -> String {
@@ -336,6 +340,19 @@ fn sector_size(text: &str) -> Result<u64, String> {
     let sizes = [512, 1024, 2048, 4096];
     let size = text.parse().ok().filter(|size| sizes.contains(size));
     size.ok_or_else(|| format!("{} is none of 512, 1024, 2048, 4096", quoted(text)))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The code of a finding, as JSON has it; without one all are listed
+    pub(crate) code: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hexz completions bash > /etc/bash_completion.d/hexz")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
 }
 
 /// Bytes from the first to one past the last.

@@ -44,9 +44,17 @@ fn found(opened: &OpenDisk<'_>) -> Vec<(String, Vec<Mount>)> {
     Vec::new()
 }
 
+/// `options`, with the volume that was asked for by the name that the engine knows.
+pub(crate) fn narrowed<'o>(disk: &Arc<dyn ReadAt>, mut options: Options<'o>) -> Options<'o> {
+    if let Some(asked) = options.volume.take() {
+        options.volume = Some(volume_named(disk, &asked, &options));
+    }
+    options
+}
+
 /// The name of the volume that `asked` means: its name, its label, its UUID, or where the guest
 /// mounts it. `asked` itself where nothing fits: the engine then says which there are.
-pub(crate) fn volume_named(disk: &Arc<dyn ReadAt>, asked: &str, options: &Options<'_>) -> String {
+fn volume_named(disk: &Arc<dyn ReadAt>, asked: &str, options: &Options<'_>) -> String {
     let whole = every_volume(options);
     let Ok(opened) = open(disk, View::Merged, &whole) else {
         return asked.to_owned();

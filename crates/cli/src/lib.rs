@@ -2,11 +2,13 @@
 //! its own.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // This crate is the one that prints.
 
+mod about;
 mod args;
 pub mod cmd;
 mod failure;
 mod file_args;
 mod guest;
+mod hint;
 mod output;
 mod progress;
 mod sources;
@@ -16,9 +18,10 @@ mod tables;
 mod view;
 
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use hexz_resolve::{DuplicateId, Registry, RegistryBuilder};
 
 use args::{Cli, Command};
@@ -46,12 +49,19 @@ pub fn registry() -> Registry {
     plugins().map(RegistryBuilder::build).unwrap_or_default()
 }
 
+/// The command line of `hexz` with these plugins, for whoever documents it.
+#[must_use]
+pub fn command(registry: &Registry) -> clap::Command {
+    about::command(registry)
+}
+
 /// Runs `hexz` with `args`, the first of which is the name of the program.
 ///
 /// Exit status: 0 when the answer is whole; 1 with `--exit-code` when there are changes; 2 when
 /// there is no answer; 3 when the answer is not whole, unless `--partial-ok` is given.
 pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let parsed = about::command(&registry).try_get_matches_from(args);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too; a closed pipe is no trouble.
@@ -64,6 +74,12 @@ pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> Exit
             let args = args.or_base(std::env::var_os("HEXZ_BASE"));
             cmd::data::diff::command(&registry, &args)
         }
+        Command::Completions(args) => {
+            let mut command = command(&registry);
+            clap_complete::generate(args.shell, &mut command, "hexz", &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Explain(args) => cmd::explain::command(&args),
         Command::Layout(args) => cmd::data::layout::command(&registry, &args),
         Command::Owner(args) => cmd::data::owner::owner(&registry, &args),
         Command::Map(args) => cmd::data::owner::map(&registry, &args),
@@ -75,7 +91,11 @@ pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> Exit
         Ok(code) => code,
         Err(error) if failure::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hexz: error: {}", failure::one_line(&error));
+            let text = failure::one_line(&error);
+            eprintln!("hexz: error: {text}");
+            if let Some(hint) = hint::of(&text) {
+                eprintln!("hexz: hint: {hint}");
+            }
             ExitCode::from(2)
         }
     }

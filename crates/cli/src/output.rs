@@ -1,6 +1,6 @@
 //! Standard output and what goes beside it.
 
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
 
 use hexz_resolve::{Diagnostic, Severity};
 
@@ -10,6 +10,15 @@ const TOLD: usize = 20;
 /// Standard output as it is.
 pub(crate) fn plain() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(1 << 16, io::stdout().lock())
+}
+
+/// Standard output for JSON Lines: safe where a terminal shows them.
+pub(crate) fn json() -> Box<dyn Write> {
+    if io::stdout().is_terminal() {
+        Box::new(hexz_report::JsonForTerminal::new(plain()))
+    } else {
+        Box::new(plain())
+    }
 }
 
 /// Standard output for people: colours only where they show.

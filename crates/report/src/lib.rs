@@ -4,6 +4,7 @@
 //! escape what comes from an image before it reaches a terminal, and pass on write errors.
 
 mod blocks;
+pub mod codes;
 mod escape;
 mod human;
 mod json;
@@ -19,7 +20,7 @@ mod text;
 mod time;
 
 pub use blocks::{Original, write_blocks, write_files, write_summary};
-pub use escape::escaped;
+pub use escape::{JsonForTerminal, escaped};
 pub use human::{View, write_human, write_layout};
 pub use json::{JsonOwners, write_json, write_layout_json};
 pub use listing::{ListedFile, Listing};

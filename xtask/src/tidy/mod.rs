@@ -1,6 +1,7 @@
 //! Rules that the compiler does not check.
 
 mod code;
+mod codes;
 mod dependencies;
 mod docs;
 mod fixtures;
@@ -21,6 +22,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let mut wrong = Vec::new();
     dependencies::check(root, &mut wrong)?;
     code::check(&tree, &mut wrong);
+    codes::check(&tree, &mut wrong);
     docs::check(&tree, &mut wrong);
     fixtures::check(&tree, &mut wrong);
     for line in &wrong {

@@ -1,3 +1,4 @@
 //! The commands, in the place where hexz has them.
 
 pub mod data;
+pub(crate) mod explain;

@@ -213,8 +213,8 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
     }
     if loaded.base.is_some() && loaded.merged.is_some() {
         let mut options = sources::options(registry, &args.engine, &*progress);
-        if let (Some(asked), Some(disk)) = (&options.volume, &loaded.merged) {
-            options.volume = Some(guest::volume_named(disk, asked, &options));
+        if let Some(disk) = &loaded.merged {
+            options = guest::narrowed(disk, options);
         }
         let report = engine::diff(&loaded, &options);
         progress.finish();
@@ -283,7 +283,10 @@ fn single(registry: &Registry, args: &DiffArgs, loaded: &Loaded, progress: &Bar)
 
 fn write(report: &Report, args: &DiffArgs, selection: &Selection) -> Result<()> {
     if args.format.any() {
-        let mut out = output::plain();
+        let mut out: Box<dyn Write> = match args.format.json {
+            true => output::json(),
+            false => Box::new(output::plain()),
+        };
         if args.format.json {
             hexz_report::write_json(&mut out, report, selection)?;
         } else if args.format.name_status {

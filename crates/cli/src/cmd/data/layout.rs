@@ -7,6 +7,7 @@ use anyhow::Result;
 use hexz_resolve::{Diagnostics, Registry, engine};
 
 use crate::args::LayoutArgs;
+use crate::guest;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
@@ -18,12 +19,13 @@ pub(crate) fn command(registry: &Registry, args: &LayoutArgs) -> Result<ExitCode
     let progress = Bar::new();
     let mut options = sources::options(registry, &args.engine, &progress);
     options.detection.explain = args.explain;
+    let options = guest::narrowed(&disk, options);
     let mut report = engine::layout(&disk, &options)?;
     progress.finish();
     report.header.base = Some(args.image.to_string_lossy().into_owned());
     report.diagnostics.splice(0..0, diagnostics.take());
     if args.json {
-        let mut out = output::plain();
+        let mut out = output::json();
         hexz_report::write_layout_json(&mut out, &report)?;
         out.flush()?;
     } else {

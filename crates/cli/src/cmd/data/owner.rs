@@ -15,6 +15,7 @@ use hexz_resolve::{
 };
 
 use crate::args::{EngineArgs, MapArgs, OwnerArgs, Span, range_of};
+use crate::guest;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
@@ -110,6 +111,7 @@ fn about(
     let disk = sources::image(image, engine, &diagnostics)?;
     let progress = Bar::new();
     let options = sources::options(registry, engine, &progress);
+    let options = guest::narrowed(&disk, options);
     let asked = Asked {
         base: Some(image.to_string_lossy().into_owned()),
         diagnostics: diagnostics.take(),
@@ -244,7 +246,7 @@ impl Form {
 /// Writes the texts until there are no more.
 fn write(texts: mpsc::Receiver<Vec<u8>>, spare: &Spare, json: bool) -> io::Result<()> {
     let mut out: Box<dyn Write> = if json {
-        Box::new(output::plain())
+        output::json()
     } else {
         Box::new(output::coloured())
     };

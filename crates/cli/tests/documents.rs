@@ -1,0 +1,49 @@
+//! The pages that are made from the program: run with HEXZ_UPDATE=1 (`cargo xtask docs`) they are
+//! written anew.
+// A feature adds options of its own, which are not in the page.
+#![cfg(not(feature = "parquet"))]
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+fn hold(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../docs")
+        .join(name);
+    if std::env::var_os("HEXZ_UPDATE").is_some() {
+        std::fs::write(&path, text).expect("written");
+        return;
+    }
+    let known = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(known == text, "docs/{name} is old: run `cargo xtask docs`");
+}
+
+#[test]
+fn the_command_line() {
+    let mut page = String::from(
+        "# The command line\n\nWhat `hexz --help` and the help of each command say. This page is \
+         made by `cargo xtask docs`; a test holds it.\n",
+    );
+    let mut root = hexz_cli::command(&hexz_cli::registry()).term_width(100);
+    root.build();
+    section(&mut page, "hexz", &mut root);
+    for command in root.get_subcommands_mut() {
+        let name = format!("hexz {}", command.get_name());
+        if command.get_name() != "help" {
+            section(&mut page, &name, command);
+        }
+    }
+    hold("cli.md", &page);
+}
+
+fn section(page: &mut String, name: &str, command: &mut clap::Command) {
+    let help = command.render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    let help = lines.join("\n");
+    write!(page, "\n## {name}\n\n```text\n{}\n```\n", help.trim()).expect("memory");
+}
+
+#[test]
+fn the_findings() {
+    hold("diagnostics.md", &hexz_report::codes::page());
+}
