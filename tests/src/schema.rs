@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// One line.
 #[derive(Clone, Debug, Deserialize)]
@@ -10,6 +10,7 @@ use serde::Deserialize;
 enum Line {
     Header(Header),
     Volume(Volume),
+    Names(Names),
     Change(Change),
     Region(Region),
     Unresolved(Unresolved),
@@ -24,6 +25,7 @@ enum Line {
 pub struct Report {
     pub header: Header,
     pub volumes: Vec<Volume>,
+    pub names: Vec<Names>,
     pub changes: Vec<Change>,
     pub regions: Vec<Region>,
     pub unresolved: Vec<Unresolved>,
@@ -76,6 +78,24 @@ pub struct Volume {
     pub base_start: Option<u64>,
 }
 
+/// All names of a file that has very many.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Names {
+    pub volume: String,
+    pub view: Option<String>,
+    pub file: String,
+    pub paths: Vec<String>,
+    #[serde(default)]
+    pub paths_raw: Option<Vec<String>>,
+}
+
+/// A list, or null for one that a `names` record has.
+fn or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
 /// A changed path.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +109,7 @@ pub struct Change {
     pub from: Option<String>,
     #[serde(default)]
     pub from_raw: Option<String>,
+    #[serde(deserialize_with = "or_none")]
     pub links: Vec<String>,
     #[serde(default)]
     pub links_raw: Option<Vec<String>>,
@@ -164,6 +185,7 @@ pub struct Owner {
 pub struct FileOwner {
     pub file: String,
     pub kind: Option<String>,
+    #[serde(deserialize_with = "or_none")]
     pub paths: Vec<String>,
     #[serde(default)]
     pub paths_raw: Option<Vec<String>>,
@@ -233,12 +255,18 @@ impl Report {
         let (mut header, mut summary) = (None, None);
         let (mut volumes, mut changes, mut regions) = (Vec::new(), Vec::new(), Vec::new());
         let (mut unresolved, mut owners, mut diagnostics) = (Vec::new(), Vec::new(), Vec::new());
+        let mut names: Vec<Names> = Vec::new();
         let mut rank = 0;
         for line in text.lines() {
             let parsed = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
             let now = match parsed {
                 Line::Header(it) => replace(&mut header, it, 0),
                 Line::Volume(it) => push(&mut volumes, it, 1),
+                // They come before what is about them.
+                Line::Names(it) => {
+                    names.push(it);
+                    rank
+                }
                 Line::Change(it) => push(&mut changes, it, 2),
                 Line::Region(it) => push(&mut regions, it, 3),
                 Line::Owner(it) => push(&mut owners, it, 3),
@@ -252,6 +280,7 @@ impl Report {
         Self {
             header: header.expect("a header"),
             volumes,
+            names,
             changes,
             regions,
             unresolved,

@@ -99,7 +99,7 @@ fn change(kind: ChangeKind, path: &str, attributes: Attributes) -> Change {
         change: kind,
         path: path.into(),
         from: None,
-        links: vec![path.into()],
+        links: [path.into()].into(),
         kind: attributes.kind,
         replaced: false,
         content_changed: kind != ChangeKind::Metadata,
@@ -178,7 +178,7 @@ fn report(mut changes: Vec<Change>, classes: &[(Class, u64, u64)]) -> Report {
 
 fn text(report: &Report, width: usize) -> String {
     let selection = Selection {
-        places: Places::new(report, Vec::new(), false),
+        places: Places::new(&report.volumes, Vec::new(), false),
         ..Selection::default()
     };
     let view = View {

@@ -13,6 +13,7 @@ mod output;
 mod progress;
 mod sources;
 mod status;
+mod stream;
 #[cfg(feature = "parquet")]
 mod tables;
 mod view;

@@ -187,8 +187,9 @@ pub struct Change {
     pub path: PathBytes,
     /// The path in base of a renamed file.
     pub from: Option<PathBytes>,
-    /// All paths of the file in the view that `path` is of, sorted; `path` among them.
-    pub links: Vec<PathBytes>,
+    /// All paths of the file in the view that `path` is of, sorted; `path` among them. Shared by the
+    /// records of a file with very many of them.
+    pub links: Arc<[PathBytes]>,
     /// Kind of file, in the view that `path` is of.
     pub kind: FileKind,
     /// Another file stands at the path.
@@ -313,6 +314,88 @@ impl Summary {
     }
 }
 
+impl Change {
+    /// The names of its file, where those are so many that they are given once for all records.
+    #[must_use]
+    pub fn names(&self) -> Option<FileNames> {
+        let (view, file) = match (&self.merged, &self.base) {
+            (Some(now), _) => (View::Merged, now),
+            (None, then) => (View::Base, then.as_ref()?),
+        };
+        (self.links.len() > MANY_NAMES).then(|| FileNames {
+            volume: self.volume,
+            view: Some(view),
+            file: file.key,
+            generation: file.generation,
+            paths: Arc::clone(&self.links),
+        })
+    }
+}
+
+/// All names of a file that has very many: given once, before the first record that is about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileNames {
+    /// Index into the volumes.
+    pub volume: usize,
+    /// The view they are of; `None` where there is one only.
+    pub view: Option<View>,
+    /// The file.
+    pub file: FileKey,
+    /// Its generation, where it has one.
+    pub generation: Option<u64>,
+    /// Its paths, sorted.
+    pub paths: Arc<[PathBytes]>,
+}
+
+/// A file with more names than this has them given once, as [`FileNames`].
+pub const MANY_NAMES: usize = 64;
+
+/// Given what a diff finds, as it is found, so that the changes need not fit in memory.
+pub trait DiffVisitor: Sync {
+    /// What is made of some changes, such as their text.
+    type Made: Send;
+
+    /// What was compared, before the first change. The accounting of the volumes is known.
+    ///
+    /// # Errors
+    /// To end the run.
+    fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> crate::Result<()>;
+
+    /// Takes the names of a file with more than [`MANY_NAMES`], before the first change of it. The
+    /// changes carry them too.
+    ///
+    /// # Errors
+    /// To end the run.
+    fn names(&self, names: &FileNames) -> crate::Result<()> {
+        let _ = names;
+        Ok(())
+    }
+
+    /// Makes something of changes that follow each other. Called on many threads at the same time,
+    /// where the changes were found.
+    fn make(&self, changes: Vec<Change>) -> Self::Made;
+
+    /// Takes what was made of the next changes, on one thread, while those behind are made. They
+    /// come by volume, then path.
+    ///
+    /// # Errors
+    /// To end the run.
+    fn take(&self, made: Self::Made) -> crate::Result<()>;
+}
+
+/// What is known once all changes of a diff were given; see [`Report`].
+#[derive(Clone, Debug)]
+pub struct DiffEnd {
+    /// Changed bytes that are in no change's ranges, sorted by start.
+    pub regions: Vec<Region>,
+    /// Changed bytes that no one claims, sorted by start.
+    pub unresolved: Vec<Unresolved>,
+    /// What was odd.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The sums.
+    pub summary: Summary,
+}
+
 /// Told what `owner` and `map` find, piece by piece, so that an answer about a whole disk need not
 /// fit in memory.
 pub trait OwnerVisitor: Sync {
@@ -324,6 +407,16 @@ pub trait OwnerVisitor: Sync {
     /// # Errors
     /// To end the run.
     fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> crate::Result<()>;
+
+    /// Takes the names of a file with more than [`MANY_NAMES`], before the first piece of it. The
+    /// pieces carry them too.
+    ///
+    /// # Errors
+    /// To end the run.
+    fn names(&self, names: &FileNames) -> crate::Result<()> {
+        let _ = names;
+        Ok(())
+    }
 
     /// Makes something of pieces that follow each other. Called on many threads at the same time,
     /// where the pieces were found.

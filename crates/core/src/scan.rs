@@ -191,7 +191,7 @@ impl<'a> Scan<'a> {
             }
             let reader = UnitReader {
                 inner: &**reader,
-                dirty: self.shared.map(|s| &s.dirty),
+                dirty: self.shared.map(|s| &*s.dirty),
                 touched: AtomicBool::new(false),
                 findings: Mutex::default(),
             };
@@ -356,7 +356,7 @@ type Key = (&'static str, TypeId, TypeId);
 /// Results of one pass over one view that hold for the other view too.
 #[derive(Debug)]
 pub struct Shared {
-    dirty: RangeSet,
+    dirty: Arc<RangeSet>,
     /// In several parts, by the hash of the unit, so that threads seldom wait for each other.
     results: [Mutex<HashMap<Key, Box<dyn Any + Send>>>; 16],
 }
@@ -366,6 +366,11 @@ impl Shared {
     /// views differ, or may.
     #[must_use]
     pub fn new(dirty: RangeSet) -> Self {
+        Self::sharing(Arc::new(dirty))
+    }
+
+    /// [`Shared::new`] of a set that others use too.
+    pub(crate) fn sharing(dirty: Arc<RangeSet>) -> Self {
         Self {
             dirty,
             results: Default::default(),

@@ -6,12 +6,12 @@ use std::io::{Result, Write};
 
 use hexz_resolve::Diagnostic;
 use hexz_resolve::report::{
-    Header, LayoutReport, OwnerEnd, OwnerRecord, Report, Summary, VolumeRecord,
+    Change, DiffEnd, FileNames, Header, LayoutReport, OwnerEnd, OwnerRecord, Region, Summary,
+    Unresolved, VolumeRecord,
 };
 use serde::Serialize;
 
 use crate::listing::ListedFile;
-use crate::select::Selection;
 
 pub(crate) use records::all_raw;
 
@@ -20,7 +20,7 @@ fn line(out: &mut dyn Write, record: &impl Serialize) -> Result<()> {
     out.write_all(b"\n")
 }
 
-fn head(out: &mut dyn Write, header: &Header, volumes: &[VolumeRecord]) -> Result<()> {
+pub(crate) fn head(out: &mut dyn Write, header: &Header, volumes: &[VolumeRecord]) -> Result<()> {
     line(out, &records::header(header))?;
     volumes
         .iter()
@@ -34,23 +34,44 @@ fn tail(out: &mut dyn Write, diagnostics: &[Diagnostic], summary: &Summary) -> R
     line(out, &records::summary(summary))
 }
 
-/// A diff. Paths and patterns of `selection` leave changes out; the sums are those of the whole.
-///
-/// # Errors
-/// Of `out`.
-pub fn write_json(out: &mut dyn Write, report: &Report, selection: &Selection) -> Result<()> {
-    head(out, &report.header, &report.volumes)?;
-    for change in report.changes.iter().filter(|c| selection.in_paths(c)) {
-        let notable = selection.places.notable(change);
-        line(out, &records::change(change, &report.volumes, notable))?;
+/// A changed path.
+pub(crate) fn change(
+    out: &mut dyn Write,
+    change: &Change,
+    volumes: &[VolumeRecord],
+    notable: Option<&'static str>,
+) -> Result<()> {
+    line(out, &records::change(change, volumes, notable))
+}
+
+/// All names of a file that has very many.
+pub(crate) fn names(
+    out: &mut dyn Write,
+    names: &FileNames,
+    volumes: &[VolumeRecord],
+) -> Result<()> {
+    line(out, &records::names(names, volumes))
+}
+
+/// What comes after the last change.
+pub(crate) fn end(out: &mut dyn Write, end: &DiffEnd, volumes: &[VolumeRecord]) -> Result<()> {
+    middle(out, &end.regions, &end.unresolved, volumes)?;
+    tail(out, &end.diagnostics, &end.summary)
+}
+
+fn middle(
+    out: &mut dyn Write,
+    regions: &[Region],
+    unresolved: &[Unresolved],
+    volumes: &[VolumeRecord],
+) -> Result<()> {
+    for region in regions {
+        line(out, &records::region(region, volumes))?;
     }
-    for region in &report.regions {
-        line(out, &records::region(region, &report.volumes))?;
+    for piece in unresolved {
+        line(out, &records::unresolved(piece, volumes))?;
     }
-    for piece in &report.unresolved {
-        line(out, &records::unresolved(piece, &report.volumes))?;
-    }
-    tail(out, &report.diagnostics, &report.summary)
+    Ok(())
 }
 
 /// A layout: volumes, then what lies between them.
@@ -97,6 +118,14 @@ impl JsonOwners {
     /// Of `out`.
     pub fn begin(&self, out: &mut dyn Write, header: &Header) -> Result<()> {
         head(out, header, &self.volumes)
+    }
+
+    /// The names of a file that has very many.
+    ///
+    /// # Errors
+    /// Of `out`.
+    pub fn names(&self, out: &mut dyn Write, all: &FileNames) -> Result<()> {
+        names(out, all, &self.volumes)
     }
 
     /// The next pieces, as text: a writer that is given every comma by itself is slow.

@@ -4,6 +4,7 @@
 //! escape what comes from an image before it reaches a terminal, and pass on write errors.
 
 mod blocks;
+mod changes;
 pub mod codes;
 mod escape;
 mod human;
@@ -20,16 +21,16 @@ mod text;
 mod time;
 
 pub use blocks::{Original, write_blocks, write_files, write_summary};
+pub use changes::{Changes, Form, write_changes};
 pub use escape::{JsonForTerminal, escaped};
 pub use human::{View, write_human, write_layout};
-pub use json::{JsonOwners, write_json, write_layout_json};
+pub use json::{JsonOwners, write_layout_json};
 pub use listing::{ListedFile, Listing};
 pub use lists::{
     ListPiece, ListSum, overlay_prefix, write_list_error, write_list_piece, write_list_sum,
     write_overlay_error,
 };
 pub use measure::{content_bytes, written_bytes};
-pub use names::{write_name_only, write_name_status};
 pub use owners::HumanOwners;
 pub use places::{Mount, Places, mounts};
 pub use select::{Globs, Selection};

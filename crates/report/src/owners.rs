@@ -2,7 +2,7 @@
 
 use std::io::{Result, Write};
 
-use hexz_resolve::report::{FileOwner, OwnerEnd, OwnerRecord, VolumeRecord};
+use hexz_resolve::report::{FileOwner, MANY_NAMES, OwnerEnd, OwnerRecord, VolumeRecord};
 
 use crate::escape::escaped;
 use crate::human::accounting;
@@ -70,11 +70,18 @@ impl HumanOwners {
     }
 }
 
-/// `/etc/hosts +4096 (data of 12:7)`; of a file with several names all of them.
+/// `/etc/hosts +4096 (data of 12:7)`; of a file with several names all of them, unless they are very many.
 fn text(owner: &FileOwner) -> String {
-    let mut names: Vec<String> = owner.paths.iter().map(|p| escaped(p)).collect();
+    // A file with very many names may own very many pieces.
+    let many = owner.paths.len() > MANY_NAMES;
+    let shown = if many { 1 } else { owner.paths.len() };
+    let names = owner.paths.iter().take(shown).map(|p| escaped(p));
+    let mut names: Vec<String> = names.collect();
     if names.is_empty() {
         names.push("(no name)".to_owned());
+    }
+    if many {
+        names.push(format!("{} more names", owner.paths.len() - shown));
     }
     let mut text = names.join(" = ");
     if let Some(stream) = &owner.stream {

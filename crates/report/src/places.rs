@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hexz_resolve::report::{Change, PathBytes, Report, VolumeRecord};
+use hexz_resolve::report::{Change, PathBytes, VolumeRecord};
 
 use crate::notable::notable;
 
@@ -19,7 +19,7 @@ pub struct Mount {
 #[derive(Clone, Debug, Default)]
 pub struct Places {
     volumes: Vec<Place>,
-    /// Whether more than one volume has changes.
+    /// Whether more than one volume with files has changed blocks.
     several: bool,
     volume_paths: bool,
 }
@@ -32,12 +32,17 @@ struct Place {
 }
 
 impl Places {
-    /// Those of `report`. `mounts` says by the name of a volume where the guest mounts it, as far
+    /// Those of a report. `mounts` says by the name of a volume where the guest mounts it, as far
     /// as that is known; with `volume_paths` people see paths from the root of each volume all the
     /// same.
     #[must_use]
-    pub fn new(report: &Report, mounts: Vec<(String, Vec<Mount>)>, volume_paths: bool) -> Self {
-        let first = report.changes.first().map(|c| c.volume);
+    pub fn new(
+        volumes: &[VolumeRecord],
+        mounts: Vec<(String, Vec<Mount>)>,
+        volume_paths: bool,
+    ) -> Self {
+        // Known before the first change is.
+        let changed = |v: &&VolumeRecord| v.filesystem.is_some() && v.changed_blocks > 0;
         let place = |v: &VolumeRecord| Place {
             name: v.volume.clone(),
             filesystem: v.filesystem,
@@ -48,8 +53,8 @@ impl Places {
                 .collect(),
         };
         Self {
-            several: report.changes.iter().any(|c| Some(c.volume) != first),
-            volumes: report.volumes.iter().map(place).collect(),
+            several: volumes.iter().filter(changed).count() > 1,
+            volumes: volumes.iter().map(place).collect(),
             volume_paths,
         }
     }

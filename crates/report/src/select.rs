@@ -2,7 +2,7 @@
 
 use globset::{Candidate, GlobBuilder, GlobSet, GlobSetBuilder};
 use hexz_resolve::FileKind;
-use hexz_resolve::report::{Change, ChangeKind, Report};
+use hexz_resolve::report::{Change, ChangeKind, Report, Summary};
 
 use crate::places::Places;
 
@@ -87,8 +87,14 @@ impl Selection {
     /// bytes that are known to be no file's are none.
     #[must_use]
     pub fn finds_changes(&self, report: &Report) -> bool {
-        let unknown = report.summary.coverage().unresolved_changed;
-        self.is_everything() && unknown > 0 || report.changes.iter().any(|c| self.in_paths(c))
+        let found = report.changes.iter().any(|c| self.in_paths(c));
+        self.finds(&report.summary, found)
+    }
+
+    /// The same, where it is known whether one of the changes was asked for.
+    #[must_use]
+    pub fn finds(&self, summary: &Summary, found: bool) -> bool {
+        found || self.is_everything() && summary.coverage().unresolved_changed > 0
     }
 
     /// Whether a person sees `change`.

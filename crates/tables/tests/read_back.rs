@@ -69,7 +69,7 @@ fn change(volume: usize, path: &[u8], attributes: &[&'static str], places: &[u64
         change: ChangeKind::Modified,
         path: path.to_vec(),
         from: None,
-        links: vec![path.to_vec()],
+        links: [path.to_vec()].into(),
         kind: FileKind::File,
         replaced: false,
         content_changed: true,

@@ -1,13 +1,14 @@
 //! Whether two files have the same bytes, wherever those lie.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::layout::OpenVolume;
 use super::run::Run;
 use crate::content::{Piece, pieces};
 use crate::{
-    Bounded, ByteRange, Claim, Diagnostic, ErrorKind, FileKey, FileSet, Filesystem, Owner,
-    RangeSet, ReadAt, Result, Role, View, read_vec,
+    Bounded, ByteRange, Claim, Diagnostic, Diagnostics, ErrorKind, FileKey, FileSet, Filesystem,
+    Owner, RangeSet, ReadAt, Result, Role, View, read_vec,
 };
 
 const CHUNK: u64 = 1 << 20;
@@ -18,16 +19,16 @@ pub(super) type Extents = BTreeMap<FileKey, Vec<Claim>>;
 /// Where the content of `files` lies in one view.
 pub(super) fn extents(
     run: &Run<'_>,
-    volume: &OpenVolume,
-    view: View,
+    (view, volume): (View, &OpenVolume),
     files: &FileSet,
+    findings: &Diagnostics,
 ) -> Result<Extents> {
     let mut by_file = Extents::new();
     let Some(fs) = volume.filesystem().filter(|_| !files.is_empty()) else {
         return Ok(by_file);
     };
     let mut found = Bounded::new("extents", run.options.limits.claims);
-    run.pass(view, volume, None, |scan| {
+    run.pass_into(findings, (view, volume), |scan| {
         fs.extents(files, scan, &mut found)
     })?;
     for claim in found.items {
@@ -48,43 +49,43 @@ pub(super) struct Side<'c> {
     pub(super) extents: &'c [Claim],
 }
 
-/// Compares contents of one volume between its two views.
-pub(super) struct Comparer<'a> {
-    run: &'a Run<'a>,
-    volume: &'a OpenVolume,
-    base: &'a dyn Filesystem,
-    merged: &'a dyn Filesystem,
-    /// Where the two views may differ; `None` when all of it may.
-    dirty: Option<&'a RangeSet>,
-    /// Bytes that may still be read: a hostile image can name the same blocks over and over.
-    budget: u64,
-}
-
-impl<'a> Comparer<'a> {
-    pub(super) fn new(
-        run: &'a Run<'a>,
-        volume: &'a OpenVolume,
-        [base, merged]: [&'a dyn Filesystem; 2],
-        dirty: Option<&'a RangeSet>,
-    ) -> Self {
-        let budget = base
-            .reader()
-            .len()
-            .saturating_add(merged.reader().len())
-            .saturating_mul(2);
+impl<'c> Side<'c> {
+    /// `file`, which lies where `extents` say.
+    pub(super) fn of(extents: &'c Extents, file: FileKey) -> Self {
         Self {
-            run,
-            volume,
-            base,
-            merged,
-            dirty,
-            budget,
+            file,
+            extents: extents.get(&file).map_or(&[], Vec::as_slice),
         }
     }
+}
 
+/// Compares contents of one volume between its two views.
+pub(super) struct Comparer<'a> {
+    pub(super) run: &'a Run<'a>,
+    pub(super) volume: &'a OpenVolume,
+    pub(super) base: &'a dyn Filesystem,
+    pub(super) merged: &'a dyn Filesystem,
+    /// Where the two views may differ; `None` when all of it may.
+    pub(super) dirty: Option<&'a RangeSet>,
+    /// Bytes that may still be read: a hostile image can name the same blocks over and over.
+    pub(super) budget: &'a AtomicU64,
+    /// Where findings go.
+    pub(super) findings: &'a Diagnostics,
+}
+
+/// What the contents of a pair of filesystems may cost to compare, in bytes.
+pub(super) fn budget(filesystems: [Option<&dyn Filesystem>; 2]) -> AtomicU64 {
+    let lengths = filesystems
+        .into_iter()
+        .flatten()
+        .map(|fs| fs.reader().len());
+    AtomicU64::new(lengths.fold(0, u64::saturating_add).saturating_mul(2))
+}
+
+impl Comparer<'_> {
     /// Whether the first `size` bytes of two files differ, which lie where these claims say. What
     /// can't be read counts as different.
-    pub(super) fn differ(&mut self, base: Side<'_>, merged: Side<'_>, size: u64) -> Result<bool> {
+    pub(super) fn differ(&self, base: Side<'_>, merged: Side<'_>, size: u64) -> Result<bool> {
         let encoded = |side: Side<'_>| side.extents.iter().any(|c| c.encoded);
         if encoded(base) || encoded(merged) {
             return self.encoded_differ(base, merged, size);
@@ -108,7 +109,7 @@ impl<'a> Comparer<'a> {
     /// Bytes of the content after, of the sizes before and after, that are new or differ from what
     /// stood at their place in the file. `None` where that can't be read, or would take too long.
     pub(super) fn count(
-        &mut self,
+        &self,
         base: Side<'_>,
         merged: Side<'_>,
         (before, size): (u64, u64),
@@ -143,7 +144,7 @@ impl<'a> Comparer<'a> {
 
     /// Differing bytes of two pieces; where both lie at one place, only what may differ is read.
     fn count_piece(
-        &mut self,
+        &self,
         base: Option<u64>,
         merged: Option<u64>,
         length: u64,
@@ -163,10 +164,9 @@ impl<'a> Comparer<'a> {
             while done < part.end() {
                 self.run.check()?;
                 let now = (part.end() - done).min(CHUNK);
-                let Some(budget) = self.budget.checked_sub(now) else {
+                if !self.spend(now) {
                     return Ok(None);
-                };
-                self.budget = budget;
+                }
                 let read = |reader: &dyn ReadAt, start: Option<u64>| match start {
                     None => Ok(vec![0; now as usize]),
                     Some(start) => read_vec(reader, start.saturating_add(done), now as usize),
@@ -187,18 +187,19 @@ impl<'a> Comparer<'a> {
 
     /// Compressed content is compared by what it says. What can't be decoded (it is encrypted) is
     /// equal when it lies in equal pieces with equal bytes.
-    fn encoded_differ(&mut self, base: Side<'_>, merged: Side<'_>, size: u64) -> Result<bool> {
+    fn encoded_differ(&self, base: Side<'_>, merged: Side<'_>, size: u64) -> Result<bool> {
         if !self.lie_differently(base.extents, merged.extents) {
             return Ok(false);
         }
         let open = |fs: &dyn Filesystem, view, file| {
             let mut content = None;
-            self.run.pass(view, self.volume, None, |scan| {
-                match fs.content(file, None, scan) {
-                    Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),
-                    other => other.map(|opened| content = Some(opened)),
-                }
-            })?;
+            self.run
+                .pass_into(self.findings, (view, self.volume), |scan| {
+                    match fs.content(file, None, scan) {
+                        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),
+                        other => other.map(|opened| content = Some(opened)),
+                    }
+                })?;
             Ok(content)
         };
         let before = open(self.base, View::Base, base.file)?;
@@ -232,7 +233,7 @@ impl<'a> Comparer<'a> {
     }
 
     /// Whether the encoded bytes differ, or are cut otherwise.
-    fn raw_differ(&mut self, base: &[Claim], merged: &[Claim]) -> Result<bool> {
+    fn raw_differ(&self, base: &[Claim], merged: &[Claim]) -> Result<bool> {
         if base.len() != merged.len() {
             return Ok(true);
         }
@@ -247,12 +248,7 @@ impl<'a> Comparer<'a> {
         Ok(false)
     }
 
-    fn piece_differs(
-        &mut self,
-        base: Option<u64>,
-        merged: Option<u64>,
-        length: u64,
-    ) -> Result<bool> {
+    fn piece_differs(&self, base: Option<u64>, merged: Option<u64>, length: u64) -> Result<bool> {
         if base.is_none() && merged.is_none() {
             return Ok(false);
         }
@@ -268,7 +264,7 @@ impl<'a> Comparer<'a> {
 
     /// Compares `length` bytes of two readers; at no place there are zeros.
     fn bytes_differ(
-        &mut self,
+        &self,
         (before, base): (&dyn ReadAt, Option<u64>),
         (after, merged): (&dyn ReadAt, Option<u64>),
         length: u64,
@@ -277,15 +273,11 @@ impl<'a> Comparer<'a> {
         while done < length {
             self.run.check()?;
             let now = (length - done).min(CHUNK);
-            let Some(budget) = self.budget.checked_sub(now) else {
+            if !self.spend(now) {
                 let text = "contents were not compared to the end, and count as different";
-                self.run.report(
-                    Some(&self.volume.name),
-                    Diagnostic::warning("compare-limit", text).losing(),
-                );
+                self.report(Diagnostic::warning("compare-limit", text).losing());
                 return Ok(true);
-            };
-            self.budget = budget;
+            }
             let read = |reader: &dyn ReadAt, start: Option<u64>| match start {
                 None => Ok(vec![0; now as usize]),
                 Some(start) => read_vec(reader, start.saturating_add(done), now as usize),
@@ -295,16 +287,24 @@ impl<'a> Comparer<'a> {
                 (Ok(_), Ok(_)) => return Ok(true),
                 (Err(error), _) | (_, Err(error)) => {
                     let text = format!("content can't be read, and counts as different: {error}");
-                    self.run.report(
-                        Some(&self.volume.name),
-                        Diagnostic::error("content-unreadable", text).at(error.offset()),
-                    );
+                    self.report(Diagnostic::error("content-unreadable", text).at(error.offset()));
                     return Ok(true);
                 }
             }
             done += now;
         }
         Ok(false)
+    }
+
+    /// Takes `bytes` from what may still be read; whether there were so many.
+    fn spend(&self, bytes: u64) -> bool {
+        let less = |budget: u64| budget.checked_sub(bytes);
+        let order = Ordering::Relaxed;
+        self.budget.fetch_update(order, order, less).is_ok()
+    }
+
+    fn report(&self, finding: Diagnostic) {
+        self.findings.push(finding.volume(&self.volume.name));
     }
 }
 

@@ -1,22 +1,27 @@
-//! The whole of a diff: refine, detect, pair the volumes, run both passes, join, account.
+//! The whole of a diff: refine, detect, pair the volumes, find owners, account, then name and compare
+//! the files that were touched, volume by volume.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use super::Options;
 use super::account::{Ledger, Sums, regions};
 use super::free;
-use super::join::Joined;
 use super::layout::Layout;
-use super::pair::PairWork;
+use super::pair::{Files, PairWork};
 use super::pairing::Pairing;
-use super::ranges::ranges_on_disk;
 use super::refine::Differences;
 use super::run::Run;
-use crate::report::{Change, ChangedRange, Header, Report};
+use super::writer::Writer;
+use crate::report::{Change, DiffEnd, DiffVisitor, Header, Report, VolumeRecord};
 use crate::{ByteRange, ChangeSet, Error, Loaded, Precision, RangeSet, Result, View};
 
-pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
+pub(super) fn diff_to<V: DiffVisitor>(
+    loaded: &Loaded,
+    options: &Options<'_>,
+    out: &mut V,
+) -> Result<DiffEnd> {
     let (Some(base), Some(merged)) = (&loaded.base, &loaded.merged) else {
         return Err(Error::unsupported(
             "change set",
@@ -31,9 +36,8 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     let disk = ByteRange::new(0, base.len().max(merged.len()));
     let listed = run.within(&loaded.changes.ranges, disk);
 
-    options
-        .progress
-        .stage("comparing changed blocks", Some(listed.len()));
+    let progress = options.progress;
+    progress.stage("comparing changed blocks", Some(listed.len()));
     let differences = Differences::find(&run, base, merged, &listed, block)?;
     let (changes, changed) = match loaded.changes.candidates {
         true => {
@@ -51,27 +55,24 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     let scope = pairing.scope(&changed);
 
     let mut ledger = Ledger::new(scope.clone());
-    let mut second = Vec::new();
+    let (mut second, mut work) = (Vec::new(), Vec::new());
     let mut gone: BTreeMap<usize, String> = BTreeMap::new();
-    let mut joined: Vec<(usize, Joined, Vec<ChangedRange>)> = Vec::new();
     for (index, pair) in pairing.pairs.iter().enumerate() {
-        let work = PairWork {
+        let pair = PairWork {
             run: &run,
             pair: *pair,
+            index,
             disk: merged,
             differences: &differences,
             changed: &scope,
         };
-        let found = work.resolve()?;
-        ledger.give(found.merged_pieces, Some(index));
-        second.push((index, found.base_pieces));
-        gone.extend(found.gone.map(|reason| (index, reason)));
-        joined.extend(
-            found
-                .changes
-                .into_iter()
-                .map(|(j, ranges)| (index, j, ranges)),
-        );
+        let owned = pair.owners()?;
+        ledger.give(owned.merged_pieces, Some(index));
+        second.push((index, owned.base_pieces));
+        if let Files::Gone { reason, .. } = &owned.files {
+            gone.extend(reason.clone().map(|reason| (index, reason)));
+        }
+        work.push((pair, owned.files));
     }
     // What no one has in merged is its owner's in base.
     for (index, pieces) in second {
@@ -87,14 +88,10 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     }
     ledger.give_structures(&base_layout.structures, base_volumes);
     ledger.give_gaps();
-
     let identical = changed.difference(&differences.ranges().aligned_out(block));
     let (pieces, reasons) = ledger.settle();
     let sums = Sums::of(&pieces, Some(&differences), &identical);
     free::tell(&run, &pairing, (&pieces, &sums), &differences, &**merged)?;
-    let records = finish_changes(joined, &differences);
-    let shown = shown_ranges(&records);
-    let (regions, unresolved) = regions(&pieces, &reasons, &differences, &shown);
     let blocks = |set: &RangeSet| set.units(block);
     let mut summary = sums.summary(blocks(&scope));
     debug_assert_eq!(
@@ -102,23 +99,28 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
         scope.len(),
         "the classes don't sum to the changed bytes"
     );
-    for change in &records {
-        *summary.changes.entry(change.change).or_default() += 1;
+    let header = Header {
+        overlay: loaded.overlay_name.clone(),
+        base: loaded.base_name.clone(),
+        disk_size: merged.len(),
+        block_size: changes.block_size,
+        blocks: changes.blocks(),
+        precision: Some(changes.precision),
+    };
+    let volumes = pairing.records(&sums, gone, |own| blocks(&scope.intersection(own)));
+    out.begin(&header, &volumes)?;
+
+    let mut writer = Writer::new(&*out);
+    for (pair, files) in work {
+        pair.changes(files, &mut writer)?;
     }
+    let (shown, kinds) = writer.finish();
+    let (regions, unresolved) = regions(&pieces, &reasons, &differences, &shown);
+    summary.changes = kinds;
     summary.complete = run.diagnostics.is_complete()
         && changes.precision != Precision::MayMiss
         && summary.coverage().unresolved_changed == 0;
-    Ok(Report {
-        header: Header {
-            overlay: loaded.overlay_name.clone(),
-            base: loaded.base_name.clone(),
-            disk_size: merged.len(),
-            block_size: changes.block_size,
-            blocks: changes.blocks(),
-            precision: Some(changes.precision),
-        },
-        volumes: pairing.records(&sums, gone, |own| blocks(&scope.intersection(own))),
-        changes: records,
+    Ok(DiffEnd {
         regions,
         unresolved,
         diagnostics: run.diagnostics.take(),
@@ -161,32 +163,46 @@ fn compared(candidates: &ChangeSet, differences: &Differences, disk: ByteRange) 
     }
 }
 
-fn finish_changes(
-    joined: Vec<(usize, Joined, Vec<ChangedRange>)>,
-    differences: &Differences,
-) -> Vec<Change> {
-    joined
-        .into_iter()
-        .map(|(volume, joined, ranges)| {
-            let mut change = joined.change;
-            change.volume = volume;
-            change.changed_bytes = ranges_on_disk(&ranges)
-                .iter()
-                .map(|r| differences.count(r))
-                .sum();
-            change.ranges = ranges;
-            change
-        })
-        .collect()
+/// [`diff_to`] into one report.
+pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
+    let mut all = Collector::default();
+    let end = diff_to(loaded, options, &mut all)?;
+    let changes = all.changes.into_inner();
+    Ok(Report {
+        header: all.header,
+        volumes: all.volumes,
+        changes: changes.unwrap_or_else(PoisonError::into_inner),
+        regions: end.regions,
+        unresolved: end.unresolved,
+        diagnostics: end.diagnostics,
+        summary: end.summary,
+    })
 }
 
-/// What change records show of the changed blocks, as the merged view has it.
-fn shown_ranges(changes: &[Change]) -> RangeSet {
-    let merged = changes
-        .iter()
-        .flat_map(|c| &c.ranges)
-        .filter(|r| r.view == View::Merged);
-    merged
-        .filter_map(|r| ByteRange::at(r.disk_offset, r.length))
-        .collect()
+/// Keeps everything.
+#[derive(Default)]
+struct Collector {
+    header: Header,
+    volumes: Vec<VolumeRecord>,
+    changes: Mutex<Vec<Change>>,
+}
+
+impl DiffVisitor for Collector {
+    type Made = Vec<Change>;
+
+    fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> Result<()> {
+        self.header = header.clone();
+        self.volumes = volumes.to_vec();
+        Ok(())
+    }
+
+    fn make(&self, changes: Vec<Change>) -> Self::Made {
+        changes
+    }
+
+    fn take(&self, mut changes: Self::Made) -> Result<()> {
+        let mut all = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        all.append(&mut changes);
+        Ok(())
+    }
 }

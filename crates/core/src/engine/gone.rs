@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::pairing::Pair;
-use super::run::Run;
-use super::touched::attributes;
+use super::run::{Bound, Run};
 use crate::report::{Change, ChangeKind};
 use crate::volume::MappedReader;
 use crate::{
@@ -48,12 +47,21 @@ impl Gone {
         }
         let root: FileSet = [then.root()].into_iter().collect();
         let found = match pair.base {
-            Some(volume) => attributes(run, volume, View::Base, &root)?,
-            None => Default::default(),
+            Some(volume) => {
+                let bound = Bound {
+                    what: "attributes",
+                    limit: 1,
+                    at_once: 1,
+                };
+                run.ask(View::Base, volume, &root, bound, |files, scan, found| {
+                    then.attributes(files, scan, found)
+                })?
+            }
+            None => Vec::new(),
         };
         Ok(Self {
             reason,
-            root: found.into_values().next().map(deleted_root),
+            root: found.into_iter().next().map(deleted_root),
         })
     }
 }
@@ -64,7 +72,7 @@ fn deleted_root(root: Attributes) -> Change {
         change: ChangeKind::Deleted,
         path: b"/".to_vec(),
         from: None,
-        links: vec![b"/".to_vec()],
+        links: [b"/".to_vec()].into(),
         kind: FileKind::Directory,
         replaced: false,
         content_changed: true,

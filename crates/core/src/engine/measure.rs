@@ -1,87 +1,67 @@
 //! How many bytes of a file's content are new or differ.
 
-use std::collections::BTreeSet;
-
-use super::content::{Comparer, Extents, Side};
-use super::join::Joined;
+use super::briefs::Brief;
+use super::content::{Comparer, Extents, Side as Content};
+use super::side::Side;
 use super::touched::Touched;
 use crate::content::pieces;
-use crate::{Attributes, Claim, FileKey, FileKind, Result};
+use crate::report::Change;
+use crate::{Attributes, Claim, FileKind, Result};
 
-/// Measures changes, each content once: of several names that came with one file, the first.
+/// Measures changes.
 pub(super) struct Measure<'m, 'a> {
     pub(super) touched: &'m Touched<'a>,
     pub(super) base: &'m Extents,
     pub(super) merged: &'m Extents,
-    pub(super) seen: BTreeSet<(Option<FileKey>, Option<FileKey>)>,
+    pub(super) comparer: Option<&'m Comparer<'m>>,
 }
 
-impl<'m> Measure<'m, '_> {
+impl Measure<'_, '_> {
     /// Bytes of the content that came, differ or went; `None` for what has no content, and where
-    /// that is not known.
-    pub(super) fn of(
-        &mut self,
-        joined: &Joined,
-        comparer: Option<&mut Comparer<'_>>,
-    ) -> Result<Option<u64>> {
-        let change = &joined.change;
-        let file = |key: Option<FileKey>, a: Option<&'m Attributes>| {
-            let file = a.filter(|a| a.kind == FileKind::File);
-            key.zip(file)
-        };
-        let then = joined.base.and_then(|key| {
-            let known = self.touched.base.attributes.get(&key);
-            file(Some(key), known)
-        });
-        let now = joined.merged.and_then(|key| {
-            let known = self.touched.merged.attributes.get(&key);
-            file(Some(key), known)
-        });
+    /// that is not known. Where another record counts them, `counted` is set, and there are none.
+    pub(super) fn of(&self, change: &Change, counted: bool) -> Result<Option<u64>> {
+        let file = |a: &&Attributes| a.kind == FileKind::File;
+        let then = change.base.as_ref().filter(file);
+        let now = change.merged.as_ref().filter(file);
         if then.is_none() && now.is_none() {
             return Ok(None);
         }
-        if !change.content_changed || !self.seen.insert((joined.base, joined.merged)) {
+        if !change.content_changed || counted {
             return Ok(Some(0));
         }
+        let touched = self.touched;
         Ok(match (then, now) {
-            (Some((before, then)), Some((after, now))) => {
-                let (base, merged) = (side(self.base, before), side(self.merged, after));
-                match comparer {
+            (Some(then), Some(now)) => {
+                let (base, merged) = (
+                    Content::of(self.base, then.key),
+                    Content::of(self.merged, now.key),
+                );
+                match self.comparer {
                     Some(comparer) => comparer.count(base, merged, (then.size, now.size))?,
                     None => None,
                 }
             }
-            (None, Some((key, now))) => match self.is_other_name(key, now) {
-                true => Some(0),
-                false => Some(held(side(self.merged, key).extents, now.size)),
-            },
-            (Some((key, then)), None) => match self.keeps_a_name(key, then) {
-                true => Some(0),
-                false => Some(held(side(self.base, key).extents, then.size)),
-            },
+            // A name that came to a file that was there before.
+            (None, Some(now)) if self.is_there(&touched.base, now, false) => Some(0),
+            (None, Some(now)) => Some(held(Content::of(self.merged, now.key).extents, now.size)),
+            // A name that went from a file that is still there.
+            (Some(then), None) if self.is_there(&touched.merged, then, true) => Some(0),
+            (Some(then), None) => Some(held(Content::of(self.base, then.key).extents, then.size)),
             (None, None) => None,
         })
     }
 
-    /// Whether a name came to a file that was there before.
-    fn is_other_name(&self, key: FileKey, now: &Attributes) -> bool {
-        let then = self.touched.base.attributes.get(&key);
-        let there = self.touched.base.paths.contains_key(&key);
-        there && then.is_some_and(|then| self.touched.pair.same_file(then, now))
-    }
-
-    /// Whether a name went from a file that is still there.
-    fn keeps_a_name(&self, key: FileKey, then: &Attributes) -> bool {
-        let now = self.touched.merged.attributes.get(&key);
-        let there = self.touched.merged.paths.contains_key(&key);
-        there && now.is_some_and(|now| self.touched.pair.same_file(then, now))
-    }
-}
-
-fn side(extents: &Extents, file: FileKey) -> Side<'_> {
-    Side {
-        file,
-        extents: extents.get(&file).map_or(&[], Vec::as_slice),
+    /// Whether a file of one view is there, with a name, in the other one, which is `side`.
+    fn is_there(&self, side: &Side, file: &Attributes, forward: bool) -> bool {
+        let Some(other) = side.files.get(file.key) else {
+            return false;
+        };
+        let one = Brief::of(file);
+        let (then, now) = match forward {
+            true => (&one, other),
+            false => (other, &one),
+        };
+        side.names.count(file.key) > 0 && self.touched.pair.same_file(then, now)
     }
 }
 

@@ -4,6 +4,7 @@
 //! failing or panicking plugin leaves bytes unresolved, with a reason, and the rest stands.
 
 mod account;
+mod briefs;
 mod content;
 mod detect;
 mod diff;
@@ -11,8 +12,8 @@ mod evidence;
 mod free;
 mod gather;
 mod gone;
-mod join;
 mod layout;
+mod links;
 mod matching;
 mod measure;
 mod names;
@@ -21,11 +22,15 @@ mod owners;
 mod pair;
 mod pairing;
 mod pieces;
+mod plan;
 mod ranges;
+mod records;
 mod refine;
 mod run;
+mod side;
 mod teller;
 mod touched;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,7 +38,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub use self::open::{Answered, OpenDisk, OpenedVolume};
-use crate::report::{LayoutReport, OwnerEnd, OwnerReport, OwnerVisitor, Report};
+use crate::report::{
+    DiffEnd, DiffVisitor, LayoutReport, OwnerEnd, OwnerReport, OwnerVisitor, Report,
+};
 use crate::{
     ChangeSet, JournalMode, Limits, Loaded, Progress, RangeSet, ReadAt, Registry, Result, View,
 };
@@ -99,6 +106,18 @@ impl fmt::Debug for Options<'_> {
 /// the run was cancelled. All else is in the report.
 pub fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     diff::diff(loaded, options)
+}
+
+/// [`diff`], told to `out` as it is found: memory does not grow with the size of the report.
+///
+/// # Errors
+/// As [`diff`], and when `out` wants no more.
+pub fn diff_to<V: DiffVisitor>(
+    loaded: &Loaded,
+    options: &Options<'_>,
+    out: &mut V,
+) -> Result<DiffEnd> {
+    diff::diff_to(loaded, options, out)
 }
 
 /// The changed blocks of `loaded`. Where these are not known yet, but only where the disks may

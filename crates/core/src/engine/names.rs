@@ -1,31 +1,61 @@
 //! Pass 2: from links to paths. Hard links, cycles, depth and orphans are dealt with here, once
 //! for all filesystems.
 
-use std::collections::{BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::layout::OpenVolume;
+use super::links::{Entry, Links};
 use super::run::{Bound, Run};
-use crate::report::PathBytes;
-use crate::{Bounded, Diagnostic, FileKey, FileSet, Link, LinkCoverage, Result, Shared, View};
+use crate::report::{MANY_NAMES, PathBytes};
+use crate::{Diagnostic, Diagnostics, FileKey, FileSet, Link, LinkCoverage, Result, Shared, View};
 
 /// The links of one view of one volume, as far as they were asked for.
 #[derive(Default)]
 pub(super) struct Names {
     root: FileKey,
-    /// By child, then parent, then name.
-    links: Vec<Link>,
+    links: Links,
     /// None for one that can't be reached.
     directories: HashMap<FileKey, Option<Directory>>,
+    /// The paths of those that name a file, by their index among the parents.
+    parents: Vec<Option<Arc<[u8]>>>,
     /// What their paths take up together: in a deep tree each is nearly as long as the next.
     bytes: usize,
 }
 
-/// One path of a file, and the link at its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NamedPath {
-    pub(super) path: PathBytes,
+/// One path of a file: a name in a directory. Kept apart, since a directory has many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PathParts<'a> {
+    /// The path of the directory, without a slash at its end: empty for the root.
+    pub(super) above: &'a [u8],
+    /// The name in it; empty for the root itself.
+    pub(super) name: &'a [u8],
     pub(super) parent: FileKey,
+}
+
+impl PathParts<'_> {
+    /// The whole path.
+    pub(super) fn path(&self) -> PathBytes {
+        join(self.above, self.name)
+    }
+
+    /// As the whole paths are ordered.
+    pub(super) fn order(&self, other: &PathParts<'_>) -> Ordering {
+        if self.above == other.above {
+            return self.name.cmp(other.name);
+        }
+        // Most directories differ within what both have.
+        let both = self.above.len().min(other.above.len());
+        let (here, rest) = self.above.split_at(both);
+        let (there, other_rest) = other.above.split_at(both);
+        here.cmp(there).then_with(|| {
+            let mine = rest.iter().chain(b"/").chain(self.name);
+            mine.cmp(other_rest.iter().chain(b"/").chain(other.name))
+        })
+    }
 }
 
 impl Names {
@@ -42,38 +72,33 @@ impl Names {
         };
         let mut names = Self {
             root: fs.root(),
+            links: Links::new(run.options.limits.links),
             ..Self::default()
         };
         let mut asked: BTreeSet<FileKey> = BTreeSet::new();
-        let mut missing = wanted.clone();
+        let mut missing = Cow::Borrowed(wanted);
+        let mut first = true;
         while !missing.is_empty() {
             run.check()?;
-            let mut found = Bounded::new("links", run.options.limits.links);
-            found = found.expecting(missing.len());
             let mut coverage = LinkCoverage::AllDirectories;
             // Only the first question is the same for both views.
-            let shared = shared.filter(|_| asked.is_empty());
+            let shared = shared.filter(|_| first);
             run.pass(view, volume, shared, |scan| {
-                coverage = fs.links(&missing, scan, &mut found)?;
+                coverage = fs.links(&missing, scan, &mut names.links)?;
                 Ok(())
             })?;
-            if names.links.is_empty() {
-                names.links = found.items;
-            } else {
-                names.links.append(&mut found.items);
-            }
-            run.sort(&mut names.links, |a, b| {
-                (a.child, a.parent, &a.name).cmp(&(b.child, b.parent, &b.name))
-            });
-            names.links.dedup();
+            names.links.sort(run);
             if coverage == LinkCoverage::AllDirectories {
                 break;
             }
-            asked.extend(missing.iter());
-            let parents = names.links.iter().map(|l| l.parent);
-            missing = parents
-                .filter(|p| *p != names.root && !asked.contains(p))
-                .collect();
+            if !first {
+                asked.extend(missing.iter());
+            }
+            first = false;
+            let known = |key: &FileKey| wanted.contains(*key) || asked.contains(key);
+            let parents = names.links.parents().iter().copied();
+            let next: FileSet = parents.filter(|p| *p != names.root && !known(p)).collect();
+            missing = Cow::Owned(next);
         }
         names.reach(run, wanted);
         Ok(names)
@@ -82,73 +107,93 @@ impl Names {
     /// Finds the paths of the directories that name a file of `wanted`.
     fn reach(&mut self, run: &Run<'_>, wanted: &FileSet) {
         let limits = &run.options.limits;
-        let mut parents = Vec::new();
-        for (file, links) in linked(&self.links, wanted) {
+        let mut naming = vec![false; self.links.parents().len()];
+        for (file, links) in linked(self.links.entries(), wanted) {
             if links.len() > limits.links_per_file {
                 let text = format!("file {} has more names than are looked at", file.number);
                 run.report(None, Diagnostic::warning("links-limit", text).losing());
             }
-            let links = links.iter().take(limits.links_per_file);
-            for parent in links.map(|l| l.parent) {
-                if parents.last() != Some(&parent) {
-                    parents.push(parent);
+            let links = self.links.entries().get(links).unwrap_or_default();
+            for link in links.iter().take(limits.links_per_file) {
+                if let Some(naming) = naming.get_mut(link.parent as usize) {
+                    *naming = true;
                 }
             }
         }
+        let mut parents: Vec<(FileKey, usize)> = Vec::new();
+        let all = self.links.parents().iter().copied();
+        parents.extend(all.zip(0..).filter(|(_, n)| naming.get(*n) == Some(&true)));
         parents.sort_unstable();
-        parents.dedup();
-        for parent in parents {
+        self.parents = vec![None; naming.len()];
+        for (parent, index) in parents {
             self.directory(run, parent);
+            let path = match parent {
+                root if root == self.root => Some(Arc::default()),
+                parent => self
+                    .directories
+                    .get(&parent)
+                    .cloned()
+                    .flatten()
+                    .map(|d| d.path),
+            };
+            if let Some(slot) = self.parents.get_mut(index) {
+                *slot = path;
+            }
         }
     }
 
-    /// The links whose child is `key`, by parent and name.
-    pub(super) fn links_of(&self, key: FileKey) -> &[Link] {
-        self.links_from(self.links.partition_point(|l| l.child < key), key)
+    /// The number of links whose child is `key`.
+    pub(super) fn count(&self, key: FileKey) -> usize {
+        self.links.of(key).len()
     }
 
-    /// The same, when the last file that was asked for had its links at `near`, which is moved
-    /// along: files that lie near each other on a disk mostly have numbers that do.
-    fn links_near(&self, near: &mut usize, key: FileKey) -> &[Link] {
+    /// The directory and the name of the first link whose child is `key`, by directory and name.
+    pub(super) fn first_link(&self, key: FileKey) -> Option<(FileKey, &[u8])> {
+        let entry = self.links.entries().get(self.links.of(key))?.first()?;
+        Some((self.links.parent(entry), self.links.name(entry)))
+    }
+
+    /// The links of `key`, when the last file that was asked for had its links at `near`, which is
+    /// moved along: files that lie near each other on a disk mostly have numbers that do.
+    fn links_near(&self, near: &mut usize, key: FileKey) -> Range<usize> {
         let (low, high) = (near.saturating_sub(NEAR), near.saturating_add(NEAR));
-        let before = |at: usize| self.links.get(at).is_some_and(|l| l.child < key);
+        let all = self.links.entries();
+        let before = |at: usize| all.get(at).is_some_and(|l| l.child < key);
         // With the first of them before the key, and one behind that is not, it starts between.
         let between = before(low) && !before(high);
-        let within = self.links.get(low..high.min(self.links.len()));
+        let within = all.get(low..high.min(all.len()));
         *near = match within.filter(|_| between) {
             Some(within) => low + within.partition_point(|l| l.child < key),
-            None => self.links.partition_point(|l| l.child < key),
+            None => all.partition_point(|l| l.child < key),
         };
-        self.links_from(*near, key)
+        self.links.from(*near, key)
     }
 
-    fn links_from(&self, from: usize, key: FileKey) -> &[Link] {
-        let behind = self.links.get(from..).unwrap_or_default();
-        let count = behind.iter().take_while(|l| l.child == key).count();
-        behind.get(..count).unwrap_or_default()
+    /// The path of the root.
+    pub(super) fn root_path(&self) -> PathParts<'_> {
+        PathParts {
+            above: &[],
+            name: &[],
+            parent: self.root,
+        }
     }
 
     /// All paths of `key`, one of those that were asked for, sorted; none for a file that can't be
     /// reached from the root.
-    pub(super) fn paths_of(&self, run: &Run<'_>, key: FileKey) -> Vec<NamedPath> {
+    pub(super) fn paths_of(&self, run: &Run<'_>, key: FileKey) -> Vec<PathParts<'_>> {
         if key == self.root {
-            let path = b"/".to_vec();
-            let parent = self.root;
-            return vec![NamedPath { path, parent }];
+            return vec![self.root_path()];
         }
-        let mut paths: Vec<NamedPath> = self
-            .reached(run, self.links_of(key))
-            .map(|(above, link)| NamedPath {
-                path: join(above, link.name.as_bytes()),
-                parent: link.parent,
-            })
+        let mut paths: Vec<PathParts<'_>> = self
+            .reached(run, self.links.of(key))
+            .map(|(_, parts)| parts)
             .collect();
-        paths.sort_by(|a, b| a.path.cmp(&b.path));
-        paths.dedup_by(|a, b| a.path == b.path);
+        paths.sort_by(PathParts::order);
+        paths.dedup_by(|a, b| a.order(b) == Ordering::Equal);
         paths
     }
 
-    /// The paths alone, with a hint where the links are. Most files have one, and there are many
+    /// The whole paths, with a hint where the links are. Most files have one, and there are many
     /// files.
     pub(super) fn shared_paths(
         &self,
@@ -158,13 +203,11 @@ impl Names {
     ) -> Arc<[PathBytes]> {
         let mut reached = self.reached(run, self.links_near(near, key));
         match (reached.next(), reached.next()) {
-            (Some((above, link)), None) if key != self.root => {
-                [join(above, link.name.as_bytes())].into()
-            }
+            (Some((_, only)), None) if key != self.root => [only.path()].into(),
             _ => self
                 .paths_of(run, key)
-                .into_iter()
-                .map(|n| n.path)
+                .iter()
+                .map(PathParts::path)
                 .collect(),
         }
     }
@@ -175,53 +218,79 @@ impl Names {
         &self,
         run: &Run<'_>,
         files: &FileSet,
-    ) -> (FileSet, HashMap<FileKey, Arc<[PathBytes]>>) {
-        let (mut bare, mut many) = (Vec::new(), HashMap::new());
-        // Files with numbers that follow each other mostly lie in one directory.
-        let mut known = None;
-        for (file, links) in linked(&self.links, files) {
-            if links.len() > MANY_LINKS {
+    ) -> (FileSet, BTreeMap<FileKey, Arc<[PathBytes]>>) {
+        let (mut bare, mut many) = (Vec::new(), BTreeMap::new());
+        for (file, links) in linked(self.links.entries(), files) {
+            if links.len() > MANY_NAMES {
                 many.insert(file, self.shared_paths(run, &mut 0, file));
             }
-            let parent = links.first().map(|l| l.parent);
-            if file == self.root || parent.is_some() && parent == known {
-                continue;
-            }
-            match self.reached(run, links).next() {
-                Some((_, link)) => known = Some(link.parent),
-                None => bare.push(file),
+            if file != self.root && self.reached(run, links).next().is_none() {
+                bare.push(file);
             }
         }
         (bare.into_iter().collect(), many)
+    }
+
+    /// All links that can be reached: each with its index, its file and its path.
+    pub(super) fn each_path<'a>(
+        &'a self,
+        run: &Run<'_>,
+    ) -> impl Iterator<Item = (usize, FileKey, PathParts<'a>)> {
+        let all = self.links.entries();
+        let (mut child, mut count) = (None, 0);
+        let most = run.options.limits.links_per_file;
+        let within = move |index: &usize| {
+            let own = all.get(*index).map(|e| e.child);
+            count = if own == child { count + 1 } else { 1 };
+            child = own;
+            count <= most
+        };
+        (0..all.len())
+            .filter(within)
+            .filter_map(|index| self.at(run, index))
+    }
+
+    /// The link at `index`: its file and its path, when it can be reached.
+    pub(super) fn at(
+        &self,
+        run: &Run<'_>,
+        index: usize,
+    ) -> Option<(usize, FileKey, PathParts<'_>)> {
+        let entry = self.links.entries().get(index)?;
+        let above = self.parents.get(entry.parent as usize)?.as_deref()?;
+        let name = self.links.name(entry);
+        if !fits(above, name, run.options.limits.path_bytes) {
+            run.long_path();
+            return None;
+        }
+        let parent = self.links.parent(entry);
+        Some((
+            index,
+            entry.child,
+            PathParts {
+                above,
+                name,
+                parent,
+            },
+        ))
     }
 
     /// Those of `links`, of one file, whose parent can be reached from the root, with its path.
     fn reached<'a>(
         &'a self,
         run: &Run<'_>,
-        links: &'a [Link],
-    ) -> impl Iterator<Item = (&'a [u8], &'a Link)> {
-        let limits = &run.options.limits;
-        let most = limits.path_bytes;
+        links: Range<usize>,
+    ) -> impl Iterator<Item = (usize, PathParts<'a>)> {
+        let most = run.options.limits.links_per_file;
         links
-            .iter()
-            .take(limits.links_per_file)
-            .filter_map(move |link| {
-                let above: &[u8] = match link.parent {
-                    root if root == self.root => &[],
-                    parent => &self.directories.get(&parent)?.as_ref()?.path,
-                };
-                if !fits(above, link.name.as_bytes(), most) {
-                    run.long_path();
-                    return None;
-                }
-                Some((above, link))
-            })
+            .take(most)
+            .filter_map(move |index| self.at(run, index))
+            .map(|(index, _, parts)| (index, parts))
     }
 
     /// Finds the path of a directory, without a slash at its end (empty for the root).
     fn directory(&mut self, run: &Run<'_>, key: FileKey) {
-        let mut chain: Vec<(FileKey, Link)> = Vec::new();
+        let mut chain: Vec<(FileKey, usize)> = Vec::new();
         let mut at = key;
         let mut path = loop {
             if at == self.root {
@@ -233,37 +302,42 @@ impl Names {
             // Taken as unreachable until it is known, so that a cycle ends here.
             self.directories.insert(at, None);
             // A directory has one name on a sound image; on another the first one is taken.
-            let Some(link) = self.links_of(at).first().cloned() else {
+            let own = self.links.of(at);
+            let Some(link) = self.links.entries().get(own.clone()).and_then(<[_]>::first) else {
                 break None;
             };
-            let parent = link.parent;
-            chain.push((at, link));
-            at = parent;
+            chain.push((at, own.start));
+            at = self.links.parent(link);
         };
         for (directory, link) in chain.into_iter().rev() {
-            path = path.and_then(|above| self.below(run, &above, link.name.as_bytes()));
+            let entry = self.links.entries().get(link).copied();
+            path = path.zip(entry).and_then(|(above, entry)| {
+                let below = below(run, self.bytes, &above, self.links.name(&entry))?;
+                self.bytes = self.bytes.saturating_add(below.path.len());
+                Some(below)
+            });
             self.directories.insert(directory, path.clone());
         }
     }
+}
 
-    /// The directory with this name in `above`, unless its path is longer than what is kept.
-    fn below(&mut self, run: &Run<'_>, above: &Directory, name: &[u8]) -> Option<Directory> {
-        let limits = &run.options.limits;
-        let depth = above.depth + 1;
-        let bytes = self.bytes.saturating_add(above.path.len() + 1 + name.len());
-        if !fits(&above.path, name, limits.path_bytes)
-            || depth > limits.path_depth
-            || bytes > limits.paths_bytes
-        {
-            run.long_path();
-            return None;
-        }
-        self.bytes = bytes;
-        Some(Directory {
-            path: join(&above.path, name).into(),
-            depth,
-        })
+/// The directory with this name in `above`, unless its path is longer than what is kept, or all
+/// are with the `bytes` of those before.
+fn below(run: &Run<'_>, bytes: usize, above: &Directory, name: &[u8]) -> Option<Directory> {
+    let limits = &run.options.limits;
+    let depth = above.depth + 1;
+    let bytes = bytes.saturating_add(above.path.len() + 1 + name.len());
+    if !fits(&above.path, name, limits.path_bytes)
+        || depth > limits.path_depth
+        || bytes > limits.paths_bytes
+    {
+        run.long_path();
+        return None;
     }
+    Some(Directory {
+        path: join(&above.path, name).into(),
+        depth,
+    })
 }
 
 /// A directory that can be reached from the root.
@@ -275,22 +349,23 @@ struct Directory {
 
 /// Links that are looked at around the last ones, before all are.
 const NEAR: usize = 64;
-/// So many links are many.
-const MANY_LINKS: usize = 64;
 
-/// Each of `files` with its links; both are sorted.
+/// Each of `files` with its links, as indexes; both are sorted.
 fn linked<'a>(
-    links: &'a [Link],
+    links: &'a [Entry],
     files: &'a FileSet,
-) -> impl Iterator<Item = (FileKey, &'a [Link])> {
-    let mut rest = links;
+) -> impl Iterator<Item = (FileKey, Range<usize>)> {
+    let mut at = 0;
     files.iter().map(move |file| {
-        let others = rest.iter().take_while(|l| l.child < file).count();
-        let behind = rest.get(others..).unwrap_or_default();
-        let own = behind.iter().take_while(|l| l.child == file).count();
-        let (own, behind) = behind.split_at(own);
-        rest = behind;
-        (file, own)
+        let mut rest = links.get(at..).unwrap_or_default().iter().peekable();
+        let mut skip = |wanted: &dyn Fn(&Entry) -> bool| {
+            while rest.next_if(|link| wanted(link)).is_some() {
+                at += 1;
+            }
+            at
+        };
+        let start = skip(&|link| link.child < file);
+        (file, start..skip(&|link| link.child == file))
     })
 }
 
@@ -331,6 +406,7 @@ pub(super) fn entries(
     volume: &OpenVolume,
     view: View,
     directories: &FileSet,
+    findings: &Diagnostics,
 ) -> Result<Entries> {
     let Some(fs) = volume.filesystem() else {
         return Ok(Entries::default());
@@ -340,7 +416,8 @@ pub(super) fn entries(
         limit: run.options.limits.links,
         at_once: 16,
     };
-    let mut links = run.ask(view, volume, directories, bound, |part, scan, found| {
+    let place = (view, volume);
+    let mut links = run.ask_into(findings, place, directories, bound, |part, scan, found| {
         let result = fs.entries(part, scan, found);
         found.items.sort_unstable();
         found.items.dedup();

@@ -4,129 +4,208 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::content::{Comparer, Extents, extents};
+use super::content::budget;
 use super::gather::{Claims, replayed};
 use super::gone::Gone;
-use super::join::{Join, Joined};
 use super::layout::OpenVolume;
 use super::pairing::Pair;
-use super::ranges::Ranges;
+use super::plan::plan;
+use super::ranges::{FileData, Ranges};
+use super::records::Records;
 use super::refine::Differences;
 use super::run::Run;
-use super::touched::{Side, Touched};
-use crate::report::ChangedRange;
+use super::touched::Touched;
+use super::writer::{Made, Writer};
+use crate::report::{Change, DiffVisitor};
 use crate::{
-    ByteRange, Class, Diagnostic, FileKey, FileKind, FileSet, Filesystem, Owner, RangeSet, ReadAt,
-    Result, Shared, View,
+    ByteRange, Class, Diagnostic, Diagnostics, FileKey, Filesystem, Owner, RangeCursor, RangeSet,
+    ReadAt, Result, Shared, View,
 };
 
 /// A class and a detail for a piece of the disk.
 type Labelled = Vec<(ByteRange, Class, &'static str)>;
 
+/// Paths whose records one thread makes at a time.
+const AT_ONCE: usize = 256;
+
 /// What is done for one pair of volumes.
 pub(super) struct PairWork<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) pair: Pair<'a>,
+    /// Index of the volume in the report.
+    pub(super) index: usize,
     /// Of the merged view.
     pub(super) disk: &'a Arc<dyn ReadAt>,
     pub(super) differences: &'a Differences,
     pub(super) changed: &'a RangeSet,
 }
 
-/// What was found in one pair of volumes.
-pub(super) struct PairFound {
+/// Who owns the changed blocks of one pair of volumes.
+pub(super) struct Owned {
     pub(super) merged_pieces: Labelled,
     pub(super) base_pieces: Labelled,
-    pub(super) changes: Vec<(Joined, Vec<ChangedRange>)>,
-    /// What became of the volume, where its filesystem is no more.
-    pub(super) gone: Option<String>,
+    pub(super) files: Files,
 }
 
-impl PairWork<'_> {
-    /// Finds owners, touched files and changes.
-    pub(super) fn resolve(&self) -> Result<PairFound> {
+/// What there is to say about its files.
+pub(super) enum Files {
+    /// They are compared, starting with those that own a byte that differs.
+    Compared {
+        owners: BTreeSet<FileKey>,
+        merged: FileData,
+        base: FileData,
+        /// Where the two views may differ; `None` when all of it may.
+        dirty: Option<Arc<RangeSet>>,
+    },
+    /// The filesystem is no more.
+    Gone {
+        reason: Option<String>,
+        root: Option<Box<Change>>,
+    },
+    /// One view may have some that can't be seen.
+    Hidden,
+}
+
+impl<'a> PairWork<'a> {
+    /// Finds the owners of the changed blocks.
+    pub(super) fn owners(&self) -> Result<Owned> {
         let (run, pair) = (self.run, self.pair);
         let moved = self.moved()?;
         let derived = match &moved {
             Some(moved) => moved.clone(),
             None => self.derived()?,
         };
-        let dirty = self.dirty(moved.as_ref());
-        let shared = || dirty.clone().map(Shared::new);
-        let progress = run.options.progress;
-
-        progress.stage("finding the owners of changed blocks", None);
-        let once = shared();
-        let gather = |view, volume: Option<&OpenVolume>| match volume {
-            None => Ok(Claims::default()),
-            Some(v) => {
-                let wanted = v.wanted(self.changed).union(&derived);
-                Claims::gather(run, v, view, &wanted, once.as_ref())
-            }
-        };
+        let dirty = self.dirty(moved.as_ref()).map(Arc::new);
+        run.options
+            .progress
+            .stage("finding the owners of changed blocks", None);
+        let once = dirty.clone().map(Shared::sharing);
         // The merged view first: it is the one that matters if the run is cut short.
-        let merged = gather(View::Merged, pair.merged)?;
-        let base = gather(View::Base, pair.base)?;
+        let merged = self.view(
+            View::Merged,
+            pair.merged,
+            (&derived, moved.as_ref()),
+            once.as_ref(),
+        )?;
+        let base = self.view(
+            View::Base,
+            pair.base,
+            (&derived, moved.as_ref()),
+            once.as_ref(),
+        )?;
         drop(once);
-
-        let label = |claims: &Claims, volume: Option<&OpenVolume>| {
-            volume.map_or_else(Vec::new, |v| disk_labels(run, claims, v, self.changed))
-        };
-        let merged_pieces = label(&merged, pair.merged);
-        let base_pieces = label(&base, pair.base);
-
-        if pair.one_eyed {
-            self.tell_one_eyed();
-            return Ok(PairFound {
-                merged_pieces,
-                base_pieces,
-                changes: Vec::new(),
-                gone: None,
-            });
-        }
         // Another format in its place leaves no doubt about its files: they are listed.
         let replaced = pair.merged.is_some_and(OpenVolume::is_named);
-        if let ([Some(then), None], false) = (pair.filesystems(), replaced) {
+        let files = if pair.one_eyed {
+            self.report_hidden();
+            Files::Hidden
+        } else if let ([Some(then), None], false) = (pair.filesystems(), replaced) {
             let Gone { reason, root } = Gone::find(run, &pair, then, self.disk)?;
-            return Ok(PairFound {
-                merged_pieces,
-                base_pieces,
-                changes: Vec::from_iter(root.map(|root| (Joined::of_volume(root), Vec::new()))),
-                gone: reason,
-            });
-        }
-        let touching = |volume: Option<&OpenVolume>| {
-            volume.map_or_else(RangeSet::new, |v| match &moved {
-                Some(moved) => moved.clone(),
-                None => v.wanted(self.differences.ranges()).union(&derived),
-            })
+            let root = root.map(Box::new);
+            Files::Gone { reason, root }
+        } else {
+            let mut owners = merged.owners;
+            owners.extend(base.owners);
+            owners.extend(self.roots_of_lone_filesystems());
+            for fs in pair.filesystems().into_iter().flatten() {
+                owners.extend(fs.replayed().files.iter());
+            }
+            Files::Compared {
+                owners,
+                merged: merged.data,
+                base: base.data,
+                dirty,
+            }
         };
-        let mut owners = self.owners_of(&merged, &touching(pair.merged));
-        owners.extend(self.owners_of(&base, &touching(pair.base)));
-        owners.extend(self.roots_of_lone_filesystems());
-        for fs in pair.filesystems().into_iter().flatten() {
-            owners.extend(fs.replayed().files.iter());
-        }
-        progress.stage("naming files", None);
-        let touched = Touched::find(run, pair, owners, shared)?;
-        let changes = self.join(&touched, dirty.as_ref())?;
-        let ranges = Ranges::new(pair, self.differences, &merged, &base);
-        let changes = changes
-            .into_iter()
-            .map(|j| {
-                let r = ranges.of(&j);
-                (j, r)
-            })
-            .collect();
-        Ok(PairFound {
-            merged_pieces,
-            base_pieces,
-            changes,
-            gone: None,
+        Ok(Owned {
+            merged_pieces: merged.pieces,
+            base_pieces: base.pieces,
+            files,
         })
     }
 
-    fn tell_one_eyed(&self) {
+    /// Asks for the claims of one view, and keeps what is needed of them: there may be millions.
+    fn view(
+        &self,
+        view: View,
+        volume: Option<&OpenVolume>,
+        (derived, moved): (&RangeSet, Option<&RangeSet>),
+        shared: Option<&Shared>,
+    ) -> Result<OwnedView> {
+        let Some(volume) = volume else {
+            return Ok(OwnedView::default());
+        };
+        let wanted = volume.wanted(self.changed).union(derived);
+        let claims = Claims::gather(self.run, volume, view, &wanted, shared)?;
+        let touching = match moved {
+            Some(moved) => moved.clone(),
+            None => volume.wanted(self.differences.ranges()).union(derived),
+        };
+        Ok(OwnedView {
+            pieces: disk_labels(self.run, &claims, volume, self.changed),
+            owners: owners_of(&claims, &touching),
+            data: FileData::of(self.run, &claims),
+        })
+    }
+
+    /// Finds the files that were touched, and writes what became of them.
+    pub(super) fn changes<V: DiffVisitor>(
+        &self,
+        files: Files,
+        writer: &mut Writer<'_, V>,
+    ) -> Result<()> {
+        let (run, pair) = (self.run, self.pair);
+        let (owners, merged, base, dirty) = match files {
+            Files::Compared {
+                owners,
+                merged,
+                base,
+                dirty,
+            } => (owners, merged, base, dirty),
+            Files::Gone { root, .. } => {
+                let changes = root.into_iter().map(|mut root| {
+                    root.volume = self.index;
+                    *root
+                });
+                let made = Made::of(writer.visitor(), changes.collect(), Vec::new());
+                return writer.take(made);
+            }
+            Files::Hidden => return Ok(()),
+        };
+        let shared = || dirty.clone().map(Shared::sharing);
+        run.options.progress.stage("naming files", None);
+        let touched = Touched::find(run, pair, owners, shared)?;
+        let steps = plan(run, &touched)?;
+        run.options.progress.stage("comparing files", None);
+        let ranges = Ranges {
+            pair,
+            differences: self.differences,
+            merged,
+            base,
+        };
+        let records = Records {
+            run,
+            touched: &touched,
+            volume: self.index,
+            ranges: &ranges,
+            dirty: dirty.as_deref(),
+            budget: &budget(pair.filesystems()),
+        };
+        let visitor = writer.visitor();
+        let parts: Vec<_> = steps.chunks(AT_ONCE).collect();
+        let make = |steps: &&[_]| {
+            let findings = Diagnostics::new();
+            let found = records.of(steps, &findings)?;
+            Ok((Made::of(visitor, found.changes, found.names), findings))
+        };
+        run.in_order(&parts, make, |_, made: Result<_>| {
+            let (made, findings) = made?;
+            run.diagnostics.absorb(&findings, |finding| finding);
+            writer.take(made)
+        })
+    }
+
+    fn report_hidden(&self) {
         let seen = match self.pair.filesystems() {
             [Some(_), _] => "before",
             _ => "after",
@@ -195,16 +274,6 @@ impl PairWork<'_> {
         Some(raw.union(&replayed(self.pair.filesystems())))
     }
 
-    fn owners_of(&self, claims: &Claims, touching: &RangeSet) -> BTreeSet<FileKey> {
-        claims
-            .iter()
-            .filter_map(|claim| match claim.owner {
-                Owner::File(key) if touching.overlaps(claim.range) => Some(key),
-                _ => None,
-            })
-            .collect()
-    }
-
     /// Where a filesystem is in one view only, or was made anew, all its files came or went.
     fn roots_of_lone_filesystems(&self) -> Vec<FileKey> {
         match self.pair.filesystems() {
@@ -212,40 +281,29 @@ impl PairWork<'_> {
             both => both.into_iter().flatten().map(Filesystem::root).collect(),
         }
     }
+}
 
-    fn join(&self, touched: &Touched<'_>, dirty: Option<&RangeSet>) -> Result<Vec<Joined>> {
-        let run = self.run;
-        let files = |side: &Side| -> FileSet {
-            let regular = side
-                .attributes
-                .iter()
-                .filter(|(_, a)| a.kind == FileKind::File);
-            regular
-                .map(|(key, _)| *key)
-                .filter(|key| side.paths.contains_key(key))
-                .collect()
-        };
-        run.options.progress.stage("comparing contents", None);
-        let mut of = [Extents::new(), Extents::new()];
-        for ((view, volume), (side, out)) in self
-            .pair
-            .sides()
-            .into_iter()
-            .zip([&touched.base, &touched.merged].into_iter().zip(&mut of))
-        {
-            if let Some(volume) = volume {
-                *out = extents(run, volume, view, &files(side))?;
-            }
-        }
-        let comparer = match (self.pair.filesystems(), self.pair.merged) {
-            ([Some(base), Some(merged)], Some(volume)) => {
-                Some(Comparer::new(run, volume, [base, merged], dirty))
-            }
+/// What is kept of the claims of one view.
+#[derive(Default)]
+struct OwnedView {
+    pieces: Labelled,
+    /// The files that own a byte that differs.
+    owners: BTreeSet<FileKey>,
+    data: FileData,
+}
+
+fn owners_of(claims: &Claims, touching: &RangeSet) -> BTreeSet<FileKey> {
+    let touching = RangeCursor::new(touching);
+    let mut owners: Vec<FileKey> = claims
+        .iter()
+        .filter_map(|claim| match claim.owner {
+            Owner::File(key) if touching.overlaps(claim.range) => Some(key),
             _ => None,
-        };
-        let [base, merged] = &of;
-        Join::new(touched, base, merged, comparer).changes()
-    }
+        })
+        .collect();
+    owners.sort_unstable();
+    owners.dedup();
+    owners.into_iter().collect()
 }
 
 /// The claimed pieces of `wanted` (in bytes of the disk) in `volume`, on the disk, rising.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::account::Sums;
+use super::briefs::Brief;
 use super::layout::{Layout, OpenVolume};
 use super::matching::matches;
 use crate::report::VolumeRecord;
-use crate::{Attributes, ByteRange, Error, Filesystem, RangeSet, Result, View};
+use crate::{ByteRange, Error, Filesystem, RangeSet, Result, View};
 
 /// A volume in its two views; at least one is there.
 #[derive(Clone, Copy)]
@@ -48,7 +49,7 @@ impl<'a> Pair<'a> {
 
     /// Whether a file of base and one of merged are one file, wherever they are named: of one kind
     /// and one lineage.
-    pub(super) fn same_file(&self, base: &Attributes, merged: &Attributes) -> bool {
+    pub(super) fn same_file(&self, base: &Brief, merged: &Brief) -> bool {
         self.same_filesystem
             && base.kind == merged.kind
             && !base.lineage.is_none()
@@ -57,7 +58,7 @@ impl<'a> Pair<'a> {
 
     /// Whether they are one file when they have one path: where one of them has no lineage the
     /// path and the kind decide.
-    pub(super) fn same_at_path(&self, base: &Attributes, merged: &Attributes) -> bool {
+    pub(super) fn same_at_path(&self, base: &Brief, merged: &Brief) -> bool {
         let unknown = base.lineage.is_none() || merged.lineage.is_none();
         self.same_file(base, merged)
             || (self.same_filesystem && unknown && base.kind == merged.kind)

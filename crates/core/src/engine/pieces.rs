@@ -1,6 +1,6 @@
 //! One view, piece by piece: what was found of the owners of a window, and how it is told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use super::layout::{Layout, OpenVolume};
 use super::names::Names;
 use super::run::{Bound, Counted, Run};
 use super::teller::{Teller, Told, continues, identity};
-use crate::report::{FileOwner, OwnerRecord, OwnerVisitor, PathBytes};
+use crate::report::{FileNames, FileOwner, MANY_NAMES, OwnerRecord, OwnerVisitor, PathBytes};
 use crate::{
     Attributes, ByteRange, Claim, Class, Error, FileKey, FileKind, FileSet, Owner, RangeSet,
     Result, Sink, View,
@@ -42,6 +42,36 @@ struct Found {
     index: usize,
     claims: Claims,
     files: Files,
+}
+
+impl Found {
+    /// Passes on the names of the files that have very many.
+    fn names<V: OwnerVisitor>(&self, teller: &mut Teller<'_, V>) -> Result<()> {
+        if self.files.paths.is_empty() {
+            return Ok(());
+        }
+        let mut generations: BTreeMap<FileKey, Option<u64>> = BTreeMap::new();
+        for claim in self.claims.iter() {
+            if let Owner::File(file) = claim.owner
+                && self.files.paths.contains_key(&file)
+            {
+                let known = generations.entry(file).or_default();
+                *known = known.or(claim.generation);
+            }
+        }
+        for (file, paths) in &self.files.paths {
+            let known = self.files.kinds.get(file);
+            let generation = generations.get(file).copied().flatten();
+            teller.names(FileNames {
+                volume: self.index,
+                view: None,
+                file: *file,
+                generation: generation.or_else(|| known.and_then(|(_, known, _)| *known)),
+                paths: Arc::clone(paths),
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// What one part of a window gave.
@@ -98,6 +128,9 @@ impl<'a> Answer<'a> {
         window: &RangeSet,
         teller: &mut Teller<'_, V>,
     ) -> Result<()> {
+        self.found
+            .iter()
+            .try_for_each(|found| found.names(teller))?;
         let visitor = teller.visitor();
         let tell = |part: &RangeSet, told| {
             self.tell_part(part, told, teller)?;
@@ -216,7 +249,8 @@ impl Spare {
 /// About the bytes that an owner is told in: a file may have very many names, and own very many
 /// pieces.
 fn weight_of(owner: &FileOwner) -> usize {
-    let names = owner.paths.iter().map(|path| path.len() + 8);
+    let names = owner.paths.iter().take(MANY_NAMES);
+    let names = names.map(|path| path.len() + 8);
     names.sum::<usize>() + size_of::<FileOwner>()
 }
 
@@ -343,7 +377,7 @@ struct Files {
     /// Of those that the claims did not tell everything about.
     kinds: HashMap<FileKey, Kind>,
     /// Of those that have many.
-    paths: HashMap<FileKey, Arc<[PathBytes]>>,
+    paths: BTreeMap<FileKey, Arc<[PathBytes]>>,
 }
 
 /// Keeps of attributes what is told with an owner.

@@ -1,108 +1,130 @@
 //! The ranges of change records: where the data of changed files lies in changed blocks.
 
-use std::collections::BTreeMap;
-
 use super::gather::Claims;
-use super::join::Joined;
 use super::layout::OpenVolume;
 use super::pairing::Pair;
 use super::refine::Differences;
-use crate::report::ChangedRange;
-use crate::{ByteRange, Claim, FileKey, Owner, RangeSet, Role, View};
+use super::run::Run;
+use crate::report::{Change, ChangedRange};
+use crate::{ByteRange, FileKey, Owner, RangeSet, RawName, Role, View};
 
 /// Unit of the ranges in change records.
 const BLOCK: u64 = 4096;
 
-/// Where the data of changed files lies in changed blocks.
-pub(super) struct Ranges<'a> {
-    pair: Pair<'a>,
-    differences: &'a Differences,
-    merged: BTreeMap<FileKey, Vec<&'a Claim>>,
-    base: BTreeMap<FileKey, Vec<&'a Claim>>,
+/// A file's data, as a claim says, kept small.
+struct Data {
+    file: FileKey,
+    range: ByteRange,
+    file_offset: Option<u64>,
+    stream: Option<RawName>,
+    encoded: bool,
 }
 
-impl<'a> Ranges<'a> {
-    pub(super) fn new(
-        pair: Pair<'a>,
-        differences: &'a Differences,
-        merged: &'a Claims,
-        base: &'a Claims,
-    ) -> Self {
-        Self {
-            pair,
-            differences,
-            merged: by_file(merged),
-            base: by_file(base),
-        }
+/// The data that lies in changed blocks of one view, by file.
+#[derive(Default)]
+pub(super) struct FileData(Vec<Data>);
+
+impl FileData {
+    /// Takes the data from the claims of a view.
+    pub(super) fn of(run: &Run<'_>, claims: &Claims) -> Self {
+        let data = claims.iter().filter(|c| c.role == Role::Data);
+        let data = data.filter_map(|claim| match claim.owner {
+            Owner::File(file) => Some(Data {
+                file,
+                range: claim.range,
+                file_offset: claim.file_offset,
+                stream: claim.stream.clone(),
+                encoded: claim.encoded,
+            }),
+            _ => None,
+        });
+        let mut data: Vec<Data> = data.collect();
+        run.sort(&mut data, |a, b| {
+            let place = |d: &Data| (d.file, d.range, d.file_offset);
+            (place(a), &a.stream).cmp(&(place(b), &b.stream))
+        });
+        Self(data)
     }
 
-    /// The ranges of a change.
-    pub(super) fn of(&self, joined: &Joined) -> Vec<ChangedRange> {
+    fn of_file(&self, file: FileKey) -> &[Data] {
+        let from = self.0.partition_point(|d| d.file < file);
+        let behind = self.0.get(from..).unwrap_or_default();
+        let count = behind.partition_point(|d| d.file == file);
+        behind.get(..count).unwrap_or_default()
+    }
+}
+
+/// Where the data of changed files lies in changed blocks.
+pub(super) struct Ranges<'a> {
+    pub(super) pair: Pair<'a>,
+    pub(super) differences: &'a Differences,
+    pub(super) merged: FileData,
+    pub(super) base: FileData,
+}
+
+impl Ranges<'_> {
+    /// Sets the ranges of a change, and counts the bytes that differ in them.
+    pub(super) fn add_to(
+        &self,
+        change: &mut Change,
+        base: Option<FileKey>,
+        merged: Option<FileKey>,
+    ) {
         let pair = self.pair;
         let mut out = Vec::new();
-        let now = joined
-            .merged
-            .zip(joined.change.merged.as_ref())
-            .zip(pair.merged);
+        let now = merged.zip(change.merged.as_ref()).zip(pair.merged);
         if let Some(((key, attributes), volume)) = now {
-            let claims = self.merged.get(&key).map_or(&[][..], Vec::as_slice);
-            self.collect(&mut out, View::Merged, volume, claims, attributes.size);
+            let data = self.merged.of_file(key);
+            out = self.collect(View::Merged, volume, data, attributes.size);
         }
-        let then = joined.base.zip(joined.change.base.as_ref()).zip(pair.base);
+        let then = base.zip(change.base.as_ref()).zip(pair.base);
         if let Some(((key, attributes), volume)) = then {
-            let kept: RangeSet = ranges_on_disk(&out);
-            let mut before = Vec::new();
-            let claims = self.base.get(&key).map_or(&[][..], Vec::as_slice);
-            self.collect(&mut before, View::Base, volume, claims, attributes.size);
+            let kept: RangeSet = on_disk(&out).collect();
+            let data = self.base.of_file(key);
+            let mut before = self.collect(View::Base, volume, data, attributes.size);
             // What the file still has there is told once.
             before.retain(|r| {
                 ByteRange::at(r.disk_offset, r.length).is_some_and(|r| !kept.overlaps(r))
             });
             out.append(&mut before);
         }
-        out
+        let places: RangeSet = on_disk(&out).collect();
+        change.changed_bytes = places.iter().map(|r| self.differences.count(r)).sum();
+        change.ranges = out;
     }
 
     fn collect(
         &self,
-        out: &mut Vec<ChangedRange>,
         view: View,
         volume: &OpenVolume,
-        claims: &[&Claim],
+        data: &[Data],
         size: u64,
-    ) {
-        let from = out.len();
-        for claim in claims {
-            let content = match (claim.file_offset, claim.encoded, &claim.stream) {
+    ) -> Vec<ChangedRange> {
+        let mut found = Vec::new();
+        for data in data {
+            let range = match (data.file_offset, data.encoded, &data.stream) {
                 // Bytes behind the end of the file are its space and not its content.
                 (Some(offset), false, None) => {
-                    let length = size.saturating_sub(offset).min(claim.range.len());
-                    ByteRange::new(claim.range.start(), claim.range.start() + length)
+                    let length = size.saturating_sub(offset).min(data.range.len());
+                    ByteRange::new(data.range.start(), data.range.start() + length)
                 }
-                _ => claim.range,
+                _ => data.range,
             };
-            let Some(content) = claim.clipped(content) else {
-                continue;
-            };
-            for device in volume.map.to_device(content.range) {
-                for piece in self.differing_blocks(device) {
-                    let back = volume.map.to_volume(&piece.into()).bounds();
-                    let skipped =
-                        back.map_or(0, |b| b.start().saturating_sub(content.range.start()));
-                    out.push(ChangedRange {
+            for device in volume.map.to_device(range) {
+                self.differing_blocks(device, |piece| {
+                    let place = volume.map.to_volume(&piece.into()).bounds();
+                    let skipped = place.map_or(0, |p| p.start().saturating_sub(range.start()));
+                    let offset = data.file_offset.filter(|_| !data.encoded);
+                    found.push(ChangedRange {
                         view,
-                        stream: content.stream.clone(),
-                        file_offset: content
-                            .file_offset
-                            .filter(|_| !content.encoded)
-                            .map(|o| o.saturating_add(skipped)),
+                        stream: data.stream.clone(),
+                        file_offset: offset.map(|o| o.saturating_add(skipped)),
                         length: piece.len(),
                         disk_offset: piece.start(),
                     });
-                }
+                });
             }
         }
-        let mut found = out.split_off(from);
         found.sort_by(|a, b| {
             (&a.stream, a.file_offset, a.disk_offset).cmp(&(
                 &b.stream,
@@ -119,44 +141,33 @@ impl<'a> Ranges<'a> {
             }
             follows
         });
-        out.append(&mut found);
+        found
     }
 
     /// The parts of `device` within each block of 4 KiB, where they differ: the same whatever the
     /// unit in which changes were recorded.
-    fn differing_blocks(&self, device: ByteRange) -> Vec<ByteRange> {
-        let mut out = Vec::new();
-        let differing = self.differences.ranges().clipped(device).aligned_out(BLOCK);
-        for range in &differing {
-            let mut at = range.start();
+    fn differing_blocks(&self, device: ByteRange, mut each: impl FnMut(ByteRange)) {
+        let mut done = device.start();
+        for range in self.differences.ranges().overlapping(device) {
+            let mut at = range.start().max(done) / BLOCK * BLOCK;
             while at < range.end() {
                 let block = ByteRange::new(at, at.saturating_add(BLOCK));
-                if let Some(part) = block.intersection(&device)
-                    && self.differences.count(part) > 0
+                if block.end() > done
+                    && let Some(part) = block.intersection(&device)
+                    && self.differences.any(part)
                 {
-                    out.push(part);
+                    each(part);
                 }
                 at = block.end();
+                done = done.max(at);
             }
         }
-        out
     }
 }
 
 /// Where they lie on the disk.
-pub(super) fn ranges_on_disk(ranges: &[ChangedRange]) -> RangeSet {
+pub(super) fn on_disk(ranges: &[ChangedRange]) -> impl Iterator<Item = ByteRange> {
     ranges
         .iter()
         .filter_map(|r| ByteRange::at(r.disk_offset, r.length))
-        .collect()
-}
-
-fn by_file(claims: &Claims) -> BTreeMap<FileKey, Vec<&Claim>> {
-    let mut by_file: BTreeMap<FileKey, Vec<&Claim>> = BTreeMap::new();
-    for claim in claims.iter().filter(|c| c.role == Role::Data) {
-        if let Owner::File(key) = claim.owner {
-            by_file.entry(key).or_default().push(claim);
-        }
-    }
-    by_file
 }

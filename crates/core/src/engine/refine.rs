@@ -14,6 +14,8 @@ const GAP: usize = 16;
 const FINE_RUNS: usize = 1 << 20;
 /// Past so many, one run of several blocks.
 const MOST_RUNS: usize = 2 << 20;
+/// Runs end at its multiples, so that the count of a block is known without another reading.
+const BLOCK: u64 = 4096;
 const CHUNK: u64 = 1 << 20;
 /// Chunks that are compared before their results are put together.
 const BATCH: usize = 256;
@@ -115,6 +117,19 @@ impl Differences {
     /// The differing ranges: each starts and ends with a byte that differs.
     pub(super) fn ranges(&self) -> &RangeSet {
         &self.ranges
+    }
+
+    /// Whether any byte of `part` differs.
+    pub(super) fn any(&self, part: ByteRange) -> bool {
+        let from = self.runs.partition_point(|r| r.range.end() <= part.start());
+        let runs = self.runs.get(from..).unwrap_or_default();
+        let mut runs = runs.iter().take_while(|r| r.range.start() < part.end());
+        // A run starts and ends with a byte that differs, and what lies between is seldom equal.
+        runs.any(|r| {
+            part.contains(r.range.start())
+                || part.contains(r.range.end() - 1)
+                || self.count(part) > 0
+        })
     }
 
     /// How many bytes of `range` differ, exactly.
@@ -219,31 +234,55 @@ fn padded(disk: &dyn ReadAt, range: ByteRange) -> Result<Vec<u8>, ReadError> {
     Ok(bytes)
 }
 
+/// Where `before` and `after`, which lie at `start`, differ: by words while they are equal.
 fn differing_runs(before: &[u8], after: &[u8], start: u64) -> Vec<DiffRun> {
     const STEP: usize = 64;
     let mut runs: Vec<DiffRun> = Vec::new();
-    for (n, (x, y)) in before.chunks(STEP).zip(after.chunks(STEP)).enumerate() {
-        if x == y {
-            continue;
-        }
-        for (i, (p, q)) in x.iter().zip(y).enumerate() {
-            if p == q {
-                continue;
-            }
-            let at = start + (n * STEP + i) as u64;
-            match runs.last_mut() {
-                Some(last) if at - last.range.end() < GAP as u64 => {
-                    last.range = ByteRange::new(last.range.start(), at + 1);
-                    last.differing += 1;
+    // Blocks are compared as wholes first: most listed bytes are equal, or nearly all differ.
+    let mut at = 0usize;
+    while at < before.len() {
+        let block_end = (start + at as u64) / BLOCK * BLOCK + BLOCK;
+        let end = before.len().min((block_end - start) as usize);
+        let (x, y) = (&before[at..end], &after[at..end]);
+        if x != y {
+            let mut last: Option<DiffRun> = None;
+            for (n, (x, y)) in x.chunks(STEP).zip(y.chunks(STEP)).enumerate() {
+                if x != y {
+                    let place = start + (at + n * STEP) as u64;
+                    extend_runs(x, y, place, &mut last, &mut runs);
                 }
-                _ => runs.push(DiffRun {
-                    range: ByteRange::new(at, at + 1),
-                    differing: 1,
-                }),
             }
+            runs.extend(last);
         }
+        at = end;
     }
     runs
+}
+
+/// Adds what differs between `x` and `y`, which lie at `start`, to the `last` run or behind it.
+fn extend_runs(
+    x: &[u8],
+    y: &[u8],
+    start: u64,
+    last: &mut Option<DiffRun>,
+    runs: &mut Vec<DiffRun>,
+) {
+    for (i, (p, q)) in x.iter().zip(y).enumerate() {
+        if p == q {
+            continue;
+        }
+        let at = start + i as u64;
+        match last {
+            Some(run) if at - run.range.end() < GAP as u64 => {
+                run.range = ByteRange::new(run.range.start(), at + 1);
+                run.differing += 1;
+            }
+            _ => runs.extend(last.replace(DiffRun {
+                range: ByteRange::new(at, at + 1),
+                differing: 1,
+            })),
+        }
+    }
 }
 
 fn count_bytes(before: &[u8], after: &[u8]) -> u64 {
@@ -278,17 +317,20 @@ mod tests {
         ) {
             let mut after = after;
             after[..equal].copy_from_slice(&before[..equal]);
-            let runs = differing_runs(&before, &after, 1000);
+            // Over a border of blocks.
+            let runs = differing_runs(&before, &after, 4000);
             let total: u64 = runs.iter().map(|r| r.differing).sum();
             prop_assert_eq!(total, count_bytes(&before, &after));
             for run in &runs {
                 for at in [run.range.start(), run.range.end() - 1] {
-                    let i = (at - 1000) as usize;
+                    let i = (at - 4000) as usize;
                     prop_assert_ne!(before[i], after[i]);
                 }
             }
             for pair in runs.windows(2) {
-                prop_assert!(pair[1].range.start() - pair[0].range.end() >= GAP as u64);
+                let (one, next) = (pair[0].range, pair[1].range);
+                let apart = next.start() - one.end() >= GAP as u64;
+                prop_assert!(apart || one.start() / BLOCK != next.start() / BLOCK);
             }
             let coarse: u64 = by_block(&runs, 64).iter().map(|r| r.differing).sum();
             prop_assert_eq!(coarse, total);

@@ -186,7 +186,18 @@ impl<'a> Run<'a> {
         pass: impl FnOnce(&Scan<'_>) -> Result<()>,
     ) -> Result<()> {
         let passed = self.scan(view, shared, pass);
-        self.settle(view, volume, passed)
+        self.settle(&self.diagnostics, (view, volume), passed)
+    }
+
+    /// [`Run::pass`] on a thread that works for another: findings go into `findings`.
+    pub(super) fn pass_into(
+        &self,
+        findings: &Diagnostics,
+        (view, volume): (View, &OpenVolume),
+        pass: impl FnOnce(&Scan<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let passed = self.scan(view, None, pass);
+        self.settle(findings, (view, volume), passed)
     }
 
     /// Asks a plugin about many `files`, some at a time on each thread. The answers come in the
@@ -199,25 +210,42 @@ impl<'a> Run<'a> {
         bound: Bound,
         question: impl Fn(&FileSet, &Scan<'_>, &mut Counted<'_, T>) -> Result<()> + Sync,
     ) -> Result<Vec<T>> {
+        self.ask_into(&self.diagnostics, (view, volume), files, bound, question)
+    }
+
+    /// [`Run::ask`] on a thread that works for another: findings go into `findings`.
+    pub(super) fn ask_into<T: Send>(
+        &self,
+        findings: &Diagnostics,
+        (view, volume): (View, &OpenVolume),
+        files: &FileSet,
+        bound: Bound,
+        question: impl Fn(&FileSet, &Scan<'_>, &mut Counted<'_, T>) -> Result<()> + Sync,
+    ) -> Result<Vec<T>> {
         let left = AtomicUsize::new(bound.limit);
-        let ask = |files: &FileSet| {
+        let ask = |keys: &&[FileKey]| {
             let mut found = Counted {
                 items: Vec::new(),
                 bound,
                 left: &left,
             };
-            let passed = self.scan(view, None, |scan| question(files, scan, &mut found));
+            let files: FileSet = keys.iter().copied().collect();
+            let passed = self.scan(view, None, |scan| question(&files, scan, &mut found));
             (found.items, passed)
         };
         let keys: Vec<FileKey> = files.iter().collect();
-        let parts: Vec<FileSet> = keys
-            .chunks(bound.at_once)
-            .map(|part| part.iter().copied().collect())
-            .collect();
+        let parts: Vec<&[FileKey]> = keys.chunks(bound.at_once).collect();
         let mut all = Vec::new();
-        for (mut items, passed) in self.each(&parts, ask) {
-            self.settle(view, volume, passed)?;
+        let mut add = |(mut items, passed): (Vec<T>, Passed)| {
+            self.settle(findings, (view, volume), passed)?;
             all.append(&mut items);
+            Ok(())
+        };
+        match self.pool() {
+            Some(pool) if pool.current_thread_index().is_none() => {
+                in_order(pool, &parts, &ask, |_, answer| add(answer))?;
+            }
+            _ => parts.iter().try_for_each(|part| add(ask(part)))?,
         }
         Ok(all)
     }
@@ -294,14 +322,23 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn settle(&self, view: View, volume: &OpenVolume, passed: Passed) -> Result<()> {
+    fn settle(
+        &self,
+        into: &Diagnostics,
+        (view, volume): (View, &OpenVolume),
+        passed: Passed,
+    ) -> Result<()> {
         let layer = volume.layer();
         let name = Some(volume.name.as_str());
         let change = |finding: Diagnostic| self.about(name, finding.layer(layer));
-        self.diagnostics.absorb(&passed.findings, change);
-        passed.result.or_else(|error| {
-            let error = self.seen(error.layer(layer), view);
-            self.tolerate(name, error)
+        into.absorb(&passed.findings, change);
+        passed.result.or_else(|error| match error.kind() {
+            ErrorKind::Cancelled => Err(error),
+            _ => {
+                let error = self.seen(error.layer(layer), view);
+                into.push(self.about(name, Diagnostic::from(&error)));
+                Ok(())
+            }
         })
     }
 

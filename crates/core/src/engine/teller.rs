@@ -1,8 +1,8 @@
 //! Passing pieces on: made on the threads that found them, told in the order of the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::report::{ClassBytes, FileOwner, OwnerRecord, OwnerVisitor};
+use crate::report::{ClassBytes, FileNames, FileOwner, OwnerRecord, OwnerVisitor};
 use crate::{Class, FileKey, RawName, Result, Role};
 
 /// Pieces that follow each other, with something made of all but the first and the last: those
@@ -34,6 +34,8 @@ pub(super) struct Teller<'a, V> {
     out: &'a V,
     last: Option<OwnerRecord>,
     sums: BTreeMap<Class, ClassBytes>,
+    /// The files whose names were passed on.
+    named: BTreeSet<(usize, FileKey)>,
 }
 
 impl<'a, V: OwnerVisitor> Teller<'a, V> {
@@ -42,6 +44,15 @@ impl<'a, V: OwnerVisitor> Teller<'a, V> {
             out,
             last: None,
             sums: BTreeMap::new(),
+            named: BTreeSet::new(),
+        }
+    }
+
+    /// Passes on the names of a file, once.
+    pub(super) fn names(&mut self, names: FileNames) -> Result<()> {
+        match self.named.insert((names.volume, names.file)) {
+            true => self.out.names(&names),
+            false => Ok(()),
         }
     }
 

@@ -2,55 +2,17 @@
 //! entries differ.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::layout::OpenVolume;
-use super::names::{Entries, NamedPath, Names, entries};
+use super::briefs::Brief;
+use super::names::{Entries, entries};
 use super::pairing::Pair;
-use super::run::{Bound, Run};
-use crate::{
-    Attributes, Diagnostic, FileKey, FileSet, Lineage, Link, RawName, Result, Shared, View,
-};
+use super::run::Run;
+use super::side::Side;
+use crate::{Diagnostic, Diagnostics, FileKey, FileSet, Link, RawName, Result, Shared, View};
 
 /// Directories whose entries are held in memory at a time.
-const DIRECTORIES: usize = 256;
-
-/// What is known of the touched files in one view.
-#[derive(Default)]
-pub(super) struct Side {
-    /// Those that exist.
-    pub(super) attributes: BTreeMap<FileKey, Attributes>,
-    /// Those of each lineage; several on a damaged volume only.
-    by_lineage: BTreeMap<Lineage, Vec<FileKey>>,
-    pub(super) names: Names,
-    /// The paths of those that have any.
-    pub(super) paths: BTreeMap<FileKey, Vec<NamedPath>>,
-    /// The other way round.
-    pub(super) by_path: BTreeMap<Vec<u8>, FileKey>,
-}
-
-impl Side {
-    fn has_entries(&self, key: FileKey) -> bool {
-        self.attributes
-            .get(&key)
-            .is_some_and(|a| a.kind.has_entries())
-    }
-
-    fn add(&mut self, attributes: BTreeMap<FileKey, Attributes>) {
-        for (key, file) in attributes {
-            if !file.lineage.is_none() {
-                let lineage = file.lineage.clone();
-                self.by_lineage.entry(lineage).or_default().push(key);
-            }
-            self.attributes.insert(key, file);
-        }
-    }
-
-    /// The touched files of a lineage, in the order of their keys within each round.
-    pub(super) fn of_lineage(&self, lineage: &Lineage) -> impl Iterator<Item = FileKey> {
-        self.by_lineage.get(lineage).into_iter().flatten().copied()
-    }
-}
+const DIRECTORIES: usize = 64;
 
 /// The touched files of one volume.
 pub(super) struct Touched<'a> {
@@ -113,7 +75,7 @@ impl<'a> Touched<'a> {
                 .take(room)
                 .collect();
             if fresh.is_empty() {
-                if room == 0 {
+                if pending.iter().any(|k| !self.keys.contains(k)) {
                     let text = "more files were touched than are looked at";
                     let finding = Diagnostic::warning("files-limit", text).losing();
                     let volume = self.pair.shown().map(|v| v.name.as_str());
@@ -123,9 +85,10 @@ impl<'a> Touched<'a> {
             }
             self.keys.extend(fresh.iter());
             for (view, volume) in self.pair.sides() {
-                let Some(volume) = volume else { continue };
-                let attributes = attributes(self.run, volume, view, &fresh)?;
-                self.side_mut(view).add(attributes);
+                if let Some(volume) = volume {
+                    let run = self.run;
+                    self.side_mut(view).files.find(run, volume, view, &fresh)?;
+                }
             }
             let directories: Vec<FileKey> = fresh
                 .iter()
@@ -153,15 +116,12 @@ impl<'a> Touched<'a> {
         directories: &[FileKey],
         children: &mut BTreeSet<FileKey>,
     ) -> Result<()> {
-        let [base, merged] = self.links_in(directories)?;
+        let [base, merged] = self.links_in(directories, &self.run.diagnostics)?;
         let compared = self.run.each(directories, |key| {
             let (before, after) = (base.of(*key), merged.of(*key));
-            let ids = (
-                self.base.attributes.get(key),
-                self.merged.attributes.get(key),
-            );
+            let ids = (self.base.files.get(*key), self.merged.files.get(*key));
             let same = matches!(ids, (Some(b), Some(m)) if self.pair.same_file(b, m));
-            let plain = |a: Option<&Attributes>| a.is_some_and(|a| a.snapshot_of.is_none());
+            let plain = |b: Option<&Brief>| b.is_some_and(|b| !b.snapshot);
             let came_or_went: Vec<FileKey> = match same {
                 true => differing(before, after).map(|l| l.child).collect(),
                 false => {
@@ -182,23 +142,29 @@ impl<'a> Touched<'a> {
     }
 
     /// The links in each of `directories`, in base and in merged.
-    fn links_in(&self, directories: &[FileKey]) -> Result<[Entries; 2]> {
+    fn links_in(&self, directories: &[FileKey], findings: &Diagnostics) -> Result<[Entries; 2]> {
         let directories: FileSet = directories.iter().copied().collect();
         let mut found = [Entries::default(), Entries::default()];
         for ((view, volume), out) in self.pair.sides().into_iter().zip(&mut found) {
             if let Some(volume) = volume {
-                *out = entries(self.run, volume, view, &directories)?;
+                *out = entries(self.run, volume, view, &directories, findings)?;
             }
         }
         Ok(found)
     }
 
     /// Whether the directory `before` of base has other names than the directory `after` of merged.
-    pub(super) fn names_differ(&self, before: FileKey, after: FileKey) -> Result<bool> {
+    /// Findings go into `findings`.
+    pub(super) fn names_differ(
+        &self,
+        before: FileKey,
+        after: FileKey,
+        findings: &Diagnostics,
+    ) -> Result<bool> {
         if before == after {
             return Ok(self.renamed_in.contains(&before));
         }
-        let [base, merged] = self.links_in(&[before, after])?;
+        let [base, merged] = self.links_in(&[before, after], findings)?;
         Ok(!names(base.of(before)).eq(names(merged.of(after))))
     }
 
@@ -206,23 +172,12 @@ impl<'a> Touched<'a> {
     fn name(&mut self, shared: Option<&Shared>) -> Result<()> {
         // The same question for both views, so that a scan serves both.
         let all: FileSet = self.keys.iter().copied().collect();
+        let run = self.run;
         for (view, volume) in self.pair.sides().into_iter().rev() {
-            let Some(volume) = volume else { continue };
-            let names = Names::gather(self.run, volume, view, &all, shared)?;
-            let run = self.run;
-            let side = self.side_mut(view);
-            side.paths.clear();
-            side.by_path.clear();
-            for key in side.attributes.keys().copied() {
-                let paths = names.paths_of(run, key);
-                for named in &paths {
-                    side.by_path.entry(named.path.clone()).or_insert(key);
-                }
-                if !paths.is_empty() {
-                    side.paths.insert(key, paths);
-                }
+            if let Some(volume) = volume {
+                let side = self.side_mut(view);
+                side.name(run, volume, view, &all, shared)?;
             }
-            side.names = names;
         }
         Ok(())
     }
@@ -232,32 +187,29 @@ impl<'a> Touched<'a> {
     /// something else now.
     fn children_of_swapped(&self, done: &mut BTreeSet<FileKey>) -> Result<BTreeSet<FileKey>> {
         let mut swapped = Vec::new();
-        for (before, then) in &self.base.attributes {
-            if !then.kind.has_entries() || done.contains(before) {
+        let (base, merged, run) = (&self.base, &self.merged, self.run);
+        for then in base.files.iter() {
+            if !then.kind.has_entries() || done.contains(&then.key) {
                 continue;
             }
-            let after = self.merged.of_lineage(&then.lineage).find(|after| {
-                let now = self.merged.attributes.get(after);
-                now.is_some_and(|now| self.pair.same_file(then, now))
-            });
-            let Some(after) = after else {
+            let mut alike = merged.files.of_lineage(&then.lineage);
+            let Some(now) = alike.find(|now| self.pair.same_file(then, now)) else {
                 continue;
             };
-            let path = |side: &Side, key| Some(side.paths.get(key)?.first()?.path.clone());
-            let paths = (path(&self.base, before), path(&self.merged, &after));
-            let (Some(from), Some(to)) = paths else {
+            let from = base.names.paths_of(run, then.key).into_iter().next();
+            let to = merged.names.paths_of(run, now.key).into_iter().next();
+            let (Some(from), Some(to)) = (from, to) else {
                 continue;
             };
-            let taken =
-                self.merged.by_path.contains_key(&from) || self.base.by_path.contains_key(&to);
-            if from != to && taken {
-                done.insert(*before);
-                swapped.extend([*before, after]);
+            let taken = || merged.find(run, &from).is_some() || base.find(run, &to).is_some();
+            if from.order(&to) != Ordering::Equal && taken() {
+                done.insert(then.key);
+                swapped.extend([then.key, now.key]);
             }
         }
         swapped.sort_unstable();
         swapped.dedup();
-        let links = self.links_in(&swapped)?;
+        let links = self.links_in(&swapped, &run.diagnostics)?;
         Ok(links
             .iter()
             .flat_map(Entries::iter)
@@ -291,25 +243,4 @@ fn names(links: &[Link]) -> impl Iterator<Item = &RawName> {
         .iter()
         .map(|l| &l.name)
         .filter(move |name| last.replace(*name) != Some(*name))
-}
-
-/// The attributes of those of `files` that exist in a view.
-pub(super) fn attributes(
-    run: &Run<'_>,
-    volume: &OpenVolume,
-    view: View,
-    files: &FileSet,
-) -> Result<BTreeMap<FileKey, Attributes>> {
-    let Some(fs) = volume.filesystem() else {
-        return Ok(BTreeMap::new());
-    };
-    let bound = Bound {
-        what: "attributes",
-        limit: run.options.limits.files,
-        at_once: 256,
-    };
-    let found = run.ask(view, volume, files, bound, |files, scan, found| {
-        fs.attributes(files, scan, found)
-    })?;
-    Ok(found.into_iter().map(|a| (a.key, a)).collect())
 }

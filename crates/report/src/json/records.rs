@@ -5,8 +5,8 @@ use std::io::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hexz_resolve::report::{
-    CandidateRecord, Change, ChangeKind, ChangedRange, FileOwner, Header, OwnerRecord, Region,
-    Summary, Unresolved, VolumeRecord,
+    CandidateRecord, Change, ChangeKind, ChangedRange, FileNames, FileOwner, Header, MANY_NAMES,
+    OwnerRecord, Region, Summary, Unresolved, VolumeRecord,
 };
 use hexz_resolve::{Attributes, Diagnostic, FileKey, FileKind, Timestamp};
 use serde::Serialize;
@@ -127,7 +127,8 @@ pub(super) struct ChangeLine<'a> {
     from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     from_raw: Option<String>,
-    links: Vec<String>,
+    /// None where they are given once for all records of the file.
+    links: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     links_raw: Option<Vec<String>>,
     kind: &'static str,
@@ -167,8 +168,8 @@ pub(super) fn change<'a>(
         path_raw: raw(&change.path),
         from: change.from.as_deref().map(lossy),
         from_raw: change.from.as_deref().and_then(raw),
-        links: change.links.iter().map(|l| lossy(l)).collect(),
-        links_raw: all_raw(&change.links),
+        links: inline(&change.links).map(|links| links.iter().map(|l| lossy(l)).collect()),
+        links_raw: inline(&change.links).and_then(all_raw),
         kind: change.kind.as_str(),
         replaced: change.replaced,
         content_changed: change.content_changed,
@@ -179,6 +180,33 @@ pub(super) fn change<'a>(
         content_bytes: change.content_bytes,
         changed_bytes: change.changed_bytes,
         ranges: change.ranges.iter().map(range).collect(),
+    }
+}
+
+/// The names of a file, unless they are so many that they are given once.
+fn inline(names: &[Vec<u8>]) -> Option<&[Vec<u8>]> {
+    (names.len() <= MANY_NAMES).then_some(names)
+}
+
+#[derive(Serialize)]
+pub(super) struct NamesLine<'a> {
+    r#type: &'static str,
+    volume: Option<&'a str>,
+    view: Option<&'static str>,
+    file: String,
+    paths: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paths_raw: Option<Vec<String>>,
+}
+
+pub(super) fn names<'a>(names: &'a FileNames, volumes: &'a [VolumeRecord]) -> NamesLine<'a> {
+    NamesLine {
+        r#type: "names",
+        volume: name(Some(names.volume), volumes),
+        view: names.view.map(hexz_resolve::View::as_str),
+        file: names.file.shown(names.generation).to_string(),
+        paths: names.paths.iter().map(|p| lossy(p)).collect(),
+        paths_raw: all_raw(&names.paths),
     }
 }
 
@@ -413,13 +441,19 @@ fn file(line: &mut Line<'_>, owner: &FileOwner) -> Result<()> {
     }
     line.text("\"");
     line.put(r#","kind":"#, &owner.kind.map(FileKind::as_str))?;
-    line.text(r#","paths":["#);
-    for (n, path) in owner.paths.iter().enumerate() {
-        line.put(if n == 0 { "" } else { "," }, &text(path))?;
-    }
-    line.text("]");
-    if let Some(raw) = all_raw(&owner.paths) {
-        line.put(r#","paths_raw":"#, &raw)?;
+    line.text(r#","paths":"#);
+    match inline(&owner.paths) {
+        None => line.text("null"),
+        Some(paths) => {
+            line.text("[");
+            for (n, path) in paths.iter().enumerate() {
+                line.put(if n == 0 { "" } else { "," }, &text(path))?;
+            }
+            line.text("]");
+            if let Some(raw) = all_raw(paths) {
+                line.put(r#","paths_raw":"#, &raw)?;
+            }
+        }
     }
     let stream = owner.stream.as_ref().map(|s| text(s.as_bytes()));
     line.put(r#","stream":"#, &stream)?;

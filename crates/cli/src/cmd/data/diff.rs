@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use hexz_report::{Original, Places, Selection};
-use hexz_resolve::report::Report;
+use hexz_report::{Form as Written, Original, Places, Selection};
+use hexz_resolve::engine::Options;
+use hexz_resolve::report::{Report, VolumeRecord};
 use hexz_resolve::{Limits, Loaded, Precision, Registry, engine};
 use hexz_source::meta::{Index, meta_path, read_index};
 
@@ -18,6 +19,7 @@ use crate::output;
 use crate::progress::Bar;
 use crate::sources::{self, Form};
 use crate::status::{self, Outcome};
+use crate::stream;
 
 /// Executes the diff command to analyze overlay modifications: without a base image, so what
 /// changed is told in blocks.
@@ -216,6 +218,18 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
         if let Some(disk) = &loaded.merged {
             options = guest::narrowed(disk, options);
         }
+        if let Some(form) = streamed(args) {
+            let written = stream::diff(&loaded, &options, args, form);
+            progress.finish();
+            let (end, changed) = written?;
+            if form != Written::Json {
+                output::tell(&end.diagnostics);
+            }
+            status::say_coverage(&end.summary);
+            let whole = end.summary.complete;
+            let outcome = Outcome { changed, whole };
+            return Ok(exit(args, outcome.with(&end.diagnostics)));
+        }
         let report = engine::diff(&loaded, &options);
         progress.finish();
         let report = report?;
@@ -223,12 +237,7 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
         if let Some(dir) = &args.parquet {
             crate::tables::diff(dir, &report)?;
         }
-        let several = report.volumes.len() > 1;
-        let mounts = match loaded.merged.as_ref().or(loaded.base.as_ref()) {
-            Some(disk) if several => guest::mounts_of(disk, &options),
-            _ => Vec::new(),
-        };
-        let places = Places::new(&report, mounts, args.view.volume_paths);
+        let places = places(&loaded, &report.volumes, &options, args);
         let selection = args.view.selection(&args.paths, places)?;
         let shown = args.files || args.format.any() || !args.take.any();
         if shown && !args.take.takes_stdout() {
@@ -281,19 +290,48 @@ fn single(registry: &Registry, args: &DiffArgs, loaded: &Loaded, progress: &Bar)
     owner::tell(disk, ranges, &options, args.format.json, progress, asked)
 }
 
+/// Where the volumes of a diff are.
+pub(crate) fn places(
+    loaded: &Loaded,
+    volumes: &[VolumeRecord],
+    options: &Options<'_>,
+    args: &DiffArgs,
+) -> Places {
+    let mounts = match loaded.merged.as_ref().or(loaded.base.as_ref()) {
+        Some(disk) if volumes.len() > 1 => guest::mounts_of(disk, options),
+        _ => Vec::new(),
+    };
+    Places::new(volumes, mounts, args.view.volume_paths)
+}
+
+/// The form that is written while it is found. Where more is asked for all is kept first.
+fn streamed(args: &DiffArgs) -> Option<Written> {
+    #[cfg(feature = "parquet")]
+    if args.parquet.is_some() {
+        return None;
+    }
+    form(args).filter(|_| !args.take.any())
+}
+
+/// The form for machines that was asked for.
+fn form(args: &DiffArgs) -> Option<Written> {
+    let nul = args.nul;
+    let format = &args.format;
+    match (format.json, format.name_status, format.name_only) {
+        (true, ..) => Some(Written::Json),
+        (_, true, _) => Some(Written::NameStatus { nul }),
+        (.., true) => Some(Written::NameOnly { nul }),
+        _ => None,
+    }
+}
+
 fn write(report: &Report, args: &DiffArgs, selection: &Selection) -> Result<()> {
-    if args.format.any() {
-        let mut out: Box<dyn Write> = match args.format.json {
-            true => output::json(),
-            false => Box::new(output::plain()),
+    if let Some(form) = form(args) {
+        let mut out: Box<dyn Write> = match form {
+            Written::Json => output::json(),
+            _ => Box::new(output::plain()),
         };
-        if args.format.json {
-            hexz_report::write_json(&mut out, report, selection)?;
-        } else if args.format.name_status {
-            hexz_report::write_name_status(&mut out, report, selection, args.nul)?;
-        } else {
-            hexz_report::write_name_only(&mut out, report, selection, args.nul)?;
-        }
+        hexz_report::write_changes(&mut out, report, form, selection)?;
         out.flush()?;
     } else {
         let mut out = output::coloured();

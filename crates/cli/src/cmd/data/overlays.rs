@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use hexz_report::Selection;
+use hexz_report::{Form, Selection};
 use hexz_resolve::report::Report;
 use hexz_resolve::{
     ChangeSource as _, Diagnostic, Diagnostics, Limits, Loaded, ReadAt, Registry, Silent, engine,
@@ -152,7 +152,7 @@ fn write(args: &DiffArgs, overlay: &Path, report: &Report, out: &mut impl Write)
         let path = report_path(to, overlay);
         let file = File::create(&path).and_then(|file| {
             let mut file = BufWriter::new(file);
-            hexz_report::write_json(&mut file, report, &selection)?;
+            hexz_report::write_changes(&mut file, report, Form::Json, &selection)?;
             file.flush()
         });
         return file.with_context(|| format!("cannot write {}", path.display()));
@@ -163,7 +163,7 @@ fn write(args: &DiffArgs, overlay: &Path, report: &Report, out: &mut impl Write)
         line: Vec::new(),
         out,
     };
-    hexz_report::write_json(&mut records, report, &selection)?;
+    hexz_report::write_changes(&mut records, report, Form::Json, &selection)?;
     Ok(())
 }
 

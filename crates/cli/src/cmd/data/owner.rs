@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Context as _, Result};
 use hexz_report::{HumanOwners, JsonOwners};
 use hexz_resolve::engine::{Options, visit_owners};
-use hexz_resolve::report::{Header, OwnerEnd, OwnerRecord, OwnerVisitor, VolumeRecord};
+use hexz_resolve::report::{FileNames, Header, OwnerEnd, OwnerRecord, OwnerVisitor, VolumeRecord};
 use hexz_resolve::{
     ByteRange, Diagnostic, Diagnostics, Error, Precision, RangeSet, ReadAt, Registry,
 };
@@ -225,6 +225,14 @@ impl Form {
         Ok(out)
     }
 
+    fn names(&self, names: &FileNames) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        if let Self::Json(form) = self {
+            form.names(&mut out, names)?;
+        }
+        Ok(out)
+    }
+
     fn owners(&self, records: &[OwnerRecord], mut out: Vec<u8>) -> io::Result<Vec<u8>> {
         match self {
             Self::Json(form) => form.owners(&mut out, records)?,
@@ -279,6 +287,10 @@ impl OwnerVisitor for Text<'_> {
         header.base = self.asked.base.take();
         header.precision = self.asked.precision;
         self.take(self.form.begin(&header))
+    }
+
+    fn names(&self, names: &FileNames) -> hexz_resolve::Result<()> {
+        self.take(self.form.names(names))
     }
 
     fn make(&self, records: &[OwnerRecord]) -> Self::Made {

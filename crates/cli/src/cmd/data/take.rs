@@ -119,7 +119,12 @@ impl<'a> Take<'a> {
             path.display()
         );
         let mut report = Vec::new();
-        hexz_report::write_json(&mut report, self.report, self.selection)?;
+        hexz_report::write_changes(
+            &mut report,
+            self.report,
+            hexz_report::Form::Json,
+            self.selection,
+        )?;
         let name = Name::new(CHANGES.as_bytes()).map_err(anyhow::Error::msg)?;
         folder
             .write(&name, &report, write.force)

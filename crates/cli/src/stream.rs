@@ -1,0 +1,113 @@
+//! A diff for machines, written while it is found.
+
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Result;
+use hexz_report::{Changes, Form, JsonForTerminal, Places};
+use hexz_resolve::engine::{Options, diff_to};
+use hexz_resolve::report::{Change, DiffEnd, DiffVisitor, FileNames, Header, VolumeRecord};
+use hexz_resolve::{Error, Loaded};
+
+use crate::args::DiffArgs;
+use crate::cmd::data::diff::places;
+
+/// Writes the diff of `loaded`. Gives what is known at its end, and whether there is a change to
+/// speak of.
+pub(crate) fn diff(
+    loaded: &Loaded,
+    options: &Options<'_>,
+    args: &DiffArgs,
+    form: Form,
+) -> Result<(DiffEnd, bool)> {
+    // What is asked for is read before anything is looked for.
+    let selection = args.view.selection(&args.paths, Places::default())?;
+    let mut stream = Stream {
+        changes: Changes::new(form, selection),
+        places: &|volumes| places(loaded, volumes, options, args),
+        out: Mutex::new(output(form)),
+        failed: Mutex::new(None),
+        found: AtomicBool::new(false),
+    };
+    let end = diff_to(loaded, options, &mut stream);
+    // A run ends early when nothing can be written any more; then that is the reason.
+    if let Some(error) = stream
+        .failed
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take()
+    {
+        return Err(error.into());
+    }
+    let end = end?;
+    let mut out = stream.out.lock().unwrap_or_else(PoisonError::into_inner);
+    stream.changes.end(&mut *out, &end)?;
+    out.flush()?;
+    let found = stream.found.load(Ordering::Relaxed);
+    let found = stream.changes.selection().finds(&end.summary, found);
+    Ok((end, found))
+}
+
+/// Standard output; JSON safe where a terminal shows it.
+fn output(form: Form) -> Box<dyn Write + Send> {
+    let out = BufWriter::with_capacity(1 << 16, io::stdout());
+    match form {
+        Form::Json if io::stdout().is_terminal() => Box::new(JsonForTerminal::new(out)),
+        _ => Box::new(out),
+    }
+}
+
+struct Stream<'a> {
+    changes: Changes,
+    places: &'a (dyn Fn(&[VolumeRecord]) -> Places + Sync),
+    out: Mutex<Box<dyn Write + Send>>,
+    failed: Mutex<Option<io::Error>>,
+    /// Whether any change is at or below the paths that were asked for.
+    found: AtomicBool,
+}
+
+impl Stream<'_> {
+    fn write(&self, text: io::Result<Vec<u8>>) -> hexz_resolve::Result<()> {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        text.and_then(|text| out.write_all(&text)).map_err(|error| {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            *failed = Some(error);
+            Error::io("output", "it can't be written")
+        })
+    }
+}
+
+impl DiffVisitor for Stream<'_> {
+    type Made = io::Result<Vec<u8>>;
+
+    fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> hexz_resolve::Result<()> {
+        self.changes.set_places((self.places)(volumes));
+        let mut text = Vec::new();
+        let begun = self.changes.begin(&mut text, header, volumes);
+        self.write(begun.map(|()| text))
+    }
+
+    fn names(&self, names: &FileNames) -> hexz_resolve::Result<()> {
+        let mut text = Vec::new();
+        let written = self.changes.names(&mut text, names);
+        self.write(written.map(|()| text))
+    }
+
+    fn make(&self, changes: Vec<Change>) -> Self::Made {
+        if !self.found.load(Ordering::Relaxed)
+            && changes
+                .iter()
+                .any(|change| self.changes.selection().in_paths(change))
+        {
+            self.found.store(true, Ordering::Relaxed);
+        }
+        let mut text = Vec::with_capacity(changes.len() * 512);
+        self.changes.changes(&mut text, &changes)?;
+        Ok(text)
+    }
+
+    fn take(&self, text: Self::Made) -> hexz_resolve::Result<()> {
+        self.write(text)
+    }
+}
