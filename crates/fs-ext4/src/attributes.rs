@@ -38,7 +38,7 @@ impl Ext4 {
     }
 
     /// The usual name of a file that no directory names.
-    fn reserved_name(&self, number: u64) -> Option<&'static str> {
+    pub(crate) fn reserved_name(&self, number: u64) -> Option<&'static str> {
         let sb = &self.geometry.sb;
         let is = |inum: u32| inum != 0 && u64::from(inum) == number;
         if is(sb.s_journal_inum) {

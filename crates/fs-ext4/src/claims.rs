@@ -1,8 +1,9 @@
 //! Pass 1: who owns which blocks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hexz_ondisk::{Fields, read_what_can_be, to_usize, with_scratch};
+use hexz_ondisk::{Fields, read, read_what_can_be, to_usize, with_scratch};
 use hexz_resolve::{
     ByteRange, Claim, Diagnostic, Error, FileKey, FileKind, FileSet, RangeCursor, RangeSet, ReadAt,
     Result, Role, Scan, Sink, UnitReader,
@@ -28,18 +29,52 @@ pub(crate) struct Slice {
     /// Byte of the first inode.
     start: u64,
     /// Its number.
-    first: u64,
+    pub(crate) first: u64,
     /// How many.
     count: u64,
     /// The orphans among them.
     orphans: Vec<u64>,
 }
 
+impl Slice {
+    /// Where it lies.
+    fn table(&self, geometry: &Geometry) -> ByteRange {
+        let length = self.count.saturating_mul(geometry.sb.s_inode_size.into());
+        ByteRange::new(self.start, self.start.saturating_add(length))
+    }
+}
+
+/// The detail word of a block of extended attributes.
+const XATTR_BLOCK: &str = "xattr-block";
+
+/// Blocks of extended attributes, which several inodes may share, with how many were met.
+#[derive(Default)]
+struct SharedXattrs(BTreeMap<u64, u32>);
+
+impl SharedXattrs {
+    fn note(&mut self, claim: &Claim) {
+        if claim.detail == XATTR_BLOCK {
+            let met = self.0.entry(claim.range.start()).or_default();
+            *met = met.saturating_add(1);
+        }
+    }
+
+    /// Whether all inodes were met that the blocks say they have (`h_refcount`).
+    fn are_complete(&self, reader: &dyn ReadAt) -> bool {
+        self.0.iter().all(|(block, met)| {
+            let header = read(reader, "xattr block", *block, 8);
+            let refcount =
+                header.and_then(|bytes| Fields::new("xattr block", *block, &bytes).le32(4));
+            refcount.is_ok_and(|refcount| refcount <= *met)
+        })
+    }
+}
+
 /// What a slice of inodes gave.
 #[derive(Clone, Default)]
-struct Found {
+pub(crate) struct Found {
     claims: Vec<Claim>,
-    directories: Vec<Directory>,
+    pub(crate) directories: Vec<Directory>,
 }
 
 impl Ext4 {
@@ -62,28 +97,50 @@ impl Ext4 {
             .collect();
         // A sweep over all inodes is only worth it when something wanted is not explained yet.
         // With an unreplayed journal the bitmaps may lag, and explain nothing.
-        let explained: RangeSet = fixed.iter().map(|c| c.range).collect();
+        let mut explained: RangeSet = fixed.iter().map(|c| c.range).collect();
         let lagging = self.info.state != hexz_resolve::FsState::Clean;
-        let all = lagging || !wanted.difference(&explained).is_empty();
+        let end = self.info.size.min(self.reader.len());
+        let within = wanted.clipped(ByteRange::new(0, end));
+        let all = lagging || !within.difference(&explained).is_empty();
         for claim in fixed {
             out.put(claim)?;
         }
-        let slices = self.slices(cx, |table| all || wanted.overlaps(table));
+        // The inodes in wanted blocks come first: mostly they own all else that is wanted.
+        let (near, far): (Vec<Slice>, Vec<Slice>) = self
+            .slices(cx, |table| all || wanted.overlaps(table))
+            .into_iter()
+            .partition(|slice| self.is_sound() && wanted.overlaps(slice.table(&self.geometry)));
+        let mut shared = SharedXattrs::default();
+        let mut met = Vec::new();
         let mut directories = Vec::new();
-        let work = |slice: &Slice, reader: &UnitReader<'_>| self.slice(slice, reader, Some(wanted));
-        cx.units_moved(
-            "ext4-inodes",
-            &self.reader,
-            &slices,
-            work,
-            |_, found: Found| {
-                directories.extend(found.directories);
-                found
-                    .claims
-                    .into_iter()
-                    .try_for_each(|claim| out.put(claim))
-            },
-        )?;
+        for (slices, is_near) in [(near, true), (far, false)] {
+            let work =
+                |slice: &Slice, reader: &UnitReader<'_>| self.slice(slice, reader, Some(wanted));
+            cx.units_moved(
+                "ext4-inodes",
+                &self.reader,
+                &slices,
+                work,
+                |_, found: Found| {
+                    directories.extend(found.directories);
+                    found.claims.into_iter().try_for_each(|claim| {
+                        if is_near {
+                            shared.note(&claim);
+                            met.push(claim.range);
+                        }
+                        out.put(claim)
+                    })
+                },
+            )?;
+            explained = explained.union(&std::mem::take(&mut met).into_iter().collect());
+            let settled = is_near && self.is_sound() && !cx.is_partial();
+            if settled
+                && within.difference(&explained).is_empty()
+                && shared.are_complete(&*self.reader)
+            {
+                return Ok(());
+            }
+        }
         if all && !cx.is_partial() {
             // What the naming pass would otherwise have to sweep for again.
             let _ = self.directories.set(directories);
@@ -113,7 +170,7 @@ impl Ext4 {
     }
 
     /// The used parts of the inode tables that `keep` wants, in pieces that fit a unit.
-    fn slices(&self, cx: &Scan<'_>, keep: impl Fn(ByteRange) -> bool) -> Vec<Slice> {
+    pub(crate) fn slices(&self, cx: &Scan<'_>, keep: impl Fn(ByteRange) -> bool) -> Vec<Slice> {
         let size = u64::from(self.geometry.sb.s_inode_size);
         let unit = u64::try_from(cx.limits().unit_bytes).unwrap_or(u64::MAX);
         let most = unit.min(SLICE).checked_div(size).unwrap_or(0).max(1);
@@ -153,7 +210,7 @@ impl Ext4 {
         slices
     }
 
-    fn slice(
+    pub(crate) fn slice(
         &self,
         slice: &Slice,
         reader: &UnitReader<'_>,
@@ -259,7 +316,7 @@ impl Ext4 {
             if wants(range) {
                 found
                     .claims
-                    .push(Claim::file(range, id, Role::Xattr).detail("xattr-block"));
+                    .push(Claim::file(range, id, Role::Xattr).detail(XATTR_BLOCK));
             }
         }
         let is_directory = content == Content::Mapped(Role::Directory);

@@ -115,6 +115,9 @@ impl Filesystem for Ext4 {
         cx: &Scan<'_>,
         out: &mut dyn Sink<Link>,
     ) -> Result<LinkCoverage> {
+        if self.search_links(wanted, cx, out)? {
+            return Ok(LinkCoverage::Wanted);
+        }
         self.scan_links(wanted, cx, out)?;
         Ok(LinkCoverage::AllDirectories)
     }

@@ -26,6 +26,7 @@ mod geometry;
 mod journal;
 mod links;
 mod map;
+mod names;
 mod ondisk;
 mod open;
 mod orphans;

@@ -8,19 +8,32 @@ use hexz_resolve::{
 };
 
 use crate::checksum::inode_seed;
-use crate::claims::Content;
 use crate::directory::{self, Directory, Entry, FT_DIR};
 use crate::fs::Ext4;
-use crate::map::{Mapped, Mapper};
 use crate::ondisk::{RawInode, incompat, ro_compat};
 use crate::xattr;
 
 /// Directories that are read together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Batch(Arc<[Directory]>);
+pub(crate) struct Batch(Arc<[Directory]>);
 
-/// Directories of a batch.
-const BATCH: usize = 16;
+impl Batch {
+    /// Directories of a batch.
+    const LENGTH: usize = 16;
+
+    /// `directories` in batches, in their order.
+    pub(crate) fn all(directories: &[Directory]) -> Vec<Self> {
+        directories
+            .chunks(Self::LENGTH)
+            .map(|d| Self(d.into()))
+            .collect()
+    }
+
+    /// The directories.
+    pub(crate) fn directories(&self) -> impl Iterator<Item = &Directory> {
+        self.0.iter()
+    }
+}
 
 impl Ext4 {
     pub(crate) fn scan_links(
@@ -38,14 +51,14 @@ impl Ext4 {
         let typed = self.geometry.sb.incompat(incompat::FILETYPE);
         let mut numbers: Vec<u64> = directories.iter().map(|d| d.number).collect();
         numbers.sort_unstable();
-        let batches: Vec<Batch> = directories.chunks(BATCH).map(|d| Batch(d.into())).collect();
+        let batches = Batch::all(&directories);
         let work = |batch: &Batch, reader: &UnitReader<'_>| -> Result<Vec<Link>> {
             if !typed {
                 // Which children are directories is known from elsewhere.
                 reader.do_not_share();
             }
             let mut links = Vec::new();
-            for directory in &*batch.0 {
+            for directory in batch.directories() {
                 self.directory(directory, reader, &|d| reader.diagnose(d), &mut |entry| {
                     let is_directory = match typed {
                         true => entry.file_type == FT_DIR,
@@ -76,28 +89,8 @@ impl Ext4 {
     ) -> Result<()> {
         let diagnose = |finding| cx.diagnose(finding);
         self.each_file(directories, cx, |number, inode| {
-            let generation = inode.i_generation()?;
-            let directory = match self.content(number, &inode)? {
-                Content::InlineDirectory => Directory::inline(number, generation, inode.i_size()?),
-                Content::Mapped(hexz_resolve::Role::Directory) => {
-                    let mut pieces = Vec::new();
-                    let mut mapper = Mapper::new(&self.geometry, &*self.reader, &diagnose);
-                    mapper.walk(&inode, number, &mut |piece| {
-                        if piece.mapped == Mapped::Data {
-                            pieces.push(piece);
-                        }
-                        Ok(())
-                    })?;
-                    let size = inode.i_size()?;
-                    Directory {
-                        number,
-                        generation,
-                        size,
-                        inline: false,
-                        pieces: pieces.into(),
-                    }
-                }
-                _ => return Ok(()),
+            let Some(directory) = self.directory_of(number, &inode, cx)? else {
+                return Ok(());
             };
             self.directory(&directory, &*self.reader, &diagnose, &mut |entry| {
                 out.put(entry.link(number))
@@ -107,7 +100,7 @@ impl Ext4 {
 
     /// Hands out the entries of one directory. A block that is damaged or can't be read is a
     /// finding, and the next one follows.
-    fn directory(
+    pub(crate) fn directory(
         &self,
         directory: &Directory,
         reader: &dyn ReadAt,

@@ -350,6 +350,9 @@ impl GroupDescriptor {
     }
 }
 
+/// `EXT2_ERROR_FS` in `s_state`: errors were met, and not repaired.
+pub(crate) const ERROR_FS: u16 = 2;
+
 /// `i_flags`.
 pub(crate) mod i_flags {
     pub(crate) const INDEX: u32 = 0x1000;

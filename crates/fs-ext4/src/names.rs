@@ -1,0 +1,256 @@
+//! Names of a few files, looked for where they are likely to be: in the parent that a directory's
+//! `..` names, and in directories whose inodes lie near that of the file, since the kernel puts
+//! the files of a directory near it. The link count of an inode says when all names are there;
+//! until then the search widens, in the end to the whole filesystem.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hexz_ondisk::{Fields, read};
+use hexz_resolve::{FileKey, FileSet, FsState, Link, Result, Role, Scan, Sink, UnitReader};
+
+use crate::claims::{Content, Slice};
+use crate::directory::Directory;
+use crate::fs::Ext4;
+use crate::links::Batch;
+use crate::map::{Mapped, Mapper};
+use crate::ondisk::{ERROR_FS, ROOT_INO, RawInode, i_flags};
+
+/// A file whose names are looked for.
+struct Nameless {
+    /// The slice of inodes that it lies in.
+    slice: usize,
+    /// Names that it should have.
+    links: usize,
+    found: BTreeSet<(FileKey, Vec<u8>)>,
+}
+
+impl Nameless {
+    fn is_found(&self) -> bool {
+        self.found.len() >= self.links
+    }
+}
+
+impl Ext4 {
+    /// Whether link counts can be relied on: they may not be on a filesystem that needs repair.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.info.state == FsState::Clean && self.geometry.sb.s_state & ERROR_FS == 0
+    }
+
+    /// The links to `wanted`, when they are so few that a search reads less than a sweep; `false`
+    /// when they are not.
+    pub(crate) fn search_links(
+        &self,
+        wanted: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+    ) -> Result<bool> {
+        if self.directories.get().is_some() || !self.is_sound() {
+            return Ok(false);
+        }
+        let slices = self.slices(cx, |_| true);
+        let of = |key: FileKey| slice_of(&slices, key.number);
+        let places: BTreeSet<usize> = wanted.iter().map(of).collect();
+        if places.len().saturating_mul(8) > slices.len() {
+            return Ok(false);
+        }
+        let mut search = Search {
+            fs: self,
+            cx,
+            wanted,
+            slices: &slices,
+            nameless: BTreeMap::new(),
+            read: BTreeSet::new(),
+            out,
+        };
+        search.begin()?;
+        search.widen()?;
+        Ok(true)
+    }
+
+    /// Whether no directory need name an inode in use.
+    fn has_no_name(&self, number: u64, inode: &RawInode<'_>) -> Result<bool> {
+        let sb = &self.geometry.sb;
+        let reserved = number < u64::from(sb.s_first_ino) || self.reserved_name(number).is_some();
+        let value = inode.i_flags()? & i_flags::EA_INODE != 0;
+        Ok(reserved || value || inode.i_links_count()? == 0)
+    }
+
+    /// The directory that an inode is, and where its entries lie.
+    pub(crate) fn directory_of(
+        &self,
+        number: u64,
+        inode: &RawInode<'_>,
+        cx: &Scan<'_>,
+    ) -> Result<Option<Directory>> {
+        let (generation, size) = (inode.i_generation()?, inode.i_size()?);
+        match self.content(number, inode)? {
+            Content::InlineDirectory => Ok(Some(Directory::inline(number, generation, size))),
+            Content::Mapped(Role::Directory) => {
+                let mut pieces = Vec::new();
+                let diagnose = |finding| cx.diagnose(finding);
+                let mut mapper = Mapper::new(&self.geometry, &*self.reader, &diagnose);
+                mapper.walk(inode, number, &mut |piece| {
+                    if piece.mapped == Mapped::Data {
+                        pieces.push(piece);
+                    }
+                    Ok(())
+                })?;
+                Ok(Some(Directory {
+                    number,
+                    generation,
+                    size,
+                    inline: false,
+                    pieces: pieces.into(),
+                }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What `..` of a directory says, as far as that can be read.
+    fn parent_of(&self, directory: &Directory, inode: &RawInode<'_>) -> Option<u64> {
+        if directory.inline {
+            return inode.i_block().ok()?.le32(0).ok().map(u64::from);
+        }
+        let first = directory.pieces.first().filter(|p| p.logical == 0)?;
+        let start = self.geometry.blocks(first.physical, 1)?.start();
+        let bytes = read(&*self.reader, "directory block", start, 24).ok()?;
+        let block = Fields::new("directory block", start, &bytes);
+        let is_parent = block.bytes(20, 2).ok()? == b".." && block.u8(18).ok()? == 2;
+        is_parent.then(|| block.le32(12).ok().map(u64::from))?
+    }
+}
+
+/// The slice that an inode lies in.
+fn slice_of(slices: &[Slice], number: u64) -> usize {
+    let behind = slices.partition_point(|slice| slice.first <= number);
+    behind.saturating_sub(1)
+}
+
+struct Search<'a, 'o> {
+    fs: &'a Ext4,
+    cx: &'a Scan<'a>,
+    wanted: &'a FileSet,
+    slices: &'a [Slice],
+    nameless: BTreeMap<u64, Nameless>,
+    /// Directories whose entries were read.
+    read: BTreeSet<u64>,
+    out: &'o mut dyn Sink<Link>,
+}
+
+impl Search<'_, '_> {
+    /// Notes what is looked for, and reads the directories among it and their parents.
+    fn begin(&mut self) -> Result<()> {
+        let (fs, cx) = (self.fs, self.cx);
+        let (mut directories, mut parents) = (Vec::new(), BTreeSet::new());
+        fs.each_file(self.wanted, cx, |number, inode| {
+            let directory = fs.directory_of(number, &inode, cx)?;
+            if let Some(directory) = directory {
+                if number != ROOT_INO {
+                    parents.extend(fs.parent_of(&directory, &inode));
+                    self.note(number, 1);
+                }
+                directories.push(directory);
+            } else if !fs.has_no_name(number, &inode)? {
+                self.note(number, inode.i_links_count()?.into());
+            }
+            Ok(())
+        })?;
+        self.read_entries(directories)?;
+        let parents: FileSet = parents.into_iter().map(FileKey::new).collect();
+        let mut directories = Vec::new();
+        fs.each_file(&parents, cx, |number, inode| {
+            directories.extend(fs.directory_of(number, &inode, cx)?);
+            Ok(())
+        })?;
+        self.read_entries(directories)
+    }
+
+    fn note(&mut self, number: u64, links: usize) {
+        let nameless = Nameless {
+            slice: slice_of(self.slices, number),
+            links,
+            found: BTreeSet::new(),
+        };
+        self.nameless.insert(number, nameless);
+    }
+
+    /// Reads all directories further and further around the files that lack a name.
+    fn widen(&mut self) -> Result<()> {
+        let (fs, cx) = (self.fs, self.cx);
+        let mut looked = vec![false; self.slices.len()];
+        let mut radius = 0usize;
+        loop {
+            let around: Vec<usize> = self
+                .nameless
+                .values()
+                .filter(|file| !file.is_found())
+                .map(|file| file.slice)
+                .collect();
+            if around.is_empty() || looked.iter().all(|looked| *looked) {
+                return Ok(());
+            }
+            let mut near = Vec::new();
+            for at in around {
+                let end = at
+                    .saturating_add(radius)
+                    .saturating_add(1)
+                    .min(looked.len());
+                for index in at.saturating_sub(radius)..end {
+                    if let Some(looked) = looked.get_mut(index).filter(|looked| !**looked) {
+                        *looked = true;
+                        near.extend(self.slices.get(index).cloned());
+                    }
+                }
+            }
+            near.sort_unstable_by_key(|slice| slice.first);
+            let mut directories = Vec::new();
+            let work = |slice: &Slice, reader: &UnitReader<'_>| fs.slice(slice, reader, None);
+            cx.units("ext4-directories", &fs.reader, &near, work, |_, found| {
+                directories.extend(found.directories.iter().cloned());
+                Ok(())
+            })?;
+            self.read_entries(directories)?;
+            radius = radius.saturating_mul(2).max(1);
+        }
+    }
+
+    /// Reads the entries of those of `directories` that were not read yet.
+    fn read_entries(&mut self, directories: Vec<Directory>) -> Result<()> {
+        let (fs, wanted) = (self.fs, self.wanted);
+        let mut fresh: Vec<Directory> = directories
+            .into_iter()
+            .filter(|directory| self.read.insert(directory.number))
+            .collect();
+        fresh.sort_by_key(|d| (d.pieces.first().map(|p| p.physical), d.number));
+        let batches: Vec<Batch> = Batch::all(&fresh);
+        let (nameless, out) = (&mut self.nameless, &mut *self.out);
+        self.cx.units_moved(
+            "ext4-names",
+            &fs.reader,
+            &batches,
+            |batch: &Batch, reader: &UnitReader<'_>| {
+                let mut links = Vec::new();
+                for directory in batch.directories() {
+                    fs.directory(directory, reader, &|d| reader.diagnose(d), &mut |entry| {
+                        if wanted.contains(FileKey::new(entry.child)) {
+                            links.push(entry.link(directory.number));
+                        }
+                        Ok(())
+                    })?;
+                }
+                Ok(links)
+            },
+            |_, links: Vec<Link>| {
+                for link in links {
+                    if let Some(file) = nameless.get_mut(&link.child.number) {
+                        let name = link.name.as_bytes().to_vec();
+                        file.found.insert((link.parent, name));
+                    }
+                    out.put(link)?;
+                }
+                Ok(())
+            },
+        )
+    }
+}
