@@ -1,5 +1,8 @@
 //! Pass 1: who owns given ranges.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use hexz_resolve::{ByteRange, Claim, Error, FsState, Owner, RangeSet, Result, Role, Scan, Sink};
 
 use crate::file::{Body, File};
@@ -15,6 +18,8 @@ struct Sweeping {
     heads: Heads,
     bases: Bases,
     pending: Vec<Pending>,
+    /// Records of the directories that name the files in wanted blocks.
+    parents: BTreeSet<u64>,
 }
 
 impl Ntfs {
@@ -29,11 +34,11 @@ impl Ntfs {
         if wanted.is_empty() {
             return Ok(());
         }
-        let mut explained = Vec::new();
+        let explained = RefCell::new(Vec::new());
         let mut put = |claim: Claim| -> Result<()> {
             match claim.clipped(ByteRange::new(0, end)) {
                 Some(claim) if wanted.overlaps(claim.range) => {
-                    explained.push(claim.range);
+                    explained.borrow_mut().push(claim.range);
                     out.put(self.systems.apply(claim))
                 }
                 _ => Ok(()),
@@ -41,29 +46,31 @@ impl Ntfs {
         };
         self.fixed_claims(&mut put)?;
         self.free_claims(wanted, cx, &mut put)?;
-        // The records in wanted blocks come first. A cluster has one owner: when they explain all
-        // that is wanted, the other records own none of it.
+        // A cluster has one owner: when the records that were read explain all that is wanted, the
+        // others own none of it. So those in wanted blocks come first, and those of metadata files;
+        // then the directories that name the former, since their entries change along with them.
         let mut sweeping = Sweeping::default();
-        let (near, far): (Vec<_>, Vec<_>) = self
-            .mft
-            .slices(cx.limits().unit_bytes)
-            .into_iter()
-            .partition(|slice| slice.ranges().any(|range| wanted.overlaps(range)));
-        self.sweep_slices(&near, wanted, cx, &mut sweeping, &mut put)?;
-        let sound = !cx.is_partial() && self.info.state == FsState::Clean;
-        if sound && sweeping.pending.is_empty() {
-            let explained: RangeSet = explained.iter().copied().collect();
-            if wanted.difference(&explained).is_empty() {
-                return Ok(());
+        let slices = self.mft.slices(cx.limits().unit_bytes);
+        let mut rest: Vec<Slice> = slices;
+        for round in 0..3 {
+            let (now, later) =
+                std::mem::take(&mut rest)
+                    .into_iter()
+                    .partition(|slice| match round {
+                        0 => slice.holds(0) || slice.ranges().any(|range| wanted.overlaps(range)),
+                        1 => sweeping.parents.iter().any(|parent| slice.holds(*parent)),
+                        _ => true,
+                    });
+            rest = later;
+            self.sweep_slices(&now, wanted, cx, &mut sweeping, &mut put)?;
+            let sound = !cx.is_partial() && self.info.state == FsState::Clean;
+            if sound && sweeping.pending.is_empty() && round < 2 {
+                let explained: RangeSet = explained.borrow().iter().copied().collect();
+                if wanted.difference(&explained).is_empty() {
+                    return Ok(());
+                }
             }
         }
-        let mut put = |claim: Claim| -> Result<()> {
-            match claim.clipped(ByteRange::new(0, end)) {
-                Some(claim) if wanted.overlaps(claim.range) => out.put(self.systems.apply(claim)),
-                _ => Ok(()),
-            }
-        };
-        self.sweep_slices(&far, wanted, cx, &mut sweeping, &mut put)?;
         self.settle(&sweeping, cx, &mut put)
     }
 
@@ -94,6 +101,7 @@ impl Ntfs {
             heads,
             bases,
             pending,
+            parents,
         } = sweeping;
         cx.units(
             "ntfs-claims",
@@ -106,6 +114,7 @@ impl Ntfs {
                     put(claim.clone())?;
                 }
                 bases.extend(found.bases.iter().copied());
+                parents.extend(found.parents.iter().copied());
                 heads.extend(found.heads.iter().map(|(k, v)| (k.clone(), *v)));
                 pending.extend(found.pending.iter().cloned());
                 if pending.len().max(bases.len()) > cx.limits().claims {

@@ -188,6 +188,13 @@ impl Slice {
         self.count.saturating_mul(self.geometry.record)
     }
 
+    /// Whether record `number` is one of its records.
+    pub(crate) fn holds(&self, number: u64) -> bool {
+        number
+            .checked_sub(self.first)
+            .is_some_and(|within| within < self.count)
+    }
+
     /// Where it lies on the volume.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = ByteRange> + '_ {
         self.pieces.iter().map(|(_, range)| *range)

@@ -24,6 +24,8 @@ pub(crate) struct Swept {
     pub(crate) claims: Vec<Claim>,
     pub(crate) bases: Vec<Reference>,
     pub(crate) heads: Vec<(Head, u64)>,
+    /// Records of the directories that name the files whose records are wanted.
+    pub(crate) parents: Vec<u64>,
     pub(crate) pending: Vec<Pending>,
 }
 
@@ -144,6 +146,12 @@ impl One<'_> {
         }
         if !attribute.is_resident() {
             return self.extent(attribute, &attribute.extent()?);
+        }
+        if asked && attribute.kind == kind::FILE_NAME {
+            let name = attribute
+                .value()
+                .and_then(|(name, _)| Reference::read(name, 0));
+            self.found.parents.extend(name.map(|parent| parent.number));
         }
         if !asked || attribute.kind != kind::DATA {
             return Ok(());

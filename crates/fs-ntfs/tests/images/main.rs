@@ -3,5 +3,6 @@
 mod bad_sectors;
 mod common;
 mod contents;
+mod search;
 mod second_opinion;
 mod volumes;
