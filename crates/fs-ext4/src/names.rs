@@ -3,9 +3,9 @@
 //! the files of a directory near it. The link count of an inode says when all names are there;
 //! until then the search widens, in the end to the whole filesystem.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use hexz_ondisk::{Fields, read};
+use hexz_ondisk::{Fields, NameSearch, read};
 use hexz_resolve::{FileKey, FileSet, FsState, Link, Result, Role, Scan, Sink, UnitReader};
 
 use crate::claims::{Content, Slice};
@@ -14,21 +14,6 @@ use crate::fs::Ext4;
 use crate::links::Batch;
 use crate::map::{Mapped, Mapper};
 use crate::ondisk::{ERROR_FS, ROOT_INO, RawInode, i_flags};
-
-/// A file whose names are looked for.
-struct Nameless {
-    /// The slice of inodes that it lies in.
-    slice: usize,
-    /// Names that it should have.
-    links: usize,
-    found: BTreeSet<(FileKey, Vec<u8>)>,
-}
-
-impl Nameless {
-    fn is_found(&self) -> bool {
-        self.found.len() >= self.links
-    }
-}
 
 impl Ext4 {
     /// Whether link counts can be relied on: they may not be on a filesystem that needs repair.
@@ -58,7 +43,7 @@ impl Ext4 {
             cx,
             wanted,
             slices: &slices,
-            nameless: BTreeMap::new(),
+            names: NameSearch::new(slices.len()),
             read: BTreeSet::new(),
             out,
         };
@@ -132,7 +117,7 @@ struct Search<'a, 'o> {
     cx: &'a Scan<'a>,
     wanted: &'a FileSet,
     slices: &'a [Slice],
-    nameless: BTreeMap<u64, Nameless>,
+    names: NameSearch,
     /// Directories whose entries were read.
     read: BTreeSet<u64>,
     out: &'o mut dyn Sink<Link>,
@@ -166,44 +151,21 @@ impl Search<'_, '_> {
         self.read_entries(directories)
     }
 
-    fn note(&mut self, number: u64, links: usize) {
-        let nameless = Nameless {
-            slice: slice_of(self.slices, number),
-            links,
-            found: BTreeSet::new(),
-        };
-        self.nameless.insert(number, nameless);
+    fn note(&mut self, number: u64, links: u64) {
+        let slice = slice_of(self.slices, number);
+        self.names.add(FileKey::new(number), slice, links);
     }
 
     /// Reads all directories further and further around the files that lack a name.
     fn widen(&mut self) -> Result<()> {
         let (fs, cx) = (self.fs, self.cx);
-        let mut looked = vec![false; self.slices.len()];
-        let mut radius = 0usize;
         loop {
-            let around: Vec<usize> = self
-                .nameless
-                .values()
-                .filter(|file| !file.is_found())
-                .map(|file| file.slice)
-                .collect();
-            if around.is_empty() || looked.iter().all(|looked| *looked) {
+            let ring = self.names.next_ring();
+            if ring.is_empty() {
                 return Ok(());
             }
-            let mut near = Vec::new();
-            for at in around {
-                let end = at
-                    .saturating_add(radius)
-                    .saturating_add(1)
-                    .min(looked.len());
-                for index in at.saturating_sub(radius)..end {
-                    if let Some(looked) = looked.get_mut(index).filter(|looked| !**looked) {
-                        *looked = true;
-                        near.extend(self.slices.get(index).cloned());
-                    }
-                }
-            }
-            near.sort_unstable_by_key(|slice| slice.first);
+            let near = ring.iter().filter_map(|index| self.slices.get(*index));
+            let near: Vec<Slice> = near.cloned().collect();
             let mut directories = Vec::new();
             let work = |slice: &Slice, reader: &UnitReader<'_>| fs.slice(slice, reader, None);
             cx.units("ext4-directories", &fs.reader, &near, work, |_, found| {
@@ -211,7 +173,6 @@ impl Search<'_, '_> {
                 Ok(())
             })?;
             self.read_entries(directories)?;
-            radius = radius.saturating_mul(2).max(1);
         }
     }
 
@@ -224,7 +185,7 @@ impl Search<'_, '_> {
             .collect();
         fresh.sort_by_key(|d| (d.pieces.first().map(|p| p.physical), d.number));
         let batches: Vec<Batch> = Batch::all(&fresh);
-        let (nameless, out) = (&mut self.nameless, &mut *self.out);
+        let (names, out) = (&mut self.names, &mut *self.out);
         self.cx.units_moved(
             "ext4-names",
             &fs.reader,
@@ -243,10 +204,7 @@ impl Search<'_, '_> {
             },
             |_, links: Vec<Link>| {
                 for link in links {
-                    if let Some(file) = nameless.get_mut(&link.child.number) {
-                        let name = link.name.as_bytes().to_vec();
-                        file.found.insert((link.parent, name));
-                    }
+                    names.found(&link);
                     out.put(link)?;
                 }
                 Ok(())

@@ -97,9 +97,8 @@ fn names_of_one_file_are_those_of_a_sweep() {
             for link in whole.links(&files).0 {
                 expected.entry(link.child).or_default().insert(link);
             }
+            let small = Opened::new(&image, 512);
             for file in files.iter() {
-                // Opened anew, since a sweep is remembered.
-                let small = Opened::new(&image, 512);
                 let (found, coverage) = small.links(&[file].into_iter().collect());
                 searched += usize::from(coverage == LinkCoverage::Wanted);
                 let expected = expected.remove(&file).unwrap_or_default();

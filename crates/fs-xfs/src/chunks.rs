@@ -182,7 +182,7 @@ impl Xfs {
     pub(crate) fn all_inodes(&self, cx: &Scan<'_>) -> Result<Vec<InodeUnit>> {
         let mut units = Vec::new();
         self.chunks(cx, None, |agno, chunks| {
-            self.windows(agno, chunks, None, &mut units);
+            self.windows(cx, agno, chunks, None, &mut units);
             Ok(())
         })?;
         Ok(units)
@@ -225,7 +225,7 @@ impl Xfs {
                         .zip(range)
                         .is_some_and(|(r, range)| r.overlaps(range))
             };
-            self.windows(agno, chunks, Some(&only), &mut units);
+            self.windows(cx, agno, chunks, Some(&only), &mut units);
             Ok(())
         })?;
         Ok(units)
@@ -233,14 +233,17 @@ impl Xfs {
 
     fn windows(
         &self,
+        cx: &Scan<'_>,
         agno: u32,
         chunks: &[Chunk],
         only: Option<&dyn Fn(u32) -> bool>,
         out: &mut Vec<InodeUnit>,
     ) {
+        let unit = u64::try_from(cx.limits().unit_bytes).unwrap_or(WINDOW);
+        let length = WINDOW.min(unit);
         let window = |chunk: &Chunk| {
             let range = self.geometry.inode_range(agno, chunk.start, 1);
-            range.map_or(0, |range| range.start() / WINDOW)
+            range.and_then(|range| range.start().checked_div(length))
         };
         for group in chunks.chunk_by(|a, b| window(a) == window(b)) {
             let numbers = group.iter().flat_map(|chunk| {

@@ -133,6 +133,29 @@ fn kind(ftype: Option<u8>) -> Option<bool> {
         .map(|ftype| ftype == FT_DIR)
 }
 
+/// What `..` of a directory says, as far as that can be read: it is the second entry of its first
+/// block, or stands in the header of the inode.
+pub(crate) fn parent(disk: &Disk<'_>, inode: &Inode<'_>) -> Option<u64> {
+    if inode.format == format::LOCAL {
+        let fields = inode.fork(Which::Data).ok()??.fields;
+        return match fields.u8(1).ok()? {
+            0 => fields.be32(2).ok().map(u64::from),
+            _ => fields.be64(2).ok(),
+        };
+    }
+    let extents = fork::extents(disk, inode, Which::Data).ok()?;
+    let first = extents.first().filter(|e| e.offset == 0)?;
+    let start = first.range.start();
+    let bytes = disk.read("directory block", start, 128).ok()?;
+    let block = Fields::new("directory block", start, &bytes);
+    let header = if disk.geometry.v5 { 64usize } else { 16 };
+    let entry = header.saturating_add(16);
+    let name = entry.saturating_add(8);
+    let is_parent =
+        block.u8(name).ok()? == 2 && block.bytes(name.saturating_add(1), 2).ok()? == b"..";
+    is_parent.then(|| block.be64(entry).ok())?
+}
+
 /// Entries in the inode: `struct xfs_dir2_sf_hdr`.
 fn shortform(disk: &Disk<'_>, inode: &Inode<'_>, each: &mut Each<'_>) -> Result<()> {
     let Some(fork) = inode.fork(Which::Data)? else {

@@ -64,6 +64,8 @@ impl Filesystem for Xfs {
         if self.geometry.parent {
             self.links_by_parents(wanted, cx, out)?;
             Ok(LinkCoverage::Wanted)
+        } else if self.links_by_search(wanted, cx, out)? {
+            Ok(LinkCoverage::Wanted)
         } else {
             self.links_by_directories(wanted, cx, out)?;
             Ok(LinkCoverage::AllDirectories)

@@ -28,6 +28,7 @@ mod inode;
 mod inode_claims;
 mod links;
 mod log;
+mod names;
 mod ondisk;
 mod open;
 mod probe;

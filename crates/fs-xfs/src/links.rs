@@ -222,7 +222,7 @@ impl Xfs {
     }
 }
 
-fn link(parent: &Inode<'_>, name: &[u8], child: FileKey) -> Link {
+pub(crate) fn link(parent: &Inode<'_>, name: &[u8], child: FileKey) -> Link {
     Link {
         parent: FileKey::new(parent.number),
         name: RawName::from(name),

@@ -17,12 +17,14 @@ mod fields;
 mod guid;
 mod salvage;
 mod scratch;
+mod search;
 mod utf16;
 
 pub use fields::Fields;
 pub use guid::Guid;
 pub use salvage::read_what_can_be;
 pub use scratch::with_scratch;
+pub use search::NameSearch;
 pub use utf16::wtf8_from_utf16le;
 
 use hexz_resolve::{Error, ReadAt, Result, read_vec};
