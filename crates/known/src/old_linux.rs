@@ -173,14 +173,14 @@ pub(crate) fn ocfs2(window: &Window) -> Option<Sign> {
             return None;
         }
         let sb = inode.sub("OCFS2 superblock", 192, 512).ok()?;
-        let (bits, cluster) = (sb.le32(28).ok()?, sb.le32(32).ok()?);
+        let (bits, cluster) = (sb.le32(56).ok()?, sb.le32(60).ok()?);
         if block_size(bits)? != block {
             return None;
         }
         let sign = Sign::new("ocfs2", 80, place(at, 1024)?)
-            .size(units(inode.le32(44).ok()?.into(), block_size(cluster)?))
-            .label(label(&sb, 48, 64))
-            .uuid(uuid(&sb, 112))
+            .size(units(inode.le32(20).ok()?.into(), block_size(cluster)?))
+            .label(label(&sb, 80, 64))
+            .uuid(uuid(&sb, 144))
             .version(format!("{}.{}", sb.le16(0).ok()?, sb.le16(2).ok()?))
             .written(0, at.checked_add(block)?);
         Some(sign)

@@ -12,6 +12,7 @@ mod case;
 mod disk;
 mod ext4;
 mod extents;
+mod formats;
 mod fsmap;
 mod ntfs;
 mod report;
@@ -33,7 +34,9 @@ cargo xtask oracle FILESYSTEM [--seeds N] [--first N] [--mix NAME]… [--steps N
 Makes random changes and compares the report with the kernel's trees and extents. FILESYSTEM is
 btrfs, ext4 (which has mixes of ext2 and ext3 too), ntfs or xfs. Needs root, python3 and the filesystem's
 tools. The table goes to docs/oracle-FILESYSTEM.md, unless --mix chose a part. With `sources` for
-FILESYSTEM images of every format are compared with qemu-img, which needs no root.";
+FILESYSTEM images of every format are compared with qemu-img, which needs no root. With `formats`
+each format that the tools of Debian make is made over each other one, and must be named as `blkid`
+names it; --mix NAME takes the pairs that NAME is in.";
 
 /// A filesystem with its features, as it is made and mounted.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +96,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     };
     let mut subject: Option<&dyn Subject> = None;
     let mut with_qemu = false;
+    let mut with_makers = false;
     let mut args = args.iter().map(String::as_str);
     while let Some(arg) = args.next() {
         let mut value = |what| args.next().with_context(|| format!("{arg} wants {what}"));
@@ -112,8 +116,13 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             "ntfs" => subject = Some(&ntfs::Ntfs),
             "xfs" => subject = Some(&xfs::Xfs),
             "sources" => with_qemu = true,
+            "formats" => with_makers = true,
             other => bail!("{other} is unknown\n\n{HELP}"),
         }
+    }
+    if with_makers {
+        let binary = release_binary(root, &[])?;
+        return formats::run(&binary, &options.dir.join("formats"), &options.mixes);
     }
     if with_qemu {
         let seeds = options.first..options.first + options.seeds;

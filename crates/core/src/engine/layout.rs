@@ -364,6 +364,13 @@ impl Detector<'_> {
                     self.members(layout, set, place, plugin.descriptor().id)?;
                     Ok(Content::Volumes(plugin.descriptor().id))
                 }
+                // What it is stays known where it is not read, as of any known format.
+                Err(error) if error.kind() == ErrorKind::Unsupported => Ok(Content::Nothing {
+                    status: VolumeStatus::Unsupported,
+                    reason: error.chain(),
+                    hidden: true,
+                    named: hit.evidence.sign.clone(),
+                }),
                 Err(error) => self.settle(volume, Err(error)),
             },
         }

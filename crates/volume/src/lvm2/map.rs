@@ -23,7 +23,11 @@ impl Here<'_> {
         let roles = self.snapshots();
         let logical = self.group.logical.iter();
         let shown = logical.filter(|lv| lv.segments.iter().all(|s| s.snapshot.is_none()));
-        shown
+        let mut shown: Vec<&Logical> = shown.collect();
+        // What is made of others comes before them: bytes that both have are those of the first.
+        shown.sort_by_key(|lv| !lv.visible);
+        let volumes = shown.into_iter();
+        volumes
             .map(|lv| self.volume(lv, roles.get(lv.name.as_str())))
             .collect()
     }
@@ -41,6 +45,22 @@ impl Here<'_> {
                 problem.get_or_insert(Unusable::Damaged(text));
             }
             extent = segment.start.saturating_add(segment.count);
+            if !segment.images.is_empty() {
+                match self.image(segment) {
+                    Ok(ranges) => {
+                        for range in ranges {
+                            pieces.push(Piece {
+                                volume: at,
+                                device: range.start(),
+                                length: range.len(),
+                            });
+                            at = at.saturating_add(range.len());
+                        }
+                    }
+                    Err(text) => _ = problem.get_or_insert(Unusable::Unsupported(text)),
+                }
+                continue;
+            }
             if let Err(text) = readable(segment).and_then(|()| self.missing(segment)) {
                 problem.get_or_insert(Unusable::Unsupported(text));
             }
@@ -75,6 +95,50 @@ impl Here<'_> {
             partition_type: None,
             label: None,
             unusable: problem,
+        }
+    }
+
+    /// The bytes of a mirrored segment: those of the first of its images that is here.
+    fn image(&self, segment: &Segment) -> Result<Vec<ByteRange>, String> {
+        let mut failed = None;
+        for (on, first) in &segment.images {
+            match self.linear(on, *first, segment) {
+                Ok(ranges) => return Ok(ranges),
+                Err(text) => _ = failed.get_or_insert(text),
+            }
+        }
+        Err(failed.unwrap_or_else(|| "it has no images".to_owned()))
+    }
+
+    /// The bytes of the logical volume `on`, of which `segment` takes extents from `first` on.
+    fn linear(&self, on: &str, first: u64, segment: &Segment) -> Result<Vec<ByteRange>, String> {
+        let mut logical = self.group.logical.iter();
+        let image = logical.find(|lv| lv.name == on);
+        let image = image.ok_or_else(|| format!("it lies on {on}, which is not described"))?;
+        let end = first.saturating_add(segment.count);
+        let (mut next, mut ranges) = (first, Vec::new());
+        for part in &image.segments {
+            let (start, stop) = (part.start, part.start.saturating_add(part.count));
+            if stop <= next || start >= end {
+                continue;
+            }
+            if start > next {
+                break;
+            }
+            if !part.images.is_empty() {
+                return Err(format!("its image {on} is made of images itself"));
+            }
+            readable(part).and_then(|()| self.missing(part))?;
+            for (pv, at, _) in areas(part) {
+                let skipped = next.saturating_sub(start);
+                let count = stop.min(end).saturating_sub(next);
+                ranges.push(self.range(pv, at.saturating_add(skipped), count)?);
+            }
+            next = stop.min(end);
+        }
+        match next == end {
+            true => Ok(ranges),
+            false => Err(format!("its image {on} ends before it")),
         }
     }
 

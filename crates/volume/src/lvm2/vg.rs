@@ -56,6 +56,9 @@ pub(crate) struct Segment {
     pub(crate) kind: String,
     /// Of striped ones: name of what it lies on, and the first extent there.
     pub(crate) stripes: Vec<(String, u64)>,
+    /// Of mirrors and RAID1: the logical volumes that each hold all of it, and the first extent
+    /// there.
+    pub(crate) images: Vec<(String, u64)>,
     /// Of snapshots: what is kept of the origin, and the origin.
     pub(crate) snapshot: Option<Snapshot>,
 }
@@ -147,6 +150,27 @@ impl Segment {
             let extent = u64::try_from(*extent).map_err(|e| wrong("an extent").source(e))?;
             stripes.push((on.clone(), extent));
         }
+        let mut images = Vec::new();
+        match kind {
+            // Pairs of a volume for metadata and one for data.
+            "raid1" => {
+                let pairs = section.list("raids").chunks(2);
+                images.extend(pairs.filter_map(|pair| match pair {
+                    [_, Value::Text(on)] => Some((on.clone(), 0)),
+                    _ => None,
+                }));
+            }
+            "mirror" => {
+                let pairs = section.list("mirrors").chunks(2);
+                images.extend(pairs.filter_map(|pair| match pair {
+                    [Value::Text(on), Value::Number(extent)] => {
+                        Some((on.clone(), u64::try_from(*extent).ok()?))
+                    }
+                    _ => None,
+                }));
+            }
+            _ => {}
+        }
         let store = |key: &str| section.text(key).map(str::to_owned);
         let merging = store("merging_store");
         let snapshot = store("origin")
@@ -161,6 +185,7 @@ impl Segment {
             count: section.number("extent_count")?,
             kind: kind.to_owned(),
             stripes,
+            images,
             snapshot,
         })
     }

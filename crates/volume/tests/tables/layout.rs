@@ -5,13 +5,24 @@ use std::sync::Arc;
 use hexz_resolve::engine::{self, Detection, Options};
 use hexz_resolve::report::LayoutReport;
 use hexz_resolve::{JournalMode, Limits, ReadAt, Registry, Silent};
-use hexz_testkit::SparseDisk;
+use hexz_testkit::{SparseDisk, decompress, workspace_dir};
 
 use crate::build::{Gpt, MIB, mbr};
 
 const SIZE: u64 = 64 * MIB;
 
 fn layout_with(disk: &SparseDisk, detection: Detection) -> LayoutReport {
+    layout_of(Arc::new(disk.clone()), detection)
+}
+
+/// The layout of an image that real tools made; `images/recipe.sh` says how.
+fn archived(name: &str) -> LayoutReport {
+    let folder = workspace_dir().join("crates/volume/tests/images");
+    let bytes = decompress(&folder.join(format!("{name}.img.zst")));
+    layout_of(Arc::new(bytes), Detection::default())
+}
+
+fn layout_of(disk: Arc<dyn ReadAt>, detection: Detection) -> LayoutReport {
     let mut builder = Registry::builder();
     hexz_volume::register(&mut builder).unwrap();
     hexz_known::register(&mut builder).unwrap();
@@ -26,7 +37,6 @@ fn layout_with(disk: &SparseDisk, detection: Detection) -> LayoutReport {
         progress: &Silent,
         cancel: None,
     };
-    let disk: Arc<dyn ReadAt> = Arc::new(disk.clone());
     engine::layout(&disk, &options).unwrap()
 }
 
@@ -165,4 +175,44 @@ fn it_is_told_what_was_thought_of() {
         panic!("{:?}", report.candidates);
     };
     assert!(table.chosen && table.format == "mbr" && table.volume == "disk");
+}
+
+#[test]
+fn one_mirror_of_a_real_raid_holds_its_filesystem() {
+    for (name, volume, start, label) in [
+        ("md-1.2", "md/data", MIB, "raid12"),
+        ("md-1.0", "md/11", 0, "raid10"),
+        ("md-0.90", "md/12", 0, "raid090"),
+    ] {
+        let report = archived(name);
+        assert_eq!(volumes(&report), [(volume, start, Some("ext2"))], "{name}");
+        let found = report.volumes[0].label.as_deref();
+        assert_eq!(found, Some(label.as_bytes()), "{name}");
+        let codes: Vec<_> = report.diagnostics.iter().map(|d| &*d.code).collect();
+        assert!(codes.contains(&"md-one-of-several"), "{name}: {codes:?}");
+        assert!(
+            !codes.contains(&"md-superblock-damaged"),
+            "{name}: {codes:?}"
+        );
+    }
+}
+
+#[test]
+fn one_disk_of_a_real_raid5_is_named() {
+    let report = archived("md-raid5");
+    let member = Some("linux_raid_member");
+    assert_eq!(volumes(&report), [("disk", 0, member)]);
+    let reason = report.volumes[0].reason.as_deref().unwrap_or_default();
+    assert!(reason.contains("disk 1 of the 3 of a RAID5"), "{reason}");
+}
+
+#[test]
+fn mirrored_volumes_are_read_from_the_disk_that_is_here() {
+    let report = archived("lvm-mirrors");
+    let held: Vec<_> = volumes(&report)
+        .into_iter()
+        .filter_map(|(name, _, filesystem)| Some((name.to_owned(), filesystem?.to_owned())))
+        .collect();
+    let ext2 = |name: &str| (name.to_owned(), "ext2".to_owned());
+    assert_eq!(held, [ext2("vg/root"), ext2("vg/mir")]);
 }

@@ -265,11 +265,14 @@ fn volumes_that_are_more_than_pieces_are_named_and_not_read() {
         + &lv("far", true, &[linear(0, 2, "pv0", 62)])
         + &lv("none", true, &[]);
     let opened = open("lvm2", &disk(&text));
-    assert_eq!(opened.usable(), [("vg0/origin", 21 * MIB, 3 * MIB)]);
+    let usable = [
+        ("vg0/raid", MIB, 2 * MIB),
+        ("vg0/origin", 21 * MIB, 3 * MIB),
+    ];
+    assert_eq!(opened.usable(), usable);
     for (name, reason) in [
-        ("raid", "segments of type raid1 are not read"),
         ("raid_rimage_0", "part of another logical volume"),
-        ("mir", "type mirror"),
+        ("mir", "it lies on mir_mimage_0, which is not described"),
         ("pool", "type thin-pool"),
         ("pool_tdata", "part of another"),
         ("thin", "type thin"),
@@ -287,7 +290,9 @@ fn volumes_that_are_more_than_pieces_are_named_and_not_read() {
     }
     assert_eq!(opened.set.volumes.len(), 12);
     // A part that is here has its bytes.
-    assert_eq!(opened.set.volumes[1].map.device_offset(0), Some(MIB));
+    let mut volumes = opened.set.volumes.iter();
+    let data = volumes.find(|v| v.name == "vg0/pool_tdata").unwrap();
+    assert_eq!(data.map.device_offset(0), Some(6 * MIB));
 }
 
 #[test]
@@ -430,4 +435,58 @@ fn flipped_bytes_never_panic() {
             crate::hostile::check(&set, size);
         }
     }
+}
+
+#[test]
+fn a_mirror_is_read_from_the_image_that_is_here() {
+    let logical = r#"root {
+id = "x"
+status = ["READ", "WRITE", "VISIBLE"]
+segment_count = 1
+segment1 {
+start_extent = 0
+extent_count = 4
+type = "raid1"
+device_count = 2
+raids = ["root_rmeta_0", "root_rimage_0", "root_rmeta_1", "root_rimage_1"]
+}
+}
+root_rimage_0 {
+status = ["READ", "WRITE"]
+segment1 {
+start_extent = 0
+extent_count = 4
+type = "striped"
+stripe_count = 1
+stripes = ["pv1", 0]
+}
+}
+root_rimage_1 {
+status = ["READ", "WRITE"]
+segment1 {
+start_extent = 0
+extent_count = 1
+type = "striped"
+stripe_count = 1
+stripes = ["pv0", 8]
+}
+segment2 {
+start_extent = 1
+extent_count = 3
+type = "striped"
+stripe_count = 1
+stripes = ["pv0", 20]
+}
+}
+"#;
+    let opened = open("lvm2", &disk(logical));
+    let root = &opened.set.volumes[0];
+    assert_eq!((root.name.as_str(), &root.unusable), ("vg0/root", &None));
+    let starts: Vec<_> = root
+        .map
+        .segments()
+        .iter()
+        .map(|s| (s.device, s.length))
+        .collect();
+    assert_eq!(starts, [(9 * MIB, MIB), (21 * MIB, 3 * MIB)]);
 }

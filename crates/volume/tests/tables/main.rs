@@ -7,3 +7,4 @@ mod hostile;
 mod layout;
 mod lvm2;
 mod mbr;
+mod md;
