@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hexz_resolve::{Diagnostic, FileKey, FsInfo, ReadAt, Replayed, Result};
+use hexz_resolve::{Diagnostic, FileKey, FsInfo, RangeSet, ReadAt, Replayed, Result};
 
 use crate::node::{Blocks, Findings, Node};
 use crate::ondisk::{Root, objectid};
@@ -48,6 +48,8 @@ pub(crate) struct Btrfs {
     pub(crate) blocks: Blocks,
     pub(crate) roots: Roots,
     pub(crate) replayed: Replayed,
+    /// Logical addresses of the blocks of log trees, which are in no extent tree.
+    pub(crate) log: RangeSet,
 }
 
 impl Btrfs {

@@ -26,6 +26,7 @@ pub(crate) fn claims(
 ) -> Result<()> {
     superblocks(fs, wanted, out)?;
     let logical = in_use(fs, wanted, out)?;
+    log_blocks(fs, wanted, &logical, out)?;
     let units = units(&logical);
     let resolver = Resolver::default();
     cx.units_moved(
@@ -64,6 +65,29 @@ fn superblocks(fs: &Btrfs, wanted: &RangeSet, out: &mut dyn Sink<Claim>) -> Resu
         }
     }
     Ok(())
+}
+
+/// Blocks of log trees, which the extent tree takes for free.
+fn log_blocks(
+    fs: &Btrfs,
+    wanted: &RangeSet,
+    logical: &RangeSet,
+    out: &mut dyn Sink<Claim>,
+) -> Result<()> {
+    let mut found = Vec::new();
+    let mut claimed = Claimed {
+        fs,
+        wanted,
+        found: &mut found,
+    };
+    for range in &fs.log {
+        if logical.overlaps(range) {
+            claimed.put(range, |range| {
+                Claim::structure(range, Role::Journal, "log-tree")
+            });
+        }
+    }
+    found.into_iter().try_for_each(|claim| out.put(claim))
 }
 
 /// The logical addresses of what is wanted. What is in no chunk is claimed here, and parity.

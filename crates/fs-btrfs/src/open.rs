@@ -1,10 +1,12 @@
 //! Opening: superblocks, chunks, the tree of trees.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hexz_ondisk::{Fields, Guid, read};
 use hexz_resolve::{
-    Diagnostic, Error, ErrorKind, FsInfo, FsState, Member, OpenContext, ReadAt, Replayed, Result,
+    Diagnostic, Error, ErrorKind, FsInfo, FsState, Member, OpenContext, RangeSet, ReadAt, Replayed,
+    Result,
 };
 
 use crate::btrfs::Btrfs;
@@ -13,8 +15,11 @@ use crate::chunks::{Chunk, ChunkMap, Device, Devices};
 use crate::devices::join;
 use crate::node::{Blocks, Findings};
 use crate::ondisk::{Key, SUPER_OFFSETS, SUPER_SIZE, Superblock, incompat, item, objectid};
-use crate::roots::Roots;
+use crate::roots::{Roots, root_of};
 use crate::tree::Tree;
+
+/// Log trees are dropped with each commit, and stay small.
+const MOST_LOG_BLOCKS: usize = 1 << 16;
 
 /// Opens the filesystem on `members`.
 pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<Btrfs> {
@@ -73,9 +78,18 @@ pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<Btrfs> {
             cx.diagnose(Diagnostic::from(&error));
         }
     }
+    let mut log = RangeSet::new();
     let state = match superblock.log_root.bytenr {
         0 => FsState::Clean,
         _ => {
+            let tree = Tree {
+                root: superblock.log_root,
+                ..tree
+            };
+            log = log_blocks(&tree).unwrap_or_else(|error| {
+                cx.diagnose(Diagnostic::from(&error));
+                RangeSet::new()
+            });
             let text =
                 "the log tree is not replayed: what was written and synchronised last is missing";
             cx.diagnose(Diagnostic::warning("log-not-replayed", text).losing());
@@ -102,6 +116,7 @@ pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<Btrfs> {
         blocks,
         roots,
         replayed: Replayed::default(),
+        log,
     })
 }
 
@@ -153,6 +168,31 @@ fn superblock_at(device: &dyn ReadAt, at: u64) -> Result<Superblock> {
         return Err(fields.corrupt(0).message("its checksum is wrong"));
     }
     Superblock::parse(&fields, at)
+}
+
+/// The blocks of the tree of log trees, and of the log trees.
+fn log_blocks(tree: &Tree<'_>) -> Result<RangeSet> {
+    let mut found = Vec::new();
+    let mut blocks = vec![tree.root];
+    let mut seen = BTreeSet::new();
+    while let Some(at) = blocks.pop() {
+        if !seen.insert(at.bytenr) || seen.len() > MOST_LOG_BLOCKS {
+            continue;
+        }
+        let node = tree.read(at)?;
+        found.extend(tree.blocks.range(at.bytenr));
+        for slot in 0..node.count {
+            if node.level > 0 {
+                blocks.push(node.child(slot)?);
+                continue;
+            }
+            let item = node.item(slot)?;
+            if item.key.kind == item::ROOT_ITEM && item.key.objectid == objectid::TREE_LOG {
+                blocks.push(root_of(&item.fields)?);
+            }
+        }
+    }
+    Ok(found.into_iter().collect())
 }
 
 fn devices(supers: &[(Superblock, &Member)], newest: &Superblock, cx: &OpenContext<'_>) -> Devices {

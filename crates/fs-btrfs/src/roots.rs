@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hexz_ondisk::Guid;
+use hexz_ondisk::{Fields, Guid};
 use hexz_resolve::Result;
 
 use crate::node::Item;
@@ -61,11 +61,7 @@ impl Roots {
         // Before Linux 3.6 an item ended here.
         let guid = |at| fields.array(at).map(Guid::from_bytes).unwrap_or_default();
         let root = RootItem {
-            root: Root {
-                bytenr: fields.le64(176)?,
-                level: fields.u8(238)?,
-                generation: Some(fields.le64(160)?),
-            },
+            root: root_of(fields)?,
             live: fields.le32(216)? > 0 && flags & DEAD == 0,
             read_only: flags & READ_ONLY != 0,
             uuid: guid(247),
@@ -123,6 +119,15 @@ impl Roots {
     pub(crate) fn names_of(&self, id: u64) -> &[RootRef] {
         self.names.get(&id).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Where the tree of a `ROOT_ITEM` begins.
+pub(crate) fn root_of(fields: &Fields<'_>) -> Result<Root> {
+    Ok(Root {
+        bytenr: fields.le64(176)?,
+        level: fields.u8(238)?,
+        generation: Some(fields.le64(160)?),
+    })
 }
 
 /// Whether a tree holds files of users.

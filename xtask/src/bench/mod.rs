@@ -3,6 +3,7 @@
 //! Images are made once, in a folder that is kept (`--dir`, by default `target/bench`); making
 //! them needs root, for loop mounts. Nothing here is part of a test.
 
+mod btrfs;
 mod ext4;
 mod image;
 mod measure;
@@ -18,7 +19,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::release_binary;
 
 const HELP: &str = "\
-cargo xtask bench [--dir DIR] [--rounds N] [ext4] [ntfs] [xfs] [raw] [owner]
+cargo xtask bench [--dir DIR] [--rounds N] [btrfs] [ext4] [ntfs] [xfs] [raw] [owner]
 
 Measures each case (all of them, when none is named) and prints a table.";
 
@@ -59,10 +60,11 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         }
     }
     if cases.is_empty() {
-        cases = vec!["ext4", "ntfs", "xfs", "raw", "owner"];
+        cases = vec!["btrfs", "ext4", "ntfs", "xfs", "raw", "owner"];
     }
     for case in cases {
         let figures = match case {
+            "btrfs" => btrfs::run(&bench)?,
             "ext4" => ext4::run(&bench)?,
             "ntfs" => ntfs::run(&bench)?,
             "xfs" => xfs::run(&bench)?,

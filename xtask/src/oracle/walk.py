@@ -128,7 +128,8 @@ def show(path, name, device):
         "mode": info.st_mode & 0o7777,
         "uid": info.st_uid,
         "gid": info.st_gid,
-        "mtime": info.st_mtime_ns,
+        # The kernel makes this one up where a snapshot has no copy of a subvolume.
+        "mtime": 0 if info.st_ino == 2 and handle(path)[1] in BTRFS_HANDLES else info.st_mtime_ns,
         "nlink": info.st_nlink,
         "rdev": info.st_rdev,
         "x": attributes(path),

@@ -1,0 +1,161 @@
+//! A filesystem on two devices, whole and with one of them missing, against what the kernel read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hexz_fs_btrfs::BtrfsPlugin;
+use hexz_resolve::{
+    Diagnostics, FileKey, Filesystem, FilesystemPlugin as _, JournalMode, Limits, Link, Member,
+    OpenContext, Probe, ReadAt, Scan, Silent, View, Window, read_vec,
+};
+use hexz_testkit::{decompress, fixtures_dir};
+use sha2::{Digest as _, Sha256};
+
+fn device(number: u32) -> Arc<dyn ReadAt> {
+    let file = format!("btrfs-devices/device-{number}.img.zst");
+    Arc::new(decompress(&fixtures_dir().join(file)))
+}
+
+/// The members as detection hands them on: end to end.
+fn members(numbers: &[u32]) -> Vec<Member> {
+    let mut start = 0;
+    let mut members = Vec::new();
+    for number in numbers {
+        let device = device(*number);
+        let mut member = Member::alone(Arc::clone(&device));
+        member.start = start;
+        start += device.len();
+        members.push(member);
+    }
+    members
+}
+
+/// What the kernel read: digests by path.
+fn sums() -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(fixtures_dir().join("btrfs-devices/sums"));
+    let text = text.expect("the sums");
+    let pairs = text.lines().filter_map(|line| line.split_once("  ."));
+    pairs
+        .map(|(sum, path)| (path.to_owned(), sum.to_owned()))
+        .collect()
+}
+
+struct Opened {
+    limits: Limits,
+    findings: Diagnostics,
+    fs: Box<dyn Filesystem>,
+}
+
+impl Opened {
+    fn new(numbers: &[u32]) -> Self {
+        let (limits, findings) = (Limits::default(), Diagnostics::new());
+        let cx = OpenContext {
+            limits: &limits,
+            journal: JournalMode::Replay,
+            view: View::Base,
+            diagnostics: &findings,
+        };
+        let opened = BtrfsPlugin.open(&members(numbers), &cx);
+        let fs = opened.expect("a filesystem");
+        Self {
+            limits,
+            findings,
+            fs,
+        }
+    }
+
+    fn scan<T>(&self, work: impl FnOnce(&Scan<'_>) -> T) -> T {
+        work(&Scan::new(
+            &self.limits,
+            View::Base,
+            &self.findings,
+            &Silent,
+        ))
+    }
+
+    /// All paths below a directory.
+    fn paths(&self) -> BTreeMap<String, FileKey> {
+        let mut found = BTreeMap::new();
+        let mut level = vec![(String::new(), self.fs.root())];
+        while let Some((path, key)) = level.pop() {
+            let mut links: Vec<Link> = Vec::new();
+            self.scan(|cx| {
+                self.fs
+                    .entries(&[key].into_iter().collect(), cx, &mut links)
+            })
+            .expect("entries");
+            for link in links {
+                let name = String::from_utf8_lossy(link.name.as_bytes()).into_owned();
+                level.push((format!("{path}/{name}"), link.child));
+            }
+            found.insert(path, key);
+        }
+        found
+    }
+
+    /// The digest of a file; `None` where it can't be read.
+    fn digest(&self, key: FileKey) -> Option<String> {
+        let content = self
+            .scan(|cx| self.fs.content(key, None, cx))
+            .expect("a file");
+        let bytes = read_vec(&*content, 0, usize::try_from(content.len()).ok()?).ok()?;
+        let digest = Sha256::digest(&bytes);
+        Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+#[test]
+fn each_device_says_which_it_is() {
+    for number in [1, 2] {
+        match BtrfsPlugin.probe(&Window::read(&*device(number))) {
+            Probe::Match {
+                group: Some(group), ..
+            } => {
+                assert_eq!(group.member, u64::from(number));
+                assert_eq!(group.members, Some(2));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn stripes_are_put_together() {
+    let opened = Opened::new(&[1, 2]);
+    let paths = opened.paths();
+    let sums = sums();
+    assert_eq!(sums.len(), 43);
+    for (path, sum) in &sums {
+        let key = paths
+            .get(path)
+            .unwrap_or_else(|| panic!("{path} is missing"));
+        assert_eq!(opened.digest(*key).as_ref(), Some(sum), "{path}");
+    }
+    assert!(opened.findings.is_complete());
+}
+
+#[test]
+fn what_a_missing_device_had_is_not_read_as_something_else() {
+    for number in [1, 2] {
+        let opened = Opened::new(&[number]);
+        let paths = opened.paths();
+        let (mut read, mut lost) = (0, 0);
+        for (path, sum) in &sums() {
+            let key = paths
+                .get(path)
+                .unwrap_or_else(|| panic!("{path} is missing"));
+            match opened.digest(*key) {
+                Some(digest) => {
+                    assert_eq!(&digest, sum, "{path}");
+                    read += 1;
+                }
+                None => lost += 1,
+            }
+        }
+        // Metadata, with what lies within it, are on both devices.
+        assert!(read >= 40, "{read}");
+        assert!(lost >= 1, "{lost}");
+        let findings = opened.findings.take();
+        assert!(findings.iter().any(|f| f.code == "device-missing"));
+    }
+}
