@@ -12,19 +12,19 @@
     )
 )]
 
-mod attributes;
 mod claims;
-mod fs;
-mod links;
 mod ondisk;
+mod open;
 mod probe;
 
 use std::sync::Arc;
 
 use hexz_resolve::{
-    Descriptor, DuplicateId, Filesystem, FilesystemPlugin, Member, OpenContext, Probe,
-    RegistryBuilder, Result, Window,
+    Claim, Descriptor, DuplicateId, FileKey, Filesystem, FilesystemPlugin, FsInfo, Member,
+    OpenContext, Probe, RangeSet, ReadAt, RegistryBuilder, Replayed, Result, Scan, Sink, Window,
 };
+
+use ondisk::Header;
 
 /// The plugin for Linux swap areas.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,9 +40,41 @@ impl FilesystemPlugin for SwapPlugin {
     }
 
     fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
-        let opened = Member::only(members).and_then(|volume| fs::open(Arc::clone(volume), cx));
+        let opened = Member::only(members).and_then(|volume| open::open(Arc::clone(volume), cx));
         let opened = opened.map_err(|error| error.layer("swap"))?;
         Ok(Box::new(opened))
+    }
+}
+
+/// One view of a swap area.
+struct Swap {
+    info: FsInfo,
+    header: Header,
+    reader: Arc<dyn ReadAt>,
+    /// Nothing: there is no journal.
+    replayed: Replayed,
+}
+
+impl Filesystem for Swap {
+    fn info(&self) -> &FsInfo {
+        &self.info
+    }
+
+    fn reader(&self) -> &Arc<dyn ReadAt> {
+        &self.reader
+    }
+
+    fn replayed(&self) -> &Replayed {
+        &self.replayed
+    }
+
+    /// There is none, and no file has this number.
+    fn root(&self) -> FileKey {
+        FileKey::new(0)
+    }
+
+    fn claims(&self, wanted: &RangeSet, cx: &Scan<'_>, out: &mut dyn Sink<Claim>) -> Result<()> {
+        claims::claims(self, wanted, cx, out)
     }
 }
 

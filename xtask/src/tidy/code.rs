@@ -6,14 +6,9 @@ use super::tree::Tree;
 const LINES: usize = 600;
 
 /// The files that every filesystem crate has.
-const FILESYSTEM: &[&str] = &[
-    "lib.rs",
-    "ondisk.rs",
-    "probe.rs",
-    "claims.rs",
-    "links.rs",
-    "attributes.rs",
-];
+const FILESYSTEM: &[&str] = &["lib.rs", "ondisk.rs", "probe.rs", "claims.rs"];
+/// Those that a crate has where its format has files.
+const FILES: &[&str] = &["links.rs", "attributes.rs"];
 
 /// What crates that read images must deny.
 const PARSER_LINTS: &[&str] = &[
@@ -98,8 +93,11 @@ fn crate_rules(tree: &Tree, name: &str, wrong: &mut Vec<String>) {
         }
     }
     if filesystem {
+        let mut sources = tree.with_end(".rs").filter(|(p, _)| p.starts_with(&source));
+        let has_files = sources.any(|(_, text)| text.contains("    fn links("));
         for file in FILESYSTEM
             .iter()
+            .chain(FILES.iter().filter(|_| has_files))
             .filter(|f| !tree.exists(&format!("{source}{f}")))
         {
             wrong.push(format!("{source}{file}: every filesystem crate has it"));
