@@ -14,7 +14,6 @@ const HEXZ: &str = env!("CARGO_BIN_EXE_hexz-under-test");
 const DAMAGED: &[&str] = &[
     "cyclic-directory",
     "cyclic-extents",
-    "ntfs-compressed",
     "torn-meta",
     "unsupported",
 ];
@@ -332,4 +331,28 @@ fn a_digest_is_that_of_the_file_and_the_diff_id_that_of_what_is_in_it() {
         );
         assert!(packed.len() < plain.len());
     }
+}
+
+#[test]
+fn a_stream_of_ntfs_is_named_behind_its_file() {
+    let case = Case::new(HEXZ, "ntfs-plain");
+    let json = case.hexz.text("ls -R --json base.img");
+    let mut streams = 0;
+    for line in json.lines() {
+        let entry: Value = serde_json::from_str(line).expect("JSON");
+        let names = entry["attributes"]["xattrs"].as_array().cloned();
+        for name in names.unwrap_or_default() {
+            let Some(stream) = name.as_str().and_then(|n| n.strip_prefix("stream:")) else {
+                continue;
+            };
+            let path = text(&entry, "path");
+            if path.contains('$') {
+                continue;
+            }
+            let output = case.hexz.run(&format!("cat base.img {path}:{stream}"));
+            assert!(output.status.success(), "{path}:{stream}");
+            streams += 1;
+        }
+    }
+    assert!(streams > 0, "the fixture has a file with a named stream");
 }

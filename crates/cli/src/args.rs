@@ -7,7 +7,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hexz_resolve::engine::Forced;
 
-use crate::file_args::{CatArgs, ExtractArgs, LsArgs, TakeArgs};
+use crate::file_args::{CatArgs, ExtractArgs, LsArgs, TakeArgs, VERIFY_CHILD, VerifyChildArgs};
 use crate::view::ViewArgs;
 
 /// More would be busy with themselves only.
@@ -41,6 +41,9 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Writes completions for a shell
     Completions(CompletionsArgs),
+    /// Reads files through other parsers, for --verify
+    #[command(name = VERIFY_CHILD, hide = true)]
+    VerifyChild(VerifyChildArgs),
 }
 
 fn with_status(examples: &str) -> String {

@@ -113,6 +113,10 @@ pub(crate) struct TakeArgs {
     /// The same as a layer of an OCI image: without sparse files, which not all tools read
     #[arg(long, value_name = "FILE", conflicts_with = "tar")]
     pub(crate) oci_layer: Option<PathBuf>,
+    /// The guest keeps its changes in the upper folder of an overlayfs at this path: say what it
+    /// saw there, and write layers and folders of that
+    #[arg(long, value_name = "PATH", conflicts_with = "verify")]
+    pub(crate) overlay_upper: Option<OsString>,
     /// Write a patch in the form of git diff
     #[arg(short = 'p', long, conflicts_with_all = ["json", "name_status", "name_only", "blocks"])]
     pub(crate) patch: bool,
@@ -128,13 +132,34 @@ pub(crate) struct TakeArgs {
     /// Files of more bytes are not compared line by line
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "patch", default_value = "16M")]
     pub(crate) patch_limit: u64,
+    /// Read each reported range of a file again through other parsers (ext4-view, ntfs), and
+    /// compare it with the bytes at the place on the disk that was named
+    #[arg(long)]
+    pub(crate) verify: bool,
     #[command(flatten)]
     pub(crate) write: WriteArgs,
 }
 
+/// The child process of --verify.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyChildArgs {
+    /// Which parser
+    pub(crate) parser: String,
+    /// Bytes of the volume
+    pub(crate) length: u64,
+}
+
+/// The name of its command.
+pub(crate) const VERIFY_CHILD: &str = "verify-child";
+
 impl TakeArgs {
     /// Whether files must be known.
     pub(crate) fn any(&self) -> bool {
+        self.writes() || self.verify || self.overlay_upper.is_some()
+    }
+
+    /// Whether anything but the report is written.
+    pub(crate) fn writes(&self) -> bool {
         self.extract.is_some() || self.archive().is_some() || self.patch
     }
 

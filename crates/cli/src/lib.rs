@@ -87,6 +87,9 @@ pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> Exit
         Command::Ls(args) => cmd::data::ls::command(&registry, &args),
         Command::Cat(args) => cmd::data::cat::command(&registry, &args),
         Command::Extract(args) => cmd::data::extract::command(&registry, &args),
+        Command::VerifyChild(args) => hexz_verify::run(&args.parser, args.length)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Into::into),
     };
     match result {
         Ok(code) => code,

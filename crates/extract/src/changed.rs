@@ -7,6 +7,7 @@ use crate::layer::Views;
 use crate::lookup::Lookup;
 use crate::moved::Moved;
 use crate::name::Name;
+use crate::upper::elsewhere;
 
 /// Which of two views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,13 @@ impl Extractor<'_> {
             let Some(attributes) = known else {
                 continue;
             };
+            if tree.is_upper()
+                && let Some(found) = tree.attributes(attributes.key, self.problems())
+                && let Some(reason) = elsewhere(&found)
+            {
+                self.problems().left_out(volume, &path, reason);
+                continue;
+            }
             let mut paths = vec![path.clone()];
             if change.change == ChangeKind::Modified {
                 // One record for all names; which of them stood there before is looked up.

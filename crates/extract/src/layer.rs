@@ -21,6 +21,7 @@ use crate::plan::{Item, Plan, by_name, plan};
 use crate::problem::Problems;
 use crate::restore;
 use crate::tree::Tree;
+use crate::upper;
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -125,7 +126,8 @@ impl<W: Write> Layer<'_, W> {
     /// A directory and all below it, in the order of the names.
     fn whole(&mut self, path: &[u8], directory: &Attributes, opaque: bool) -> io::Result<()> {
         self.file(path, directory)?;
-        if opaque {
+        // Of an upper folder the directory itself says whether it is.
+        if opaque && !self.tree.is_some_and(|tree| tree.is_upper()) {
             self.mark(&join(path, OPAQUE))?;
         }
         let Some(tree) = self.tree else {
@@ -138,6 +140,10 @@ impl<W: Write> Layer<'_, W> {
             let entries = tree.children(&[key], self.options.problems);
             for entry in entries.into_iter().flatten() {
                 let path = join(&path, entry.name.as_bytes());
+                if let Err(reason) = Name::new(entry.name.as_bytes()) {
+                    self.left_out(&path, reason);
+                    continue;
+                }
                 let Some(attributes) = entry.attributes else {
                     self.left_out(&path, "its entry names no file that is in use");
                     continue;
@@ -184,6 +190,26 @@ impl<W: Write> Layer<'_, W> {
 
     /// One entry. What is wrong with the file itself is a problem, and not an error.
     fn file(&mut self, path: &[u8], attributes: &Attributes) -> io::Result<()> {
+        if !self.tree.is_some_and(|tree| tree.is_upper()) {
+            return self.plain(path, attributes);
+        }
+        if upper::is_whiteout(attributes) {
+            return self.gone(path);
+        }
+        if let Some(reason) = upper::elsewhere(attributes) {
+            self.left_out(path, reason);
+            return Ok(());
+        }
+        let mut shown = attributes.clone();
+        upper::strip(&mut shown);
+        self.plain(path, &shown)?;
+        match upper::is_opaque(attributes) {
+            true => self.mark(&join(path, OPAQUE)),
+            false => Ok(()),
+        }
+    }
+
+    fn plain(&mut self, path: &[u8], attributes: &Attributes) -> io::Result<()> {
         if let Err(reason) = Name::path(path) {
             self.left_out(path, reason);
             return Ok(());

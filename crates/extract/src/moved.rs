@@ -4,10 +4,11 @@ use hexz_resolve::report::{Change, ChangeKind};
 
 /// The directories that were renamed, of one volume.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Moved(Vec<(Vec<u8>, Vec<u8>)>);
+pub struct Moved(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Moved {
-    pub(crate) fn of<'c>(changes: impl Iterator<Item = &'c Change>) -> Self {
+    /// Those among `changes`.
+    pub fn of<'c>(changes: impl Iterator<Item = &'c Change>) -> Self {
         let directories =
             changes.filter(|c| c.change == ChangeKind::Renamed && c.kind.has_entries());
         Self(
@@ -25,7 +26,8 @@ impl Moved {
     }
 
     /// Where what is at `path` after the change was before it.
-    pub(crate) fn origin(&self, path: &[u8]) -> Vec<u8> {
+    #[must_use]
+    pub fn origin(&self, path: &[u8]) -> Vec<u8> {
         let below = |to: &[u8]| {
             path.strip_prefix(to)
                 .filter(|rest| rest.first() == Some(&b'/'))

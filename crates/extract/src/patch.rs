@@ -2,7 +2,7 @@
 //!
 //! <https://git-scm.com/docs/diff-format#generate_patch_text_with_p>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use hexz_resolve::report::{Change, ChangeKind};
@@ -51,6 +51,11 @@ pub fn write_patch<'c>(
 ) -> io::Result<()> {
     let mut files = Files {
         moved: Moved::of(changes.clone()),
+        came: changes
+            .clone()
+            .filter(|c| matches!(c.change, ChangeKind::Added | ChangeKind::Renamed))
+            .map(|c| c.path.clone())
+            .collect(),
         pairs: BTreeMap::new(),
     };
     for change in changes.clone() {
@@ -73,6 +78,8 @@ pub fn write_patch<'c>(
 /// What stands in the patch, by path: where there is a file after the change, by that path.
 struct Files {
     moved: Moved,
+    /// Names that came, each a record of its own, also where their file changed as well.
+    came: BTreeSet<Vec<u8>>,
     pairs: BTreeMap<Vec<u8>, (Option<Side>, Option<Side>)>,
 }
 
@@ -87,7 +94,11 @@ impl Files {
             // Each name that came or went is a record of its own.
             ChangeKind::Added | ChangeKind::Deleted | ChangeKind::Renamed => vec![&change.path],
             _ if change.links.is_empty() => vec![&change.path],
-            _ => change.links.iter().collect(),
+            _ => change
+                .links
+                .iter()
+                .filter(|link| !self.came.contains(*link))
+                .collect(),
         };
         for path in paths {
             let (before, after) = match change.change {

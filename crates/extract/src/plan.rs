@@ -8,6 +8,7 @@ use hexz_resolve::{Attributes, Result};
 
 use crate::lookup::Lookup;
 use crate::problem::Problems;
+use crate::upper::is_whiteout;
 
 /// What a layer has at one path.
 #[derive(Clone, Debug)]
@@ -32,6 +33,7 @@ pub(crate) fn plan<'c>(
     mut after: Option<&mut Lookup<'_>>,
     problems: &Problems,
 ) -> Result<Plan> {
+    let upper = after.as_ref().is_some_and(|after| after.tree().is_upper());
     let mut plan = Plan::new();
     let mut gone: BTreeSet<Vec<u8>> = BTreeSet::new();
     let stands = |lookup: &mut Option<&mut Lookup<'_>>, path: &[u8]| match lookup {
@@ -45,8 +47,9 @@ pub(crate) fn plan<'c>(
         }
         gone.extend(change.from.clone());
         let known = match &change.merged {
-            Some(attributes) => Some(attributes.clone()),
-            None => stands(&mut after, &change.path)?,
+            // What overlayfs says of a file is not in the report.
+            Some(attributes) if !upper => Some(attributes.clone()),
+            _ => stands(&mut after, &change.path)?,
         };
         let Some(attributes) = known else {
             continue;
@@ -81,8 +84,10 @@ pub(crate) fn plan<'c>(
             _ => false,
         });
         let there = stands(&mut after, above)?.is_some_and(|a| a.kind.has_entries());
-        let was = stands(&mut before, above)?.is_some_and(|a| a.kind.has_entries());
-        if !hidden && there && was && stands(&mut after, &path)?.is_none() {
+        // What is below an upper folder is not in it.
+        let was = upper || stands(&mut before, above)?.is_some_and(|a| a.kind.has_entries());
+        let stays = stands(&mut after, &path)?.is_some_and(|a| !(upper && is_whiteout(&a)));
+        if !hidden && there && was && !stays {
             plan.insert(path, Item::Gone);
         }
     }

@@ -14,6 +14,7 @@ use crate::problem::Problems;
 pub struct Tree<'d> {
     volume: OpenedVolume<'d>,
     root: FileKey,
+    upper: bool,
 }
 
 /// A file in its directory.
@@ -30,7 +31,31 @@ impl<'d> Tree<'d> {
     #[must_use]
     pub fn new(volume: OpenedVolume<'d>) -> Option<Self> {
         let root = volume.filesystem()?.root();
-        Some(Self { volume, root })
+        Some(Self {
+            volume,
+            root,
+            upper: false,
+        })
+    }
+
+    /// The files below `folder`, which is the upper folder of an overlayfs; `None` when it is not
+    /// there.
+    ///
+    /// # Errors
+    /// When too many links are met on the way.
+    pub fn upper(self, folder: &[u8], problems: &Problems) -> Result<Option<Self>> {
+        let found = self.resolve(folder, false, problems)?;
+        Ok(found.map(|found| Self {
+            root: found.attributes.key,
+            upper: true,
+            ..self
+        }))
+    }
+
+    /// Whether this is the upper folder of an overlayfs.
+    #[must_use]
+    pub fn is_upper(&self) -> bool {
+        self.upper
     }
 
     /// The volume.
@@ -51,7 +76,8 @@ impl<'d> Tree<'d> {
     pub fn is_internal(&self, file: FileKey) -> bool {
         let fs = self.volume.filesystem();
         // Records below 24 are reserved; the root directory is one of them.
-        fs.is_some_and(|fs| fs.info().filesystem == "ntfs") && file.number < 24 && file != self.root
+        let ntfs = fs.is_some_and(|fs| fs.info().filesystem == "ntfs");
+        ntfs && file.number < 24 && file != self.root
     }
 
     /// What is known of one file; `None` when it is not in use.

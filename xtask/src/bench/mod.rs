@@ -5,6 +5,7 @@
 
 mod btrfs;
 mod ext4;
+mod extract;
 mod image;
 mod measure;
 mod ntfs;
@@ -19,7 +20,8 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::release_binary;
 
 const HELP: &str = "\
-cargo xtask bench [--dir DIR] [--rounds N] [btrfs] [ext4] [ntfs] [xfs] [raw] [owner]
+cargo xtask bench [--dir DIR] [--rounds N] [--hexz PROGRAM] [btrfs] [ext4] [ntfs] [xfs] [raw]
+  [owner] [extract]
 
 Measures each case (all of them, when none is named) and prints a table.";
 
@@ -43,7 +45,7 @@ impl Bench {
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let mut bench = Bench {
         dir: root.join("target/bench"),
-        hexz: release_binary(root, &[])?,
+        hexz: PathBuf::new(),
         rounds: 5,
     };
     let mut cases = Vec::new();
@@ -54,13 +56,17 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
                 println!("{HELP}");
                 return Ok(());
             }
+            "--hexz" => bench.hexz = args.next().context("--hexz wants a program")?.into(),
             "--dir" => bench.dir = args.next().context("--dir wants a folder")?.into(),
             "--rounds" => bench.rounds = args.next().context("--rounds wants a number")?.parse()?,
             name => cases.push(name),
         }
     }
+    if bench.hexz.as_os_str().is_empty() {
+        bench.hexz = release_binary(root, &[])?;
+    }
     if cases.is_empty() {
-        cases = vec!["btrfs", "ext4", "ntfs", "xfs", "raw", "owner"];
+        cases = vec!["btrfs", "ext4", "ntfs", "xfs", "raw", "owner", "extract"];
     }
     for case in cases {
         let figures = match case {
@@ -70,6 +76,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             "xfs" => xfs::run(&bench)?,
             "raw" => raw::run(&bench)?,
             "owner" => owner::run(&bench)?,
+            "extract" => extract::run(&bench)?,
             other => bail!("there is no case {other:?}\n\n{HELP}"),
         };
         figures.print(case);

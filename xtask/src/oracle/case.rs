@@ -128,7 +128,7 @@ impl Case<'_> {
         Ok(row)
     }
 
-    fn make(&self, base: &Path, merged: &Path) -> Result<()> {
+    pub(super) fn make(&self, base: &Path, merged: &Path) -> Result<()> {
         let image = self.dir.join("disk.img");
         let root = self.dir.join("mnt");
         disk::create(&image, self.mix)?;

@@ -14,6 +14,7 @@ mod ext4;
 mod extents;
 mod formats;
 mod fsmap;
+mod layers;
 mod ntfs;
 mod report;
 mod sources;
@@ -36,7 +37,8 @@ btrfs, ext4 (which has mixes of ext2 and ext3 too), ntfs or xfs. Needs root, pyt
 tools. The table goes to docs/oracle-FILESYSTEM.md, unless --mix chose a part. With `sources` for
 FILESYSTEM images of every format are compared with qemu-img, which needs no root. With `formats`
 each format that the tools of Debian make is made over each other one, and must be named as `blkid`
-names it; --mix NAME takes the pairs that NAME is in.";
+names it; --mix NAME takes the pairs that NAME is in. With `layers` each filesystem's layers are
+unpacked by umoci, and patches applied by git (--seeds 10; --hexz PROGRAM takes one that is built).";
 
 /// A filesystem with its features, as it is made and mounted.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +84,7 @@ struct Options {
     mixes: Vec<String>,
     dir: PathBuf,
     keep: bool,
+    hexz: Option<PathBuf>,
 }
 
 /// Runs `cargo xtask oracle`.
@@ -93,10 +96,10 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         mixes: Vec::new(),
         dir: root.join("target/oracle"),
         keep: false,
+        hexz: None,
     };
     let mut subject: Option<&dyn Subject> = None;
-    let mut with_qemu = false;
-    let mut with_makers = false;
+    let (mut with_qemu, mut with_makers, mut with_layers) = (false, false, false);
     let mut args = args.iter().map(String::as_str);
     while let Some(arg) = args.next() {
         let mut value = |what| args.next().with_context(|| format!("{arg} wants {what}"));
@@ -112,11 +115,13 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             "--dir" => options.dir = value("a folder")?.into(),
             "--keep" => options.keep = true,
             "btrfs" => subject = Some(&btrfs::Btrfs),
+            "--hexz" => options.hexz = Some(value("a program")?.into()),
             "ext4" => subject = Some(&ext4::Ext4),
             "ntfs" => subject = Some(&ntfs::Ntfs),
             "xfs" => subject = Some(&xfs::Xfs),
             "sources" => with_qemu = true,
             "formats" => with_makers = true,
+            "layers" => with_layers = true,
             other => bail!("{other} is unknown\n\n{HELP}"),
         }
     }
@@ -127,6 +132,14 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     if with_qemu {
         let seeds = options.first..options.first + options.seeds;
         return sources::run(root, &sources::binary(root)?, &options.dir, seeds);
+    }
+    if with_layers {
+        let hexz = match options.hexz {
+            Some(hexz) => hexz,
+            None => release_binary(root, &[])?,
+        };
+        let seeds = options.first..options.first + options.seeds;
+        return layers::run(&hexz, &options.dir, seeds, options.steps);
     }
     let subject = subject.with_context(|| HELP.to_owned())?;
     compare(root, subject, &options)

@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("hexz-tables", &["hexz-resolve"]),
     ("hexz-fleet", &["hexz-resolve"]),
     ("hexz-extract", &["hexz-resolve"]),
+    ("hexz-verify", &["hexz-resolve"]),
     (
         "hexz-cli",
         &[

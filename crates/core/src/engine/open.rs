@@ -10,11 +10,12 @@ use super::run::{Run, guarded};
 use crate::report::VolumeRecord;
 use crate::{
     Attributes, Bounded, Diagnostic, Diagnostics, Error, FileKey, FileSet, Filesystem, Link,
-    RawName, ReadAt, Result, Scan, Silent, View,
+    MappedReader, RawName, ReadAt, Result, Scan, Silent, View,
 };
 
 /// One view of a disk with its volumes and filesystems, as [`open`](super::open) found them.
 pub struct OpenDisk<'a> {
+    disk: Arc<dyn ReadAt>,
     run: Run<'a>,
     layout: Layout,
     chosen: Vec<usize>,
@@ -48,6 +49,7 @@ pub(super) fn open<'a>(
     let layout = Layout::detect(&run, disk, view)?;
     let chosen = chosen(&layout, options.volume.as_deref())?;
     Ok(OpenDisk {
+        disk: Arc::clone(disk),
         run,
         layout,
         chosen,
@@ -118,6 +120,13 @@ impl<'d> OpenedVolume<'d> {
     #[must_use]
     pub fn disk(&self) -> &'d OpenDisk<'d> {
         self.disk
+    }
+
+    /// Its bytes, as they lie on the disk.
+    #[must_use]
+    pub fn device(&self) -> Arc<dyn ReadAt> {
+        let disk = Arc::clone(&self.disk.disk);
+        Arc::new(MappedReader::new(disk, self.volume.map.clone()))
     }
 
     /// Its filesystem, where it has one that could be opened.

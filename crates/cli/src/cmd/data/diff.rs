@@ -232,14 +232,18 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
         }
         let report = engine::diff(&loaded, &options);
         progress.finish();
-        let report = report?;
+        let mut report = report?;
+        if let Some(upper) = &args.take.overlay_upper {
+            hexz_extract::as_seen(&mut report, upper.as_encoded_bytes());
+        }
+        let report = report;
         #[cfg(feature = "parquet")]
         if let Some(dir) = &args.parquet {
             crate::tables::diff(dir, &report)?;
         }
         let places = places(&loaded, &report.volumes, &options, args);
         let selection = args.view.selection(&args.paths, places)?;
-        let shown = args.files || args.format.any() || !args.take.any();
+        let shown = args.files || args.format.any() || !args.take.writes();
         if shown && !args.take.takes_stdout() {
             write(&report, args, &selection)?;
         } else {

@@ -9,3 +9,4 @@ pub(crate) mod ls;
 pub(crate) mod overlays;
 pub(crate) mod owner;
 pub(crate) mod take;
+pub(crate) mod verify;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -15,6 +16,7 @@ use hexz_resolve::report::{Change, Report};
 use hexz_resolve::{Loaded, View};
 
 use super::extract::{budget, summary, tell};
+use super::verify;
 use crate::file_args::TakeArgs;
 use crate::output;
 
@@ -70,10 +72,11 @@ pub(crate) fn take(
     if args.patch {
         take.patch()?;
     }
+    let agreed = !args.verify || verify::verify(report, [(&before, base), (&after, merged)])?;
     // Opening the disks again met the findings that the report has.
     drop((before.take_findings(), after.take_findings()));
     tell(Vec::new(), &take.problems);
-    Ok(take.problems.is_complete())
+    Ok(take.problems.is_complete() && agreed)
 }
 
 impl<'a> Take<'a> {
@@ -83,13 +86,17 @@ impl<'a> Take<'a> {
         all.filter(move |change| change.volume == volume && selection.in_paths(change))
     }
 
-    /// The two views of a volume of the report.
+    /// The two views of a volume of the report: of the upper folder, where there is one.
     fn views(&self, volume: usize) -> Views<'a> {
         let record = self.report.volumes.get(volume);
         let find = |disk: &'a OpenDisk<'a>| {
             let record = record?;
             let named = disk.volumes().find(|v| v.name() == record.volume);
-            named.and_then(Tree::new)
+            let tree = named.and_then(Tree::new)?;
+            match &self.args.overlay_upper {
+                None => Some(tree),
+                Some(upper) => tree.upper(upper.as_bytes(), &self.problems).ok().flatten(),
+            }
         };
         Views {
             before: find(self.before),
