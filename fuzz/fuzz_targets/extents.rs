@@ -23,7 +23,7 @@ thread_local! {
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
-    let format = ListFormat::ALL.get(input.number(1) as usize % 8).copied();
+    let format = ListFormat::ALL.get(input.number(1) as usize % 16).copied();
     let unit = *input.pick(&[1u64, 512, 4096, u64::MAX]);
     FILES.with_borrow_mut(|[list, disk]| {
         list.as_file().set_len(0).expect("a place for files");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hexz_acceptance::Hexz;
 use hexz_source::{DefaultGate, open_image};
-use hexz_testkit::{VhdImage, decompress, fixtures_dir};
+use hexz_testkit::{VhdImage, VhdxImage, decompress, fixtures_dir};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -86,7 +86,54 @@ fn every_way_to_give_a_change_gives_the_same_report() {
             .chain(blocks.iter().map(|b| format!("{:#x} 0x1000 -\n", b * 4096)))
             .collect(),
     );
+    write(
+        "csi.json",
+        blocks
+            .iter()
+            .map(|b| {
+                let entry = format!(r#"{{"byte_offset":{},"size_bytes":4096}}"#, b * 4096);
+                format!(r#"{{"block_metadata":[{entry}]}}"#)
+            })
+            .collect(),
+    );
+    write(
+        "vmware.json",
+        map(&|at| format!(r#"{{"start":{at},"length":4096}}"#)),
+    );
+    write(
+        "ebs.json",
+        blocks
+            .iter()
+            .map(|b| format!(r#"{{"ChangedBlocks":[{{"BlockIndex":{b}}}],"BlockSize":4096}}"#))
+            .collect(),
+    );
+    write(
+        "intervals",
+        blocks
+            .iter()
+            .map(|b| format!("[{},{})\n", b * 4096, (b + 1) * 4096))
+            .collect(),
+    );
+    let different = |b: &u64| format!(r#"<different begin="{b}" length="1"/>"#);
+    let inner: String = blocks.iter().map(different).collect();
+    write(
+        "thin.xml",
+        format!(
+            r#"<superblock data_block_size="8"><diff left="1" right="2">{inner}</diff></superblock>"#
+        ),
+    );
+    let mut bits = vec![0u8; 1 << 16];
+    for block in &blocks {
+        bits[usize::try_from(block / 8).expect("a small disk")] |= 1 << (block % 8);
+    }
+    fs::write(dir.path().join("bits"), bits).expect("a file");
     for line in [
+        "--changes csi.json --base base.img --merged merged.img",
+        "--changes vmware.json --base base.img --merged merged.img",
+        "--changes ebs.json --base base.img --merged merged.img",
+        "--changes intervals --base base.img --merged merged.img",
+        "--changes thin.xml --base base.img --merged merged.img",
+        "--changes bits --changes-format bitmap --base base.img --merged merged.img",
         "--base base.hxz vm-state.overlay",
         "vm-state.qcow2",
         "--base base.hxz vm-state.qcow2",
@@ -124,6 +171,21 @@ fn as_vhd(dir: &Path, blocks: &[u64]) {
         let at = usize::try_from(sector).expect("a small disk");
         child.write(sector, &after[at]);
     }
+    let mut vhdx = VhdxImage::new(before.len() as u64 * 512, 1);
+    for (sector, bytes) in (0..).zip(&before) {
+        if bytes.iter().any(|byte| *byte != 0) {
+            vhdx.write(sector * 512, bytes);
+        }
+    }
+    let mut vhdx_child = vhdx.child(r".\base.vhdx", 2);
+    for block in blocks {
+        for sector in block * 8..block * 8 + 8 {
+            let at = usize::try_from(sector).expect("a small disk");
+            vhdx_child.write(sector * 512, &after[at]);
+        }
+    }
+    fs::write(dir.join("base.vhdx"), vhdx.bytes()).expect("a temporary folder");
+    fs::write(dir.join("child.vhdx"), vhdx_child.bytes()).expect("a temporary folder");
     fs::write(dir.join("base.vhd"), parent.bytes()).expect("a temporary folder");
     fs::write(dir.join("child.vhd"), child.bytes()).expect("a temporary folder");
 }
@@ -149,6 +211,10 @@ fn a_differencing_vhd_is_a_change() {
         "child.vhd",
         "--base base.img child.vhd",
         "base.vhd child.vhd",
+        "child.vhdx",
+        "base.vhdx child.vhdx",
+        "base.vhd child.vhdx",
+        "--base base.vhdx vm-state.overlay",
         "base.img child.vhd",
         "--base base.vhd vm-state.overlay",
         "--changes blocks --base base.vhd --merged child.vhd",
@@ -205,7 +271,7 @@ fn what_cannot_be_read_is_told_with_its_place_and_the_rest_goes_on() {
     let report = hexz.report("diff --files --json torn.hxz vm-state.qcow2");
     let mut told = report.diagnostics.iter();
     let told = told
-        .find(|d| d.code == "image-unreadable")
+        .find(|d| d.code == "changed-block-unreadable")
         .expect("a finding");
     assert_eq!(told.severity, "error");
     let offset = told.offset.expect("a place");

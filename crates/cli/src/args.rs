@@ -60,8 +60,25 @@ Examples:
   hexz diff vm.overlay --base disk.hxz --json | jq 'select(.type==\"change\").path'
   hexz diff vm.overlay --base disk.hxz --name-only -z -- /etc | xargs -0 -n1 echo";
 
+/// What changes are read from, and what writes it.
+const DIFF_SOURCES: &str = "\
+What is read:
+  what changed               written by                         given as
+  overlay and .meta index    hexz                               OVERLAY --base IMAGE
+  image over its parent      qemu (qcow2, QED, VMDK)            IMAGE
+                             Hyper-V (VHD, VHDX)                IMAGE
+                             VMware (VMDK snapshots, clones)    IMAGE
+                             VirtualBox (VDI, differencing)     IMAGE --base PARENT
+  internal snapshot          qemu-img snapshot (qcow2)          IMAGE --snapshot NAME
+  persistent dirty bitmap    qemu-img bitmap, backups (qcow2)   IMAGE --bitmap NAME
+  two disks                  any of these; hxz, raw, Parallels  BEFORE AFTER
+  list of extents            see --changes-format               --changes FILE --base IMAGE
+
+An image that a guest is using can be read as it lies: nothing is locked, journals are replayed
+in memory, and a table that moved meanwhile is noticed.";
+
 #[derive(Debug, Args)]
-#[command(after_help = with_status(DIFF_EXAMPLES))]
+#[command(after_help = with_status(&format!("{DIFF_EXAMPLES}\n\n{DIFF_SOURCES}")))]
 pub(crate) struct DiffArgs {
     /// The overlay (its index is beside it, with the extension .meta), a qcow2 image or
     /// VHD, or the disk before
@@ -94,7 +111,7 @@ pub(crate) struct DiffArgs {
         conflicts_with = "overlay"
     )]
     pub(crate) changes_format: Option<ListFormat>,
-    /// Bytes of a unit of a text list
+    /// Bytes of a unit of a text list or a bitmap
     #[arg(
         long,
         value_name = "BYTES",
@@ -122,6 +139,9 @@ pub(crate) struct DiffArgs {
     /// Compare with this internal snapshot of a qcow2 image
     #[arg(long, value_name = "NAME", conflicts_with = "changes")]
     pub(crate) snapshot: Option<String>,
+    /// Take this persistent dirty bitmap of a qcow2 image for the list of what changed
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["changes", "snapshot", "other"])]
+    pub(crate) bitmap: Option<String>,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
     /// End names with NUL, and do not escape them; for --name-status and --name-only
@@ -225,14 +245,29 @@ pub(crate) enum ListFormat {
     /// qemu-img map --output=json
     #[value(name = "qemu-img-map", alias = "qemu")]
     QemuMap,
-    /// nbdinfo --map --json
+    /// nbdinfo --map, with --json or without
     #[value(name = "nbdinfo", alias = "nbd")]
     NbdInfo,
-    /// rbd diff --format json
+    /// rbd diff, with --format json or without
     #[value(name = "rbd-diff", alias = "rbd")]
     RbdDiff,
     /// A ddrescue map file
     Ddrescue,
+    /// AWS EBS direct APIs: ListChangedBlocks, ListSnapshotBlocks
+    Ebs,
+    /// Kubernetes CSI changed block metadata
+    Csi,
+    /// VMware QueryChangedDiskAreas
+    Vmware,
+    /// thin_delta, of two thin volumes of a pool
+    ThinDelta,
+    /// qemu-img compare: the first difference only
+    #[value(name = "qemu-img-compare")]
+    QemuCompare,
+    /// Lines of [START,END), in bytes
+    Intervals,
+    /// A file of bits, one a --unit, the lowest of a byte first
+    Bitmap,
     /// Lines of BLOCK or START+LENGTH
     Text,
 }
@@ -244,6 +279,13 @@ impl From<ListFormat> for hexz_source::ListFormat {
             ListFormat::NbdInfo => Self::NbdInfo,
             ListFormat::RbdDiff => Self::RbdDiff,
             ListFormat::Ddrescue => Self::Ddrescue,
+            ListFormat::Ebs => Self::Ebs,
+            ListFormat::Csi => Self::Csi,
+            ListFormat::Vmware => Self::Vmware,
+            ListFormat::ThinDelta => Self::ThinDelta,
+            ListFormat::QemuCompare => Self::QemuCompare,
+            ListFormat::Intervals => Self::Intervals,
+            ListFormat::Bitmap => Self::Bitmap,
             ListFormat::Text => Self::Text,
         }
     }

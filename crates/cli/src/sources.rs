@@ -64,11 +64,11 @@ impl Form {
         let overlay = args.overlay.as_ref().context("an overlay is needed")?;
         exists(overlay)?;
         Ok(match hexz_source::kind_of(overlay)? {
-            hexz_source::Kind::Image => Self::Image,
+            hexz_source::Kind::Image | hexz_source::Kind::WriteLayer => Self::Image,
             hexz_source::Kind::HexzOverlay => {
                 anyhow::ensure!(
-                    args.snapshot.is_none(),
-                    "--snapshot is for qcow2 images, and {} is none",
+                    args.snapshot.is_none() && args.bitmap.is_none(),
+                    "--snapshot and --bitmap are for qcow2 images, and {} is none",
                     overlay.display()
                 );
                 Self::Overlay
@@ -99,6 +99,7 @@ pub(crate) fn changes(args: &DiffArgs) -> Result<Box<dyn ChangeSource>> {
         base: args.base.as_ref().map(given),
         or_base: args.default_base.as_ref().map(given),
         snapshot: args.snapshot.clone(),
+        bitmap: args.bitmap.clone(),
     };
     Ok(hexz_source::open_changes(overlay, options)?)
 }

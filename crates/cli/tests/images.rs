@@ -131,3 +131,142 @@ fn the_environment_names_no_base_where_the_image_does() {
     let given = ["diff", "--json", "zstd.qcow2", "v2.qcow2"];
     assert_eq!(diff("v2.qcow2"), text(dir.path(), &given));
 }
+
+/// What `hexz` says on standard error, where it gives up.
+fn refused(dir: &Path, args: &[&str]) -> String {
+    let output = hexz(dir, args);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {errors}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+    errors
+}
+
+#[test]
+fn what_was_given_in_another_order_is_answered_with_what_was_meant() {
+    let dir = qcow2_images();
+    for name in ["base.hxz", "vm-state.overlay", "vm-state.meta"] {
+        fs::copy(demo().join(name), dir.path().join(name)).expect("written");
+    }
+    for (args, says) in [
+        (
+            &["diff", "--files", "base.hxz", "--base", "vm-state.overlay"][..],
+            "did you mean `hexz diff --files vm-state.overlay --base base.hxz`?",
+        ),
+        (
+            &["diff", "--files", "vm-state.meta", "--base", "base.hxz"],
+            "give vm-state.overlay",
+        ),
+        (
+            &["diff", "--files", "top.qcow2", "--base", "v2.qcow2"],
+            "v2.qcow2 is none of the images that top.qcow2 stands on",
+        ),
+    ] {
+        let errors = refused(dir.path(), args);
+        assert!(errors.contains(says), "{errors}");
+    }
+}
+
+#[test]
+fn what_is_no_image_is_an_error_that_says_what_it_is() {
+    let dir = qcow2_images();
+    let gzip = b"\x1F\x8B\x08\0\0\0\0\0";
+    for (name, bytes) in [
+        ("nothing.img", &b""[..]),
+        ("notes.txt", b"one\ntwo\n"),
+        ("disk.gz", gzip),
+    ] {
+        fs::write(dir.path().join(name), bytes).expect("written");
+    }
+    fs::create_dir(dir.path().join("folder")).expect("made");
+    let mut encrypted = fs::read(dir.path().join("v2.qcow2")).expect("there");
+    encrypted[35] = 2;
+    fs::write(dir.path().join("secret.qcow2"), encrypted).expect("written");
+    let mut luks = vec![0; 1 << 20];
+    luks[..6].copy_from_slice(b"LUKS\xBA\xBE");
+    fs::write(dir.path().join("luks.img"), luks).expect("written");
+    for (name, says) in [
+        ("nothing.img", "is empty (0 bytes)"),
+        ("notes.txt", "is a text"),
+        ("disk.gz", "gzip -d"),
+        ("folder", "is a directory"),
+        ("secret.qcow2", "encrypted (LUKS)"),
+        ("luks.img", "cryptsetup"),
+    ] {
+        for args in [
+            ["diff", "--files", "v2.qcow2", name],
+            ["diff", "--files", name, "v2.qcow2"],
+        ] {
+            let errors = refused(dir.path(), &args);
+            assert!(errors.contains(says), "{name}: {errors}");
+            assert_eq!(errors.matches(name).count(), 1, "said twice: {errors}");
+        }
+        if name != "luks.img" {
+            let errors = refused(dir.path(), &["layout", name]);
+            assert!(errors.contains(says), "{name}: {errors}");
+        }
+    }
+}
+
+#[test]
+fn the_layout_lists_what_an_image_keeps_beside_its_disk() {
+    let dir = qcow2_images();
+    let told = text(dir.path(), &["layout", "snapshots.qcow2"]);
+    assert!(
+        told.contains("The image keeps snapshot first (id 1)"),
+        "{told}"
+    );
+    let told = text(dir.path(), &["layout", "bitmaps.qcow2"]);
+    assert!(told.contains("The image keeps bitmap since"), "{told}");
+}
+
+#[test]
+fn holes_are_skipped_without_being_visited() {
+    let dir = tempfile::tempdir().expect("a folder");
+    // Of 8 TiB each: visiting them would take hours.
+    for name in ["base.img", "vm.overlay"] {
+        let file = fs::File::create(dir.path().join(name)).expect("made");
+        file.set_len(8 << 40).expect("sparse");
+    }
+    // Every second block of the first 256 MiB, and the last one.
+    let blocks = (0..1u64 << 16).step_by(2).chain([(8 << 40) / 4096 - 1]);
+    let index: Vec<u8> = blocks.flat_map(u64::to_le_bytes).collect();
+    fs::write(dir.path().join("vm.meta"), index).expect("written");
+    let told = text(
+        dir.path(),
+        &["diff", "--json", "vm.overlay", "--base", "base.img"],
+    );
+    assert!(told.contains(r#""disk_size":8796093022208"#), "{told}");
+    let told = text(dir.path(), &["diff", "--json", "base.img", "vm.overlay"]);
+    assert!(told.contains(r#""blocks":0,"#), "{told}");
+}
+
+#[test]
+fn the_write_layer_of_a_mounted_disk_is_its_file_main() {
+    let dir = qcow2_images();
+    fs::copy(demo().join("base.hxz"), dir.path().join("base.hxz")).expect("written");
+    let layer = dir.path().join("layer");
+    fs::create_dir(&layer).expect("made");
+    let errors = refused(
+        dir.path(),
+        &["diff", "--files", "layer", "--base", "base.hxz"],
+    );
+    assert!(errors.contains("no file `main` in it"), "{errors}");
+    let (limits, found) = (Limits::default(), Diagnostics::new());
+    let base = open_image(
+        &dir.path().join("base.hxz"),
+        &limits,
+        &DefaultGate::new(),
+        &found,
+    );
+    let base = base.expect("an archive");
+    let disk = read_vec(&*base, 0, usize::try_from(base.len()).expect("small")).expect("a disk");
+    fs::write(layer.join("main"), &disk).expect("written");
+    let same = ["diff", "--json", "layer", "--base", "base.hxz"];
+    assert!(text(dir.path(), &same).contains(r#""blocks":0,"#));
+    let mut changed = disk;
+    changed[100] ^= 1;
+    fs::write(layer.join("main"), &changed).expect("written");
+    assert!(text(dir.path(), &same).contains(r#""blocks":1,"#));
+    let errors = refused(dir.path(), &["diff", "--files", "layer"]);
+    assert!(errors.contains("--base ARCHIVE"), "{errors}");
+}

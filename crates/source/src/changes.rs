@@ -1,4 +1,5 @@
 //! What a file that is given as a change is, and how its changes are read.
+#![allow(clippy::disallowed_methods)] // looks at what lies beside a file
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,8 @@ use crate::hexz_overlay::HexzOverlay;
 use crate::meta::meta_path;
 use crate::open::Given;
 use crate::overlay::ImageOverlay;
+use crate::qcow2;
+use crate::two_images::TwoImages;
 
 /// What changes are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,9 @@ pub enum Kind {
     HexzOverlay,
     /// An image that knows what it stands on, or that holds only some of its blocks.
     Image,
+    /// The folder that a writable mount of hexz 0.8 writes to: of a disk it has the whole, in the
+    /// file `main`.
+    WriteLayer,
 }
 
 /// How to read them.
@@ -29,6 +35,8 @@ pub struct ChangesOptions {
     pub or_base: Option<Given>,
     /// An internal snapshot of the image, by name or id, that is the disk before.
     pub snapshot: Option<String>,
+    /// A persistent bitmap of the image, which says what changed.
+    pub bitmap: Option<String>,
 }
 
 /// What the file at `path` is as a change: an image by its first bytes, else an overlay of hexz.
@@ -38,6 +46,9 @@ pub struct ChangesOptions {
 /// # Errors
 /// Naming the path, where it can't be opened.
 pub fn kind_of(path: &Path) -> Result<Kind> {
+    if path.is_dir() {
+        return Ok(Kind::WriteLayer);
+    }
     let file = RawFile::open(path)?;
     let format = Format::of(&file);
     let extensions: &[&str] = match format {
@@ -67,17 +78,22 @@ pub fn kind_of(path: &Path) -> Result<Kind> {
 /// Naming the path, where it can't be opened or is neither, with what was probably meant.
 pub fn open_changes(path: &Path, options: ChangesOptions) -> Result<Box<dyn ChangeSource>> {
     let (path, kind) = (PathBuf::from(path), kind_of(path)?);
+    if kind == Kind::WriteLayer {
+        let base = options.base.or(options.or_base);
+        return Ok(Box::new(write_layer(&path, base)?));
+    }
     if kind == Kind::Image {
         return Ok(Box::new(ImageOverlay {
             base: options.base,
             or_base: options.or_base,
             snapshot: options.snapshot,
+            bitmap: options.bitmap,
             path,
         }));
     }
-    if options.snapshot.is_some() {
+    if options.snapshot.is_some() || options.bitmap.is_some() {
         let text = format!(
-            "{}: only qcow2 images have internal snapshots",
+            "{}: only qcow2 images have internal snapshots and bitmaps",
             path.display()
         );
         return Err(Error::unsupported("change set", text));
@@ -88,6 +104,38 @@ pub fn open_changes(path: &Path, options: ChangesOptions) -> Result<Box<dyn Chan
         overlay: path,
         base,
     }))
+}
+
+/// The disk that a write layer holds, against the archive that was mounted.
+fn write_layer(folder: &Path, base: Option<Given>) -> Result<TwoImages> {
+    let name = folder.display();
+    let disk = folder.join("main");
+    let refused = |text: String| Err(Error::unsupported("write layer", text));
+    if !disk.is_file() {
+        return refused(format!(
+            "{name} is a directory, and no write layer of a disk (there is no file `main` in it): \
+             layers over archives of directories are not read"
+        ));
+    }
+    match base {
+        Some(base) => Ok(TwoImages::new(base, disk)),
+        None => refused(format!(
+            "{name} is a write layer of hexz: give the archive it was mounted over, --base ARCHIVE"
+        )),
+    }
+}
+
+/// What the image at `path` keeps beside its disk, in words: internal snapshots and bitmaps.
+///
+/// # Errors
+/// Naming the path, where it can't be read.
+pub fn kept_in(path: &Path) -> Result<Vec<String>> {
+    let file = RawFile::open(path)?;
+    if Format::of(&file) != Format::Qcow2 {
+        return Ok(Vec::new());
+    }
+    let name = path.display().to_string();
+    qcow2::kept(&file).map_err(|e| Error::new(e.kind(), "qcow2 image").message(name).source(e))
 }
 
 /// Finds arguments that were given in another order, or one file for another.

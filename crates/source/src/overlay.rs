@@ -15,6 +15,7 @@ use crate::format::Format;
 use crate::image::Image;
 use crate::num::usize_of;
 use crate::open::{Given, Top, from_file, open};
+use crate::qcow2;
 use crate::two_images::TwoImages;
 
 /// An image over what it stands on, or its active state over an internal snapshot.
@@ -31,6 +32,9 @@ pub struct ImageOverlay {
     /// The internal snapshot, by id or name, that is the disk before; the chain is then part of
     /// both.
     pub snapshot: Option<String>,
+    /// The persistent bitmap of a qcow2 image that says what changed. The disk before is then
+    /// `base`, and not known where none is given.
+    pub bitmap: Option<String>,
 }
 
 impl ImageOverlay {
@@ -42,6 +46,7 @@ impl ImageOverlay {
             base: None,
             or_base: None,
             snapshot: None,
+            bitmap: None,
         }
     }
 
@@ -62,6 +67,9 @@ struct Before {
 impl ChangeSource for ImageOverlay {
     fn load(&self, limits: &Limits, gate: &dyn OpenGate) -> Result<Loaded> {
         let found = Diagnostics::new();
+        if let Some(name) = &self.bitmap {
+            return self.by_bitmap(name, limits, gate, &found);
+        }
         let own = self.open(Top::default(), &mut Chain::new(limits, gate, &found));
         let (top, before) = match (own, &self.base) {
             (Ok(top), None) => {
@@ -138,6 +146,62 @@ impl ChangeSource for ImageOverlay {
 }
 
 impl ImageOverlay {
+    /// What the bitmap `name` says that changed.
+    fn by_bitmap(
+        &self,
+        name: &str,
+        limits: &Limits,
+        gate: &dyn OpenGate,
+        found: &Diagnostics,
+    ) -> Result<Loaded> {
+        let file = RawFile::open(&self.path)?;
+        let path = self.path.display();
+        if Format::of(&file) != Format::Qcow2 {
+            let text = format!("{path}: only qcow2 images have bitmaps");
+            return Err(Error::unsupported("image", text));
+        }
+        let top = self.open(Top::default(), &mut Chain::new(limits, gate, found))?;
+        let in_file = |e: Error| {
+            let name = path.to_string();
+            Error::new(e.kind(), "qcow2 image").message(name).source(e)
+        };
+        let dirty = qcow2::bitmap(&file, name, top.len(), limits.ranges).map_err(in_file)?;
+        if dirty.in_use {
+            let text = format!(
+                "the bitmap {name} of {path} was not closed (a crash, or a program that is using it): \
+                 changed blocks may be missing from it"
+            );
+            found.push(Diagnostic::warning("bitmap-in-use", text));
+        }
+        let base = match &self.base {
+            Some(base) => Some(open(base, &mut Chain::new(limits, gate, found))?),
+            None => None,
+        };
+        let base_name = self
+            .base
+            .as_ref()
+            .map(|base| base.path.display().to_string());
+        Ok(Loaded {
+            changes: ChangeSet {
+                ranges: dirty.ranges,
+                block_size: u32::try_from(dirty.granularity).unwrap_or(1 << 31),
+                candidates: false,
+                precision: match dirty.in_use {
+                    true => Precision::MayMiss,
+                    false => Precision::Over,
+                },
+                diagnostics: found.take(),
+            },
+            base: base.map(|base| {
+                let disk: Arc<dyn ReadAt> = base;
+                disk
+            }),
+            merged: Some(top),
+            overlay_name: Some(format!("{path} bitmap {name}")),
+            base_name,
+        })
+    }
+
     /// An image that stands on nothing reads as zeros where it holds nothing, and not as the base:
     /// it is compared with it.
     fn compared(&self, base: &Given, limits: &Limits, gate: &dyn OpenGate) -> Result<Loaded> {

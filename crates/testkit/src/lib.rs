@@ -27,6 +27,7 @@ mod fixture;
 mod patched;
 mod rng;
 mod vhd;
+mod vhdx;
 
 pub use disk::SparseDisk;
 pub use faulty::Faulty;
@@ -34,3 +35,4 @@ pub use fixture::{Fixture, decompress, fixtures_dir, recipe_hash, workspace_dir}
 pub use patched::Patched;
 pub use rng::Rng;
 pub use vhd::VhdImage;
+pub use vhdx::VhdxImage;

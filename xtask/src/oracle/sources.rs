@@ -102,6 +102,24 @@ const KINDS: &[Kind] = &[
     converted("vmdk-flat", "vmdk", "subformat=monolithicFlat"),
     converted("vhdx-dynamic", "vhdx", "subformat=dynamic"),
     converted("vhdx-fixed", "vhdx", "subformat=fixed"),
+    converted("vdi-dynamic", "vdi", ""),
+    converted("vdi-fixed", "vdi", "static=on"),
+    converted("parallels", "parallels", "cluster_size=64k"),
+    converted("qed", "qed", "cluster_size=64k"),
+    Kind {
+        name: "qed-chain",
+        format: "qed",
+        options: "cluster_size=64k",
+        backing: Some(("qed", "cluster_size=64k")),
+        converted: None,
+    },
+    Kind {
+        name: "vmdk-chain",
+        format: "vmdk",
+        options: "",
+        backing: Some(("vmdk", "")),
+        converted: None,
+    },
 ];
 
 /// What one case compared.
@@ -114,7 +132,7 @@ struct Row {
     changed: u64,
 }
 
-/// Runs `cargo xtask oracle sources`; `hexz` can read VMDK and VHDX.
+/// Runs `cargo xtask oracle sources`.
 pub(super) fn run(root: &Path, hexz: &Path, dir: &Path, seeds: std::ops::Range<u64>) -> Result<()> {
     let mut rows = Vec::new();
     for kind in KINDS {
@@ -181,7 +199,7 @@ impl Case<'_> {
             blocks: 0,
             changed: 0,
         };
-        if self.kind.format != "qcow2" {
+        if self.kind.format != "qcow2" && self.kind.backing.is_none() {
             row.changed = differing(&zeros(truth.len()), &truth);
             return Ok(row);
         }
@@ -189,7 +207,9 @@ impl Case<'_> {
         row.blocks = map.len();
         row.changed = differing(&below, &truth);
         self.reported(&[&top], &map, row.changed)?;
-        self.snapshots(&top)?;
+        if self.kind.format == "qcow2" {
+            self.snapshots(&top)?;
+        }
         Ok(row)
     }
 
@@ -203,7 +223,10 @@ impl Case<'_> {
             if self.kind.converted == Some(true) {
                 command.arg("-c");
             }
-            command.args(["-o", self.kind.options, "source.qcow2", top]);
+            if !self.kind.options.is_empty() {
+                command.args(["-o", self.kind.options]);
+            }
+            command.args(["source.qcow2", top]);
             check(command.current_dir(self.dir))?;
             return Ok(zeros(usize::try_from(SIZE)?));
         }
@@ -215,12 +238,19 @@ impl Case<'_> {
             fs::rename(self.dir.join("bottom.raw"), self.dir.join(&middle))?;
         } else {
             // An external data file that is raw allows nothing below it.
-            let bottom = (!options.contains("data_file_raw")).then_some(("bottom.raw", "raw"));
+            // A VMDK allows only one of its own kind.
+            let alone = options.contains("data_file_raw") || format == "vmdk";
+            let bottom = (!alone).then_some(("bottom.raw", "raw"));
             self.create(&middle, format, options, bottom)?;
             self.scribble(&middle, format)?;
         }
-        self.create(top, "qcow2", self.kind.options, Some((&middle, format)))?;
-        self.scribble(top, "qcow2")?;
+        self.create(
+            top,
+            self.kind.format,
+            self.kind.options,
+            Some((&middle, format)),
+        )?;
+        self.scribble(top, self.kind.format)?;
         self.convert(&["-f", format, &middle])
     }
 

@@ -1,7 +1,10 @@
 //! Lists of extents that other tools wrote.
 
+mod bitmap;
+mod columns;
 mod json;
 mod text;
+mod thin_delta;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -25,17 +28,38 @@ pub enum ListFormat {
     RbdDiff,
     /// A ddrescue map file: all that was not rescued.
     Ddrescue,
+    /// AWS EBS direct APIs: the pages of `ListChangedBlocks` or `ListSnapshotBlocks`.
+    Ebs,
+    /// Kubernetes CSI: the responses of `GetMetadataAllocated` or `GetMetadataDelta`.
+    Csi,
+    /// VMware: what `QueryChangedDiskAreas` gives.
+    Vmware,
+    /// `thin_delta` of thin-provisioning-tools: the blocks that two thin volumes do not share.
+    ThinDelta,
+    /// `qemu-img compare`: the first byte that differs, and no other.
+    QemuCompare,
+    /// Lines of `[start,end)`, in bytes.
+    Intervals,
+    /// A bit a unit, set where it changed; the lowest bit of a byte comes first.
+    Bitmap,
     /// Lines of `block` or `start+length`, counted in units.
     Text,
 }
 
 impl ListFormat {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 12] = [
         Self::QemuMap,
         Self::NbdInfo,
         Self::RbdDiff,
         Self::Ddrescue,
+        Self::Ebs,
+        Self::Csi,
+        Self::Vmware,
+        Self::ThinDelta,
+        Self::QemuCompare,
+        Self::Intervals,
+        Self::Bitmap,
         Self::Text,
     ];
 
@@ -47,6 +71,13 @@ impl ListFormat {
             Self::NbdInfo => "nbdinfo",
             Self::RbdDiff => "rbd-diff",
             Self::Ddrescue => "ddrescue",
+            Self::Ebs => "ebs",
+            Self::Csi => "csi",
+            Self::Vmware => "vmware",
+            Self::ThinDelta => "thin-delta",
+            Self::QemuCompare => "qemu-img-compare",
+            Self::Intervals => "intervals",
+            Self::Bitmap => "bitmap",
             Self::Text => "text",
         }
     }
@@ -60,7 +91,8 @@ pub struct ExtentList {
     pub file: PathBuf,
     /// Who wrote it; recognised when not given.
     pub format: Option<ListFormat>,
-    /// Bytes of a unit of [`ListFormat::Text`]; the other forms count bytes.
+    /// Bytes of a unit of [`ListFormat::Text`] and [`ListFormat::Bitmap`]; the other forms count
+    /// bytes or say their unit themselves.
     pub unit: u64,
     /// The disk before.
     pub base: Option<Given>,
@@ -122,6 +154,8 @@ struct List {
     unit: Option<u64>,
     /// Extents whose end does not fit 64 bits.
     too_far: u64,
+    /// Why it may lack some of what changed.
+    may_miss: Option<&'static str>,
 }
 
 impl List {
@@ -131,6 +165,7 @@ impl List {
             most: UNORDERED,
             unit,
             too_far: 0,
+            may_miss: None,
         }
     }
 
@@ -197,12 +232,18 @@ impl List {
         if count > self.too_far {
             ranges = ranges.clipped(ByteRange::new(0, end));
         }
+        if let Some(why) = self.may_miss {
+            found.push(Diagnostic::warning("list-may-miss", why));
+        }
         let block = self.unit.unwrap_or_else(|| granularity(&ranges, end));
         ChangeSet {
             ranges,
             block_size: u32::try_from(block).unwrap_or(u32::MAX),
             candidates: false,
-            precision: Precision::Over,
+            precision: match self.may_miss {
+                Some(_) => Precision::MayMiss,
+                None => Precision::Over,
+            },
             diagnostics: found.take(),
         }
     }
@@ -239,15 +280,29 @@ fn parse(mut from: impl BufRead, format: Option<ListFormat>, unit: u64) -> Resul
     let mut list = match format {
         Some(ListFormat::Text) => text::plain(whole, unit),
         Some(ListFormat::Ddrescue) => text::ddrescue(whole),
+        Some(ListFormat::ThinDelta) => thin_delta::parse(whole),
+        Some(ListFormat::Bitmap) => bitmap::parse(whole, unit),
+        Some(ListFormat::Intervals) => columns::intervals(whole),
+        Some(ListFormat::QemuCompare) => columns::qemu_compare(whole),
+        Some(ListFormat::NbdInfo) if !is_json(start) => columns::nbdinfo(whole),
+        Some(ListFormat::RbdDiff) if !is_json(start) => columns::rbd_diff(whole),
         Some(format) => json::parse(whole, Some(format)),
-        None => match start.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(b'[' | b'{') => json::parse(whole, None),
-            _ if text::is_ddrescue(start) => text::ddrescue(whole),
-            _ => text::plain(whole, unit),
-        },
+        None if columns::is_intervals(start) => columns::intervals(whole),
+        None if is_json(start) => json::parse(whole, None),
+        None if thin_delta::is_one(start) => thin_delta::parse(whole),
+        None if text::is_ddrescue(start) => text::ddrescue(whole),
+        None if columns::is_rbd_diff(start) => columns::rbd_diff(whole),
+        None if columns::is_nbdinfo(start) => columns::nbdinfo(whole),
+        None if columns::is_qemu_compare(start) => columns::qemu_compare(whole),
+        None => text::plain(whole, unit),
     }?;
     list.put_in_order()?;
     Ok(list)
+}
+
+fn is_json(start: &[u8]) -> bool {
+    let first = start.iter().find(|byte| !byte.is_ascii_whitespace());
+    matches!(first, Some(b'[' | b'{'))
 }
 
 #[cfg(test)]

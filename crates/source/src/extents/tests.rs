@@ -219,3 +219,67 @@ fn damage_is_an_error_or_another_list_never_a_panic() {
         }
     }
 }
+
+#[test]
+fn a_list_of_unknown_keys_is_refused_with_its_keys_and_what_is_known() {
+    for text in [
+        r#"[{"first": 1, "count": 2}]"#,
+        r#"{"first": 1, "count": 2}"#,
+    ] {
+        let error = refused(text, None);
+        for part in [
+            "the keys first, count",
+            "BlockIndex",
+            "byte_offset",
+            "depth",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+    assert!(refused("{}", None).contains("no keys"));
+}
+
+#[test]
+fn blocks_of_ebs_are_counted_in_the_size_that_their_page_says_last() {
+    let pages = r#"{"Blocks":[{"BlockIndex":2}],"BlockSize":1024}{"Blocks":[{"BlockIndex":5}]}"#;
+    assert_eq!(ranges(pages, None, 1), [(2048, 1024), (5 << 19, 1 << 19)]);
+    let list = parse(r#"{"BlockIndex": 99999999999999}"#.as_bytes(), None, 1).unwrap();
+    assert_eq!(list.too_far, 1);
+}
+
+#[test]
+fn elements_of_thin_delta_that_can_not_be_are_refused() {
+    let head = r#"<superblock data_block_size="128"><diff left="1" right="2">"#;
+    assert_eq!(
+        ranges(&format!("{head}<left_only begin='3' length='2'/>"), None, 1),
+        [(3 << 16, 2 << 16)]
+    );
+    for (text, says) in [
+        (format!("{head}<different begin=\"1\"/>"), "without length"),
+        (format!("{head}<different begin=\"1\""), "cut short"),
+        (
+            "<diff left=\"1\"><different begin=\"1\" length=\"1\"/>".into(),
+            "before the superblock",
+        ),
+        ("<diff left=\"1\"></diff>".into(), "no superblock"),
+    ] {
+        let error = refused(&text, Some(ListFormat::ThinDelta));
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn bits_of_a_bitmap_are_runs_of_units() {
+    let list = parse(
+        &[0x81, 0x01, 0x00, 0xF0][..],
+        Some(ListFormat::Bitmap),
+        4096,
+    )
+    .unwrap();
+    let found: Vec<_> = list
+        .extents
+        .iter()
+        .map(|r| (r.start() >> 12, r.len() >> 12))
+        .collect();
+    assert_eq!(found, [(0, 1), (7, 2), (28, 4)]);
+}

@@ -12,7 +12,10 @@ const MAX_LINE: u64 = 4096;
 
 /// Calls `each` with the number and the content of each line that is not empty; comments begin
 /// with `#`.
-fn lines(mut from: impl BufRead, mut each: impl FnMut(u64, &str) -> Result<()>) -> Result<()> {
+pub(super) fn lines(
+    mut from: impl BufRead,
+    mut each: impl FnMut(u64, &str) -> Result<()>,
+) -> Result<()> {
     let mut line = Vec::new();
     let mut number = 0u64;
     loop {
@@ -35,12 +38,12 @@ fn lines(mut from: impl BufRead, mut each: impl FnMut(u64, &str) -> Result<()>) 
     }
 }
 
-fn wrong(line: u64, what: &str) -> Error {
+pub(super) fn wrong(line: u64, what: &str) -> Error {
     Error::corrupt("extent list").message(format!("line {line}: {what}"))
 }
 
 /// Decimal, or hexadecimal after `0x`.
-fn number(text: &str) -> Option<u64> {
+pub(super) fn number(text: &str) -> Option<u64> {
     // `parse` would take a sign.
     if !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return None;

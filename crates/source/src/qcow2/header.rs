@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use hexz_ondisk::{Fields, read};
 use hexz_resolve::{Error, ReadAt, Result};
 
+use super::bitmaps::Directory;
 use crate::file::RawFile;
 use crate::num::usize_of;
 
@@ -31,6 +32,10 @@ const INCOMPATIBLE_KNOWN: u64 = 0x1F;
 const EXTENSION_END: u32 = 0;
 const EXTENSION_BACKING_FORMAT: u32 = 0xE279_2ACA;
 const EXTENSION_DATA_FILE: u32 = 0x4441_5441;
+const EXTENSION_BITMAPS: u32 = 0x2385_2875;
+
+/// Autoclear feature: the bitmaps are what they were when the image was closed.
+const AUTOCLEAR_BITMAPS: u64 = 1;
 
 const MAX_BACKING_NAME: u32 = 1023;
 /// qemu's own bound on the L1 table.
@@ -67,6 +72,9 @@ pub(super) struct Header {
     pub(super) data_file: Option<Option<PathBuf>>,
     pub(super) compression: Compression,
     pub(super) extended_l2: bool,
+    pub(super) bitmaps: Option<Directory>,
+    /// Whether no program wrote to the image that knows nothing of bitmaps.
+    pub(super) bitmaps_are_kept: bool,
 }
 
 impl Header {
@@ -195,6 +203,8 @@ fn parse(bytes: &[u8], file_len: u64) -> Result<Header> {
         data_file: (incompatible & INCOMPATIBLE_DATA_FILE != 0).then_some(extensions.data_file),
         compression,
         extended_l2,
+        bitmaps: extensions.bitmaps,
+        bitmaps_are_kept: version >= 3 && f.be64(88)? & AUTOCLEAR_BITMAPS != 0,
     };
     header.check_l1(header.l1, file_len)?;
     Ok(header)
@@ -231,6 +241,7 @@ fn without_zeros(mut bytes: &[u8]) -> &[u8] {
 struct Extensions {
     backing_format: Option<String>,
     data_file: Option<PathBuf>,
+    bitmaps: Option<Directory>,
 }
 
 /// Extensions follow the header: type u32, length u32, data padded to 8 bytes, up to type 0.
@@ -256,6 +267,14 @@ fn extensions(f: &Fields<'_>, mut at: usize) -> Result<Extensions> {
                 found.backing_format = Some(name.into_owned());
             }
             EXTENSION_DATA_FILE => found.data_file = Some(path(f.bytes(at, length)?)),
+            EXTENSION_BITMAPS => {
+                let of = f.sub("qcow2 bitmaps extension", at, 24)?;
+                found.bitmaps = Some(Directory {
+                    count: of.be32(0)?,
+                    bytes: of.be64(8)?,
+                    offset: of.be64(16)?,
+                });
+            }
             _ => {}
         }
         at = at.saturating_add(length.checked_next_multiple_of(8).unwrap_or(length));

@@ -2,6 +2,7 @@
 //! chains, external data files, internal snapshots, persistent bitmaps. `docs/formats/qcow2.md`
 //! has what is read.
 
+mod bitmaps;
 mod decode;
 mod header;
 mod pieces;
@@ -9,7 +10,7 @@ mod snapshots;
 
 use std::path::{Path, PathBuf};
 
-use hexz_resolve::{ByteRange, Diagnostic, Error, ReadAt as _, Result};
+use hexz_resolve::{ByteRange, Diagnostic, Error, RangeSet, ReadAt as _, Result};
 
 use crate::chain::Chain;
 use crate::file::RawFile;
@@ -74,6 +75,47 @@ pub(crate) fn open(file: RawFile, opening: &Opening<'_>) -> Result<Opened> {
         layer: Box::new(layer),
         parent,
     })
+}
+
+/// The units whose bit is set in the bitmap `name` of the image in `file`, of which the disk has
+/// `disk_size` bytes.
+pub(crate) fn bitmap(file: &RawFile, name: &str, disk_size: u64, most: usize) -> Result<Dirty> {
+    let header = Header::read(file)?;
+    let bitmap = bitmaps::find(file, &header, name)?;
+    Ok(Dirty {
+        ranges: bitmap.ranges(file, &header, disk_size, most)?,
+        granularity: bitmap.granularity(),
+        in_use: bitmap.in_use,
+    })
+}
+
+/// What a bitmap says.
+pub(crate) struct Dirty {
+    pub(crate) ranges: RangeSet,
+    /// Bytes of the disk that a bit stands for.
+    pub(crate) granularity: u64,
+    /// Bits may be missing.
+    pub(crate) in_use: bool,
+}
+
+/// The internal snapshots and the bitmaps of the image in `file`, in words.
+pub(crate) fn kept(file: &RawFile) -> Result<Vec<String>> {
+    let header = Header::read(file)?;
+    let mut all = Vec::new();
+    if header.nb_snapshots > 0 {
+        for snapshot in snapshots::read_all(file, &header)? {
+            all.push(format!("snapshot {} (id {})", snapshot.name, snapshot.id));
+        }
+    }
+    for bitmap in bitmaps::read_all(file, &header)? {
+        let state = if bitmap.in_use { ", not closed" } else { "" };
+        let unit = bitmap.granularity();
+        all.push(format!(
+            "bitmap {} (units of {unit} bytes{state})",
+            bitmap.name
+        ));
+    }
+    Ok(all)
 }
 
 fn say_state(header: &Header, path: &Path, chain: &Chain<'_>) {

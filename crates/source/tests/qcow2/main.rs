@@ -1,5 +1,6 @@
 //! qcow2 images written by qemu-img, against what qemu-img reads from them.
 
+mod bitmaps;
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;

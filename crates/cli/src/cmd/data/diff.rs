@@ -117,6 +117,10 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
     }
     let resolve = args.files || args.format.any() || args.take.any();
     let self_contained = Form::of(args)? != Form::Overlay;
+    if !self_contained {
+        // Arguments in the wrong order are answered before anything is said of an index.
+        sources::changes(args)?;
+    }
     let with_base = args.any_base().is_some() || self_contained;
     match &args.overlay {
         Some(overlay) if !(self_contained || resolve && with_base) => {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use hexz_resolve::{Diagnostics, Registry, engine};
+use hexz_resolve::{Diagnostic, Diagnostics, Registry, engine};
 
 use crate::args::LayoutArgs;
 use crate::guest;
@@ -23,6 +23,16 @@ pub(crate) fn command(registry: &Registry, args: &LayoutArgs) -> Result<ExitCode
     let mut report = engine::layout(&disk, &options)?;
     progress.finish();
     report.header.base = Some(args.image.to_string_lossy().into_owned());
+    let kept = match args.engine.raw {
+        true => Vec::new(),
+        false => hexz_source::kept_in(&args.image)?,
+    };
+    for kept in &kept {
+        diagnostics.push(Diagnostic::info(
+            "image-keeps",
+            format!("the image keeps {kept}"),
+        ));
+    }
     report.diagnostics.splice(0..0, diagnostics.take());
     if args.json {
         let mut out = output::json();
@@ -31,6 +41,13 @@ pub(crate) fn command(registry: &Registry, args: &LayoutArgs) -> Result<ExitCode
     } else {
         let mut out = output::coloured();
         hexz_report::write_layout(&mut out, &report)?;
+        for kept in &kept {
+            writeln!(
+                out,
+                "The image keeps {}",
+                hexz_report::escaped(kept.as_bytes())
+            )?;
+        }
         out.flush()?;
         drop(out);
         output::tell(&report.diagnostics);
