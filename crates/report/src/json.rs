@@ -41,7 +41,11 @@ pub(crate) fn change(
     volumes: &[VolumeRecord],
     notable: Option<&'static str>,
 ) -> Result<()> {
-    line(out, &records::change(change, volumes, notable))
+    // A writer that is given every comma by itself is slow.
+    let mut text = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut text, &records::change(change, volumes, notable))?;
+    text.push(b'\n');
+    out.write_all(&text)
 }
 
 /// All names of a file that has very many.

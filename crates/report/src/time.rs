@@ -12,6 +12,29 @@ pub(crate) fn rfc3339(time: Timestamp, local: bool) -> String {
     let (year, month, day) = civil(days);
     let sign = if year < 0 { "-" } else { "" };
     let zone = if local { "" } else { "Z" };
+    if let (Ok(year), true) = (u64::try_from(year), (0..10_000).contains(&year)) {
+        // By hand: a report has millions of them.
+        let mut text = String::with_capacity(30);
+        let fields = [
+            (year, 4, "-"),
+            (month.unsigned_abs(), 2, "-"),
+            (day.unsigned_abs(), 2, "T"),
+            (second.unsigned_abs() / 3600, 2, ":"),
+            (second.unsigned_abs() / 60 % 60, 2, ":"),
+            (second.unsigned_abs() % 60, 2, "."),
+            (u64::from(time.nanoseconds), 9, zone),
+        ];
+        if time.nanoseconds < 1_000_000_000 {
+            for (number, width, behind) in fields {
+                for place in (0..width).rev() {
+                    let digit = number / 10u64.pow(place) % 10;
+                    text.extend(char::from_digit(digit as u32, 10));
+                }
+                text.push_str(behind);
+            }
+            return text;
+        }
+    }
     format!(
         "{sign}{:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:09}{zone}",
         year.unsigned_abs(),

@@ -11,6 +11,7 @@ mod measure;
 mod ntfs;
 mod owner;
 mod raw;
+mod scale;
 mod xfs;
 
 use std::path::{Path, PathBuf};
@@ -20,16 +21,19 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::release_binary;
 
 const HELP: &str = "\
-cargo xtask bench [--dir DIR] [--rounds N] [--hexz PROGRAM] [btrfs] [ext4] [ntfs] [xfs] [raw]
-  [owner] [extract]
+cargo xtask bench [--dir DIR] [--rounds N] [--hexz PROGRAM] [--earlier HEXZ]
+                  [btrfs] [ext4] [ntfs] [xfs] [raw] [owner] [extract] [scale]
 
-Measures each case (all of them, when none is named) and prints a table.";
+Measures each case (all of them but scale, when none is named) and prints a table. Scale is held
+against the binary of an earlier build, where one is given.";
 
 /// What a case runs with.
 pub(crate) struct Bench {
     dir: PathBuf,
     hexz: PathBuf,
     rounds: usize,
+    /// An earlier build to compare with.
+    earlier: Option<PathBuf>,
 }
 
 impl Bench {
@@ -47,6 +51,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         dir: root.join("target/bench"),
         hexz: PathBuf::new(),
         rounds: 5,
+        earlier: None,
     };
     let mut cases = Vec::new();
     let mut args = args.iter().map(String::as_str);
@@ -59,6 +64,10 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             "--hexz" => bench.hexz = args.next().context("--hexz wants a program")?.into(),
             "--dir" => bench.dir = args.next().context("--dir wants a folder")?.into(),
             "--rounds" => bench.rounds = args.next().context("--rounds wants a number")?.parse()?,
+            "--earlier" => {
+                let path = args.next().context("--earlier wants a binary")?;
+                bench.earlier = Some(std::path::absolute(path)?);
+            }
             name => cases.push(name),
         }
     }
@@ -77,6 +86,10 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             "raw" => raw::run(&bench)?,
             "owner" => owner::run(&bench)?,
             "extract" => extract::run(&bench)?,
+            "scale" => {
+                scale::run(&bench)?;
+                continue;
+            }
             other => bail!("there is no case {other:?}\n\n{HELP}"),
         };
         figures.print(case);

@@ -1,6 +1,7 @@
 //! The records, with their keys in the order of the schema.
 
-use std::io::Result;
+use std::borrow::Cow;
+use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,8 +9,9 @@ use hexz_resolve::report::{
     CandidateRecord, Change, ChangeKind, ChangedRange, FileNames, FileOwner, Header, MANY_NAMES,
     OwnerRecord, Region, Summary, Unresolved, VolumeRecord,
 };
-use hexz_resolve::{Attributes, Diagnostic, FileKey, FileKind, Timestamp};
+use hexz_resolve::{Attributes, Diagnostic, FileKey, FileKind, RawName};
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::listing::ListedFile;
@@ -121,14 +123,14 @@ pub(super) struct ChangeLine<'a> {
     r#type: &'static str,
     volume: Option<&'a str>,
     change: &'static str,
-    path: String,
+    path: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_raw: Option<String>,
-    from: Option<String>,
+    from: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     from_raw: Option<String>,
     /// None where they are given once for all records of the file.
-    links: Option<Vec<String>>,
+    links: Option<Texts<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     links_raw: Option<Vec<String>>,
     kind: &'static str,
@@ -137,17 +139,34 @@ pub(super) struct ChangeLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     notable: Option<&'static str>,
     attributes: &'a [&'static str],
-    base: Option<Value>,
-    merged: Option<Value>,
+    base: Option<Known<'a>>,
+    merged: Option<Known<'a>>,
     content_bytes: Option<u64>,
     changed_bytes: u64,
-    ranges: Vec<RangeLine>,
+    ranges: Ranges<'a>,
+}
+
+/// Byte strings as the texts they are, or nearly are.
+struct Texts<'a>(&'a [Vec<u8>]);
+
+impl Serialize for Texts<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(|text| String::from_utf8_lossy(text)))
+    }
+}
+
+struct Ranges<'a>(&'a [ChangedRange]);
+
+impl Serialize for Ranges<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(range))
+    }
 }
 
 #[derive(Serialize)]
-struct RangeLine {
+struct RangeLine<'a> {
     view: &'static str,
-    stream: Option<String>,
+    stream: Option<Cow<'a, str>>,
     file_offset: Option<u64>,
     length: u64,
     disk_offset: u64,
@@ -159,16 +178,16 @@ pub(super) fn change<'a>(
     notable: Option<&'static str>,
 ) -> ChangeLine<'a> {
     let local = volumes.get(change.volume).is_some_and(|v| v.local_times);
-    let attributes = |a| attributes(a, local);
+    let attributes = |file| Known { file, local };
     ChangeLine {
         r#type: "change",
         volume: name(Some(change.volume), volumes),
         change: change.change.as_str(),
-        path: lossy(&change.path),
+        path: String::from_utf8_lossy(&change.path),
         path_raw: raw(&change.path),
-        from: change.from.as_deref().map(lossy),
+        from: change.from.as_deref().map(String::from_utf8_lossy),
         from_raw: change.from.as_deref().and_then(raw),
-        links: inline(&change.links).map(|links| links.iter().map(|l| lossy(l)).collect()),
+        links: inline(&change.links).map(Texts),
         links_raw: inline(&change.links).and_then(all_raw),
         kind: change.kind.as_str(),
         replaced: change.replaced,
@@ -179,7 +198,7 @@ pub(super) fn change<'a>(
         merged: change.merged.as_ref().map(attributes),
         content_bytes: change.content_bytes,
         changed_bytes: change.changed_bytes,
-        ranges: change.ranges.iter().map(range).collect(),
+        ranges: Ranges(&change.ranges),
     }
 }
 
@@ -210,10 +229,13 @@ pub(super) fn names<'a>(names: &'a FileNames, volumes: &'a [VolumeRecord]) -> Na
     }
 }
 
-fn range(range: &ChangedRange) -> RangeLine {
+fn range(range: &ChangedRange) -> RangeLine<'_> {
     RangeLine {
         view: range.view.as_str(),
-        stream: range.stream.as_ref().map(|s| lossy(s.as_bytes())),
+        stream: range
+            .stream
+            .as_ref()
+            .map(|s| String::from_utf8_lossy(s.as_bytes())),
         file_offset: range.file_offset,
         length: range.length,
         disk_offset: range.disk_offset,
@@ -221,53 +243,66 @@ fn range(range: &ChangedRange) -> RangeLine {
 }
 
 /// What is known of a file; a key is left out where the filesystem has no such thing.
-fn attributes(a: &Attributes, local: bool) -> Value {
-    let mut map = Map::new();
-    let mut put = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            map.insert(key.to_owned(), value);
+struct Known<'a> {
+    file: &'a Attributes,
+    /// Whether times are local times of unknown zone.
+    local: bool,
+}
+
+impl Serialize for Known<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let a = self.file;
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("file", &format_args!("{}", a.shown()))?;
+        map.serialize_entry("kind", a.kind.as_str())?;
+        map.serialize_entry("size", &a.size)?;
+        if let Some(mode) = a.mode {
+            map.serialize_entry("mode", &format_args!("{mode:04o}"))?;
         }
-    };
-    let time = |t: Option<Timestamp>| t.map(|t| Value::from(rfc3339(t, local)));
-    put("file", Some(a.shown().to_string().into()));
-    put("kind", Some(a.kind.as_str().into()));
-    put("size", Some(a.size.into()));
-    put("mode", a.mode.map(|m| format!("{m:04o}").into()));
-    put("uid", a.uid.map(Value::from));
-    put("gid", a.gid.map(Value::from));
-    put("mtime", time(a.mtime));
-    put("ctime", time(a.ctime));
-    put("atime", time(a.atime));
-    put("btime", time(a.btime));
-    put("nlink", a.nlink.map(Value::from));
-    put(
-        "rdev",
-        a.rdev
-            .map(|d| format!("{}:{}", d >> 32, d & 0xFFFF_FFFF).into()),
-    );
-    put("flags", a.flags.map(|f| format!("{f:#x}").into()));
-    put(
-        "target",
-        a.target.as_ref().map(|t| lossy(t.as_bytes()).into()),
-    );
-    put(
-        "target_raw",
-        a.target
-            .as_ref()
-            .and_then(|t| raw(t.as_bytes()))
-            .map(Value::from),
-    );
-    if !a.xattrs.is_empty() {
-        let names: Vec<String> = a.xattrs.iter().map(|x| lossy(x.name.as_bytes())).collect();
-        put("xattrs", Some(names.into()));
+        put(&mut map, "uid", a.uid)?;
+        put(&mut map, "gid", a.gid)?;
+        for (key, time) in [
+            ("mtime", a.mtime),
+            ("ctime", a.ctime),
+            ("atime", a.atime),
+            ("btime", a.btime),
+        ] {
+            put(&mut map, key, time.map(|t| rfc3339(t, self.local)))?;
+        }
+        put(&mut map, "nlink", a.nlink)?;
+        if let Some(rdev) = a.rdev {
+            let (major, minor) = (rdev >> 32, rdev & 0xFFFF_FFFF);
+            map.serialize_entry("rdev", &format_args!("{major}:{minor}"))?;
+        }
+        if let Some(flags) = a.flags {
+            map.serialize_entry("flags", &format_args!("{flags:#x}"))?;
+        }
+        let target = a.target.as_ref().map(RawName::as_bytes);
+        put(&mut map, "target", target.map(String::from_utf8_lossy))?;
+        put(&mut map, "target_raw", target.and_then(raw))?;
+        if !a.xattrs.is_empty() {
+            let names = a.xattrs.iter().map(|x| lossy(x.name.as_bytes()));
+            map.serialize_entry("xattrs", &names.collect::<Vec<String>>())?;
+        }
+        let source = a.snapshot_of.as_ref().map(RawName::as_bytes);
+        put(&mut map, "snapshot_of", source.map(String::from_utf8_lossy))?;
+        put(&mut map, "snapshot_of_raw", source.and_then(raw))?;
+        for (name, value) in &a.special {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
     }
-    let source = a.snapshot_of.as_ref().map(hexz_resolve::RawName::as_bytes);
-    put("snapshot_of", source.map(|s| lossy(s).into()));
-    put("snapshot_of_raw", source.and_then(raw).map(Value::from));
-    for (name, value) in &a.special {
-        put(name, Some(value.clone().into()));
+}
+
+fn put<M: SerializeMap>(
+    map: &mut M,
+    key: &'static str,
+    value: Option<impl Serialize>,
+) -> Result<(), M::Error> {
+    match value {
+        Some(value) => map.serialize_entry(key, &value),
+        None => Ok(()),
     }
-    Value::Object(map)
 }
 
 #[derive(Serialize)]
@@ -277,7 +312,7 @@ pub(super) struct EntryLine<'a> {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_raw: Option<String>,
-    attributes: Option<Value>,
+    attributes: Option<Known<'a>>,
 }
 
 pub(super) fn entry(file: &ListedFile) -> EntryLine<'_> {
@@ -287,7 +322,10 @@ pub(super) fn entry(file: &ListedFile) -> EntryLine<'_> {
         volume: &file.volume,
         path: lossy(&file.path),
         path_raw: raw(&file.path),
-        attributes: known.map(|a| attributes(a, file.local_times)),
+        attributes: known.map(|known| Known {
+            file: known,
+            local: file.local_times,
+        }),
     }
 }
 
@@ -403,7 +441,7 @@ pub(super) fn owner(
     out: &mut Vec<u8>,
     record: &OwnerRecord,
     volumes: &[VolumeRecord],
-) -> Result<()> {
+) -> io::Result<()> {
     let mut line = Line(out);
     line.put(
         r#"{"type":"owner","volume":"#,
@@ -427,7 +465,7 @@ pub(super) fn owner(
     Ok(())
 }
 
-fn file(line: &mut Line<'_>, owner: &FileOwner) -> Result<()> {
+fn file(line: &mut Line<'_>, owner: &FileOwner) -> io::Result<()> {
     let text = |bytes| String::from_utf8_lossy(bytes);
     let FileKey { subvolume, number } = owner.file;
     line.text(r#"{"file":""#);
@@ -473,7 +511,7 @@ impl Line<'_> {
     }
 
     /// `before` as it stands, then `value` as JSON.
-    fn put(&mut self, before: &str, value: &(impl Serialize + ?Sized)) -> Result<()> {
+    fn put(&mut self, before: &str, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
         self.text(before);
         Ok(serde_json::to_writer(&mut *self.0, value)?)
     }
