@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::run::{cargo, check, output};
-use crate::tidy;
+use crate::{browser, tidy};
 
 /// Runs `cargo xtask ci`.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
@@ -40,6 +40,8 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let readme = Readme::read(root)?;
     step(&readme.test);
     check(&mut command(root, &readme.test)?)?;
+    step("browser");
+    browser::run(root, &[])?;
     step(&readme.first);
     let shown = output(&mut command(root, &readme.first)?)?;
     print!("{shown}");

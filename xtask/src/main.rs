@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // It is a program for a terminal.
 
 mod bench;
+mod browser;
 mod ci;
 mod corpus;
 mod documents;
@@ -19,6 +20,7 @@ const HELP: &str = "\
 cargo xtask TASK
 
   bench [CASE…]      speed and memory as ratios against a peer (needs root once)
+  browser [DIR]      look at the page of --html in Chromium: rows, search, order, hostile names
   ci                 all that CI checks
   corpus DIR         hold the map of images that others made against what is known of them
   docs               write the pages that are made from the program (docs/cli.md, diagnostics.md)
@@ -43,6 +45,7 @@ fn task() -> Result<()> {
     let (task, rest) = args.split_first().context(HELP)?;
     match task.as_str() {
         "bench" => bench::run(&root, rest),
+        "browser" => browser::run(&root, rest),
         "ci" => ci::run(&root, rest),
         "corpus" => corpus::run(&root, rest),
         "docs" => documents::docs(&root),

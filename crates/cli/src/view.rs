@@ -1,6 +1,7 @@
 //! Options about what is shown of a diff, and how.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::Args;
 use hexz_report::{Globs, Places, Selection, View};
@@ -33,6 +34,9 @@ pub(crate) struct ViewArgs {
     /// Show the N largest changes
     #[arg(long, value_name = "N", conflicts_with_all = ["json", "names", "stat"])]
     pub(crate) top: Option<usize>,
+    /// Also write one page for a browser, which needs no network: pictures, sums and a table
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// Show only changes whose path or name matches; may be repeated
     #[arg(long, value_name = "GLOB", value_parser = glob)]
     pub(crate) only: Vec<String>,

@@ -53,7 +53,7 @@ fn special(a: &Attributes) -> Option<String> {
 }
 
 /// What differs, in words: of a change of metadata all of it, else what is not plain by its letter.
-pub(super) fn details(change: &Change) -> String {
+pub(crate) fn details(change: &Change) -> String {
     let mut words: Vec<String> = Vec::new();
     match change.change {
         ChangeKind::Type => {

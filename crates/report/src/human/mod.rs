@@ -25,6 +25,8 @@ use fold::fold;
 use rows::Row;
 use tally::Tally;
 
+pub(crate) use describe::details as describe_change;
+
 /// Columns where the width of the terminal is not known.
 const WIDTH: usize = 100;
 

@@ -115,7 +115,7 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
     if let Some(folder) = &args.overlays {
         return super::overlays::command(registry, args, folder);
     }
-    let resolve = args.files || args.format.any() || args.take.any();
+    let resolve = args.files || args.format.any() || args.view.html.is_some() || args.take.any();
     let self_contained = Form::of(args)? != Form::Overlay;
     if !self_contained {
         // Arguments in the wrong order are answered before anything is said of an index.
@@ -247,6 +247,9 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
         }
         let places = places(&loaded, &report.volumes, &options, args);
         let selection = args.view.selection(&args.paths, places)?;
+        if let Some(file) = &args.view.html {
+            write_page(file, &report, &selection)?;
+        }
         let shown = args.files || args.format.any() || !args.take.writes();
         if shown && !args.take.takes_stdout() {
             write(&report, args, &selection)?;
@@ -318,7 +321,7 @@ fn streamed(args: &DiffArgs) -> Option<Written> {
     if args.parquet.is_some() {
         return None;
     }
-    form(args).filter(|_| !args.take.any())
+    form(args).filter(|_| !args.take.any() && args.view.html.is_none())
 }
 
 /// The form for machines that was asked for.
@@ -331,6 +334,16 @@ fn form(args: &DiffArgs) -> Option<Written> {
         (.., true) => Some(Written::NameOnly { nul }),
         _ => None,
     }
+}
+
+/// Writes the page for a browser.
+fn write_page(file: &Path, report: &Report, selection: &Selection) -> Result<()> {
+    let written = std::fs::File::create(file).and_then(|page| {
+        let mut page = std::io::BufWriter::with_capacity(1 << 16, page);
+        hexz_report::write_html(&mut page, report, selection)?;
+        page.flush()
+    });
+    written.with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn write(report: &Report, args: &DiffArgs, selection: &Selection) -> Result<()> {

@@ -1,0 +1,267 @@
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const by = (id) => document.getElementById(id);
+const make = (tag, text, name) => {
+  const e = document.createElement(tag);
+  if (text !== undefined) e.textContent = text;
+  if (name) e.className = name;
+  return e;
+};
+const size = (n) => {
+  if (n === null || n === undefined) return "–";
+  if (n < 1024) return n + " B";
+  let unit = -1;
+  do { n /= 1024; unit += 1; } while (n >= 999.5 && unit < 5);
+  return n.toFixed(n < 9.95 ? 1 : 0) + " " + ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"][unit];
+};
+const number = (n) => n.toLocaleString("en");
+// The colours of Okabe and Ito, which can be told apart by most colour-blind eyes.
+const letters = { A: "#009e73", D: "#d55e00", R: "#56b4e9", M: "#f0e442", m: "#8fb4ff", T: "#cc79a7", o: "#c9ced6" };
+const words = { A: "added", D: "deleted", R: "renamed", M: "modified", m: "attributes only", T: "another type", o: "holds" };
+const palette = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#7f7f7f", "#4b3b8f", "#6b8e23", "#b8860b", "#20b2aa", "#c71585", "#5f9ea0", "#8b4513", "#708090", "#2f4f4f", "#a9a9a9"];
+const classes = data.classes.map((c) => c[0]);
+const colour = (c) => palette[c % palette.length];
+
+// Sums, volumes and findings.
+const sums = by("sums");
+for (const [name, bytes, changed] of data.classes) {
+  const row = make("tr");
+  row.append(make("td", name), make("td", size(bytes), "n"), make("td", size(changed), "n"));
+  sums.append(row);
+}
+for (const [name, fs, at, state, what] of data.volumes) {
+  const row = make("tr");
+  for (const text of [name, fs, at, state, what]) row.append(make("td", text));
+  by("volumes").append(row);
+}
+for (const [severity, code, text] of data.findings) {
+  const row = make("tr");
+  for (const word of [severity, code, text]) row.append(make("td", word));
+  by("findings").append(row);
+}
+by("no-findings").hidden = data.findings.length > 0;
+
+// The disk as a square: a curve of Hilbert keeps near what is near.
+const side = 64;
+const place = (d) => {
+  let x = 0, y = 0;
+  for (let s = 1, t = d; s < side; s *= 2) {
+    const rx = 1 & (t / 2), ry = 1 & (t ^ rx);
+    if (ry === 0) {
+      if (rx === 1) { x = s - 1 - x; y = s - 1 - y; }
+      [x, y] = [y, x];
+    }
+    x += s * rx; y += s * ry; t = Math.floor(t / 4);
+  }
+  return [x, y];
+};
+const cells = new Map();
+for (const [cell, c, bytes, changed] of data.cells) {
+  if (!cells.has(cell)) cells.set(cell, []);
+  cells.get(cell).push([c, bytes, changed]);
+}
+const canvas = by("disk");
+canvas.width = canvas.height = side * 8;
+const at = new Map();
+for (let d = 0; d < side * side; d += 1) at.set(place(d).join(), d);
+let mode = "class";
+const paint = () => {
+  const pen = canvas.getContext("2d");
+  pen.clearRect(0, 0, canvas.width, canvas.height);
+  for (const [cell, parts] of cells) {
+    const [x, y] = place(cell);
+    const best = parts.reduce((a, b) => (b[1] > a[1] ? b : a));
+    const bytes = parts.reduce((n, p) => n + p[1], 0);
+    const changed = parts.reduce((n, p) => n + p[2], 0);
+    pen.fillStyle = mode === "class" ? colour(best[0]) : "#d55e00";
+    const share = mode === "class" ? bytes / data.cell : changed / Math.max(bytes, 1);
+    pen.globalAlpha = Math.min(1, 0.35 + 0.65 * share);
+    pen.fillRect(x * 8, y * 8, 8, 8);
+  }
+  pen.globalAlpha = 1;
+};
+let spot = 0;
+const tell = (cell) => {
+  spot = cell;
+  const parts = (cells.get(cell) || []).map(([c, b, n]) => classes[c] + " " + size(b) + (n ? " (" + size(n) + " differ)" : ""));
+  by("spot").textContent = "bytes " + number(cell * data.cell) + " to " + number(Math.min((cell + 1) * data.cell, data.disk)) + ": " + (parts.join(", ") || "nothing changed");
+};
+canvas.addEventListener("mousemove", (e) => {
+  const box = canvas.getBoundingClientRect();
+  const x = Math.floor((e.clientX - box.left) / box.width * side), y = Math.floor((e.clientY - box.top) / box.height * side);
+  const cell = at.get([x, y].join());
+  if (cell !== undefined) tell(cell);
+});
+canvas.addEventListener("keydown", (e) => {
+  const filled = [...cells.keys()].sort((a, b) => a - b);
+  if (e.key === "ArrowRight") tell(filled.find((c) => c > spot) ?? spot);
+  else if (e.key === "ArrowLeft") tell(filled.reverse().find((c) => c < spot) ?? spot);
+  else return;
+  e.preventDefault();
+});
+by("mode").addEventListener("click", () => {
+  mode = mode === "class" ? "differ" : "class";
+  by("mode").textContent = mode === "class" ? "show where bytes differ" : "show classes";
+  paint();
+});
+data.classes.forEach(([name], c) => {
+  const entry = make("li"), box = make("i");
+  box.style.background = colour(c);
+  entry.append(box, make("span", name));
+  by("legend").append(entry);
+});
+paint();
+
+// Rows: [letter, bytes, volume, path, from, details, notable].
+const rows = data.rows;
+const folded = rows.map((r) => (r[3] + "\n" + (r[4] || "") + "\n" + (r[6] === null ? "" : data.reasons[r[6]])).toLowerCase());
+let shown = rows.map((_, i) => i);
+let order = { key: "first", up: false };
+let below = "";
+const kinds = new Set(rows.map((r) => r[0]));
+for (const letter of "AMRDTmo") {
+  if (!kinds.has(letter)) continue;
+  const label = make("label"), box = make("input");
+  box.type = "checkbox"; box.checked = true; box.value = letter;
+  box.addEventListener("change", select);
+  label.append(box, " " + letter + " " + words[letter]);
+  by("kinds").append(label);
+}
+function select() {
+  const text = by("search").value.toLowerCase();
+  const wanted = new Set([...by("kinds").querySelectorAll("input:checked")].map((b) => b.value));
+  const notable = by("notable").checked;
+  shown = [];
+  for (let i = 0; i < rows.length; i += 1) {
+    const r = rows[i];
+    if (!wanted.has(r[0]) || (notable && r[6] === null)) continue;
+    if (below && !(r[3] === below || r[3].startsWith(below + "/"))) continue;
+    if (text && !folded[i].includes(text)) continue;
+    shown.push(i);
+  }
+  const keys = {
+    first: (a, b) => (rows[a][6] === null) - (rows[b][6] === null) || (rows[b][1] || 0) - (rows[a][1] || 0) || a - b,
+    letter: (a, b) => (rows[a][0] < rows[b][0] ? -1 : rows[a][0] > rows[b][0] ? 1 : a - b),
+    size: (a, b) => (rows[a][1] || 0) - (rows[b][1] || 0) || a - b,
+    volume: (a, b) => rows[a][2] - rows[b][2] || a - b,
+    path: (a, b) => (rows[a][3] < rows[b][3] ? -1 : rows[a][3] > rows[b][3] ? 1 : a - b),
+  };
+  shown.sort(keys[order.key]);
+  if (!order.up && order.key !== "first") shown.reverse();
+  by("count").textContent = number(shown.length) + " of " + number(rows.length) + (below ? " (below " + below + ")" : "");
+  by("rows").setAttribute("aria-rowcount", shown.length);
+  by("rows").scrollTop = 0;
+  draw();
+}
+const high = 26;
+function draw() {
+  const view = by("rows"), space = by("space");
+  space.style.height = shown.length * high + "px";
+  const first = Math.max(0, Math.floor(view.scrollTop / high) - 10);
+  const last = Math.min(shown.length, first + Math.ceil(view.clientHeight / high) + 20);
+  const lines = [];
+  for (let n = first; n < last; n += 1) {
+    const [letter, bytes, volume, path, from, details, notable] = rows[shown[n]];
+    const row = make("div", undefined, notable === null ? "row" : "row notable");
+    row.style.top = n * high + "px";
+    row.setAttribute("role", "row");
+    row.setAttribute("aria-rowindex", n + 1);
+    const mark = make("span"), box = make("span", letter, "letter");
+    box.style.background = letters[letter];
+    box.title = words[letter];
+    mark.append(box);
+    const text = from ? from + " → " + path : path;
+    const name = make("span", text, "path");
+    name.title = text;
+    const more = [details, notable === null ? "" : data.reasons[notable]].filter(Boolean).join("; ");
+    const last_ = make("span", more, "wide");
+    last_.title = more;
+    row.append(mark, make("span", size(bytes), "size"), make("span", data.volumes[volume]?.[0] ?? "", "wide"), name, last_);
+    for (const cell of row.children) cell.setAttribute("role", "gridcell");
+    lines.push(row);
+  }
+  space.replaceChildren(...lines);
+}
+by("rows").addEventListener("scroll", draw, { passive: true });
+window.addEventListener("resize", draw);
+let wait;
+by("search").addEventListener("input", () => { clearTimeout(wait); wait = setTimeout(select, 120); });
+by("notable").addEventListener("change", select);
+for (const button of document.querySelectorAll(".head button")) {
+  button.addEventListener("click", () => {
+    const key = button.dataset.key;
+    order = { key, up: order.key === key ? !order.up : key === "path" || key === "letter" };
+    for (const other of document.querySelectorAll(".head button")) other.parentElement.setAttribute("aria-sort", other === button ? (order.up ? "ascending" : "descending") : "none");
+    select();
+  });
+}
+
+// Directories by size.
+const tree = { name: "", bytes: 0, count: 0, below: new Map() };
+for (const r of rows) {
+  let node = tree;
+  const bytes = Math.max(r[1] || 0, 1);
+  node.bytes += bytes; node.count += 1;
+  const names = r[3].split("/").filter(Boolean);
+  for (const name of names) {
+    let next = node.below.get(name);
+    if (!next) { next = { name, bytes: 0, count: 0, below: new Map() }; node.below.set(name, next); }
+    next.bytes += bytes; next.count += 1;
+    node = next;
+  }
+}
+let path = [tree];
+function boxes(nodes, x, y, w, h, out) {
+  // Cut the longer side where the halves are nearest to equal, again and again.
+  if (nodes.length === 0 || w < 3 || h < 3) return;
+  if (nodes.length === 1) { out.push([nodes[0], x, y, w, h]); return; }
+  const all = nodes.reduce((n, c) => n + c.bytes, 0);
+  let sum = 0, cut = 0;
+  while (cut < nodes.length - 1 && (cut === 0 || sum + nodes[cut].bytes / 2 < all / 2)) { sum += nodes[cut].bytes; cut += 1; }
+  const share = sum / all;
+  if (w > h) { boxes(nodes.slice(0, cut), x, y, w * share, h, out); boxes(nodes.slice(cut), x + w * share, y, w * (1 - share), h, out); }
+  else { boxes(nodes.slice(0, cut), x, y, w, h * share, out); boxes(nodes.slice(cut), x, y + h * share, w, h * (1 - share), out); }
+}
+function lay() {
+  const node = path[path.length - 1], view = by("map");
+  const nodes = [...node.below.values()].sort((a, b) => b.bytes - a.bytes).slice(0, 150);
+  const out = [];
+  boxes(nodes, 0, 0, view.clientWidth, view.clientHeight, out);
+  view.replaceChildren(...out.map(([n, x, y, w, h], i) => {
+    const label = n.name + (n.below.size ? "/" : "");
+    const button = make("button", w > 34 && h > 15 ? label + " " + size(n.bytes) : "");
+    Object.assign(button.style, { left: x + "px", top: y + "px", width: w + "px", height: h + "px", background: "hsl(" + (i * 47) % 360 + " 45% 72%)" });
+    button.title = label + ", " + size(n.bytes) + ", " + number(n.count) + " changes";
+    button.setAttribute("aria-label", button.title);
+    button.addEventListener("click", () => { enter([...path, n]); });
+    return button;
+  }));
+  by("way").replaceChildren(...path.map((n, i) => {
+    const step = make("button", i === 0 ? "all" : n.name);
+    step.addEventListener("click", () => enter(path.slice(0, i + 1)));
+    return step;
+  }));
+}
+function enter(to) {
+  path = to;
+  below = path.slice(1).map((n) => "/" + n.name).join("");
+  if (path[path.length - 1].below.size === 0) path = path.slice(0, -1);
+  lay();
+  select();
+}
+window.addEventListener("resize", lay);
+// What is searched and sorted for can stand in the address: #search=etc&sort=path&up=1&notable=1
+function ask() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  by("search").value = asked.get("search") || "";
+  by("notable").checked = asked.has("notable");
+  if (asked.has("sort")) {
+    order = { key: "first", up: asked.has("up") };
+    if (["letter", "size", "volume", "path"].includes(asked.get("sort"))) order.key = asked.get("sort");
+  }
+  select();
+}
+window.addEventListener("hashchange", ask);
+lay();
+ask();
+document.body.dataset.ready = "yes";
