@@ -36,7 +36,9 @@ pub fn plugins() -> Result<RegistryBuilder, DuplicateId> {
     hexz_volume::register(&mut registry)?;
     hexz_known::register(&mut registry)?;
     hexz_fs_btrfs::register(&mut registry)?;
+    hexz_fs_exfat::register(&mut registry)?;
     hexz_fs_ext4::register(&mut registry)?;
+    hexz_fs_fat::register(&mut registry)?;
     hexz_fs_ntfs::register(&mut registry)?;
     hexz_fs_swap::register(&mut registry)?;
     hexz_fs_xfs::register(&mut registry)?;

@@ -150,7 +150,7 @@ pub fn recipe_hash(dir: &Path) -> String {
     let recipe = read(&dir.join("recipe.sh"));
     let named = String::from_utf8_lossy(&recipe).into_owned();
     let mut bytes = [recipe, read(&shared.join("lib.sh"))].concat();
-    for script in ["btrfs.sh", "ntfs.sh", "mounted.py"] {
+    for script in ["btrfs.sh", "fat.sh", "ntfs.sh", "mounted.py"] {
         if named.contains(script) {
             bytes.extend(read(&shared.join(script)));
         }

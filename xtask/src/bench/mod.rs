@@ -6,6 +6,7 @@
 mod btrfs;
 mod ext4;
 mod extract;
+mod fat;
 mod image;
 mod measure;
 mod ntfs;
@@ -22,7 +23,7 @@ use crate::run::release_binary;
 
 const HELP: &str = "\
 cargo xtask bench [--dir DIR] [--rounds N] [--hexz PROGRAM] [--earlier HEXZ]
-                  [btrfs] [ext4] [ntfs] [xfs] [raw] [owner] [extract] [scale]
+                  [btrfs] [ext4] [fat] [ntfs] [xfs] [raw] [owner] [extract] [scale]
 
 Measures each case (all of them but scale, when none is named) and prints a table. Scale is held
 against the binary of an earlier build, where one is given.";
@@ -75,12 +76,15 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         bench.hexz = release_binary(root, &[])?;
     }
     if cases.is_empty() {
-        cases = vec!["btrfs", "ext4", "ntfs", "xfs", "raw", "owner", "extract"];
+        cases = vec![
+            "btrfs", "ext4", "fat", "ntfs", "xfs", "raw", "owner", "extract",
+        ];
     }
     for case in cases {
         let figures = match case {
             "btrfs" => btrfs::run(&bench)?,
             "ext4" => ext4::run(&bench)?,
+            "fat" => fat::run(&bench)?,
             "ntfs" => ntfs::run(&bench)?,
             "xfs" => xfs::run(&bench)?,
             "raw" => raw::run(&bench)?,

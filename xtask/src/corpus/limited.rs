@@ -26,7 +26,7 @@ impl Ran {
     /// Whether it ended by itself, and either succeeded or said what is wrong.
     pub(super) fn ended_well(&self) -> bool {
         let panicked = self.errors.contains("panicked") || self.output.contains("panicked");
-        self.stopped.is_none() && !panicked && matches!(self.status.code(), Some(0..=2))
+        self.stopped.is_none() && !panicked && matches!(self.status.code(), Some(0..=3))
     }
 }
 

@@ -30,7 +30,9 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         .next()
         .context("cargo xtask corpus DIR [-v] [FILESYSTEM…]")?;
     let filesystems: Vec<&str> = match args.map(String::as_str).collect::<Vec<_>>() {
-        none if none.is_empty() => vec!["ext2", "ext3", "ext4", "ntfs", "xfs"],
+        none if none.is_empty() => vec![
+            "ext2", "ext3", "ext4", "ntfs", "xfs", "fat12", "fat16", "fat32", "exfat",
+        ],
         some => some,
     };
     let build = [

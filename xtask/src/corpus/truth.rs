@@ -49,6 +49,7 @@ struct Piece {
     end: u64,
     class: String,
     files: BTreeSet<u64>,
+    paths: BTreeSet<String>,
 }
 
 impl Truth {
@@ -124,6 +125,12 @@ fn without_surrogates(line: &str) -> String {
     out
 }
 
+/// All names of an owner.
+fn paths(owner: &Value) -> impl Iterator<Item = &str> {
+    let paths = owner["paths"].as_array().into_iter().flatten();
+    paths.filter_map(Value::as_str)
+}
+
 fn piece(line: &str) -> Option<Piece> {
     let record: Value = serde_json::from_str(line).ok()?;
     if record["type"] != "owner" {
@@ -141,6 +148,7 @@ fn piece(line: &str) -> Option<Piece> {
         end: start + record["length"].as_u64()?,
         class: record["class"].as_str()?.to_owned(),
         files: owners.iter().filter_map(number).collect(),
+        paths: owners.iter().flat_map(paths).map(str::to_owned).collect(),
     })
 }
 
@@ -155,6 +163,16 @@ fn differs(record: &Value, kind: &str, pieces: &[Piece], start: u64, end: u64) -
         .as_str()
         .is_some_and(|p| p.starts_with("/$"));
     let system = filesystem == "ntfs" && (own || owner.is_some_and(|n| n < 24));
+    // Files of a FAT have no numbers: its truth has some of its own.
+    let by_path = filesystem.contains("fat");
+    let owner = owner.filter(|_| !by_path);
+    let names: Vec<&str> = record["paths"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let system = system || by_path && own;
     let table = filesystem == "ntfs" && owner == Some(0);
     let class = class(kind).filter(|_| !system);
     let owned = ["data", "dir", "xattr", "indirect", "extent_tree", "symlink"].contains(&kind);
@@ -174,6 +192,10 @@ fn differs(record: &Value, kind: &str, pieces: &[Piece], start: u64, end: u64) -
         }
         if let Some(owner) = owner.filter(|n| owned && !table && !piece.files.contains(n)) {
             return Some(format!("owners {:?} at {at}, not {owner}", piece.files));
+        }
+        let named = names.iter().any(|name| piece.paths.contains(*name));
+        if by_path && kind == "data" && !system && !named {
+            return Some(format!("paths {:?} at {at}, not {names:?}", piece.paths));
         }
         at = piece.end;
     }
@@ -199,6 +221,9 @@ fn class(kind: &str) -> Option<&'static str> {
         "meta:agf" | "meta:agi" => "group-descriptors",
         "meta:block_bitmap" | "meta:inode_bitmap" => "allocation",
         "meta:inode_table" | "meta:inode" => "inode-table",
+        "meta:reserved" => "boot superblock",
+        "meta:fat1" | "meta:fat2" | "meta:fat3" | "meta:fat4" => "allocation",
+        "meta:rootdir" => "directory",
         _ => return None,
     })
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Mix, btrfs};
+use super::{Mix, btrfs, fat};
 
 /// Unit of an overlay.
 pub(crate) const BLOCK: usize = 4096;
@@ -60,18 +60,27 @@ impl Drop for Loop {
 pub(crate) struct Mount {
     root: PathBuf,
     mounted: bool,
-    _device: Loop,
+    /// None where an appliance has the image.
+    device: Option<Loop>,
 }
 
 impl Mount {
     /// Mounts the volume of `mix` in `image` on the folder `root`, which is made.
     pub(crate) fn new(image: &Path, mix: &Mix, options: &str, root: &Path) -> Result<Self> {
         fs::create_dir_all(root)?;
+        let at = root.to_str().context("path of the mount")?;
+        if fat::applies(mix) {
+            fat::mount(image, mix, options, at)?;
+            return Ok(Self {
+                root: root.to_owned(),
+                mounted: true,
+                device: None,
+            });
+        }
         if btrfs::applies(mix) {
             btrfs::forget()?;
         }
         let device = Loop::attach(image, mix)?;
-        let at = root.to_str().context("path of the mount")?;
         output(
             "mount",
             &["-t", mix.filesystem, "-o", options, &device.device, at],
@@ -79,7 +88,7 @@ impl Mount {
         Ok(Self {
             root: root.to_owned(),
             mounted: true,
-            _device: device,
+            device: Some(device),
         })
     }
 
@@ -99,6 +108,10 @@ impl Mount {
         }
         let at = self.root.to_str().context("path of the mount")?;
         let mut last = Ok(());
+        if self.device.is_none() {
+            self.mounted = false;
+            return fat::unmount(at);
+        }
         for _ in 0..20 {
             last = output("umount", &[at]).map(drop);
             if last.is_ok() {

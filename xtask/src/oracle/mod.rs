@@ -12,6 +12,7 @@ mod case;
 mod disk;
 mod ext4;
 mod extents;
+mod fat;
 mod formats;
 mod fsmap;
 mod layers;
@@ -20,6 +21,7 @@ mod report;
 mod sources;
 mod table;
 mod tree;
+mod tsk;
 mod workload;
 mod xfs;
 
@@ -33,7 +35,8 @@ const HELP: &str = "\
 cargo xtask oracle FILESYSTEM [--seeds N] [--first N] [--mix NAME]… [--steps N] [--dir DIR] [--keep]
 
 Makes random changes and compares the report with the kernel's trees and extents. FILESYSTEM is
-btrfs, ext4 (which has mixes of ext2 and ext3 too), ntfs or xfs. Needs root, python3 and the filesystem's
+btrfs, ext4 (which has mixes of ext2 and ext3 too), exfat, fat, ntfs or xfs. Needs root (but for exfat
+and fat, which are mounted in the appliance of libguestfs), python3 and the filesystem's
 tools. The table goes to docs/oracle-FILESYSTEM.md, unless --mix chose a part. With `sources` for
 FILESYSTEM images of every format are compared with qemu-img, which needs no root. With `formats`
 each format that the tools of Debian make is made over each other one, and must be named as `blkid`
@@ -117,6 +120,8 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             "btrfs" => subject = Some(&btrfs::Btrfs),
             "--hexz" => options.hexz = Some(value("a program")?.into()),
             "ext4" => subject = Some(&ext4::Ext4),
+            "exfat" => subject = Some(&fat::Exfat),
+            "fat" => subject = Some(&fat::Fat),
             "ntfs" => subject = Some(&ntfs::Ntfs),
             "xfs" => subject = Some(&xfs::Xfs),
             "sources" => with_qemu = true,

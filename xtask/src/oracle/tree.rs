@@ -30,6 +30,15 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Leaves out attributes that the filesystem does not have, and a kernel makes up.
+    pub(crate) fn without(&mut self, made_up: &[&str]) {
+        for (name, value) in ATTRIBUTES.iter().zip(&mut self.attributes) {
+            if made_up.contains(name) {
+                *value = Value::Null;
+            }
+        }
+    }
+
     /// Whether it has extended attributes, which on NTFS are named streams.
     pub(crate) fn has_streams(&self) -> bool {
         ATTRIBUTES

@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use hexz_testkit::Rng;
@@ -28,6 +29,9 @@ pub(crate) struct Workload {
     clones: bool,
     /// Subvolumes, where there are such.
     subvolumes: Option<Vec<PathBuf>>,
+    /// Only files and directories, without owners, modes and further names.
+    plain: bool,
+    largest: u64,
 }
 
 impl Workload {
@@ -43,7 +47,17 @@ impl Workload {
             live,
             clones: false,
             subvolumes: None,
+            plain: false,
+            largest: u64::MAX,
         }
+    }
+
+    /// Does only what a filesystem of files and directories can, with files of at most `largest`
+    /// bytes.
+    pub(crate) fn plain(mut self, largest: u64) -> Self {
+        self.plain = true;
+        self.largest = largest;
+        self
     }
 
     /// Also copies files so that they share their blocks.
@@ -77,6 +91,7 @@ impl Workload {
         for _ in 0..steps {
             match self.random.below(10) {
                 0 | 1 => self.make_directory()?,
+                2..=4 if self.plain => self.make_file()?,
                 2 => self.make_symlink()?,
                 3 => self.make_special()?,
                 4 => self.set_xattr()?,
@@ -102,6 +117,10 @@ impl Workload {
             return self.subvolume_step();
         }
         match self.random.below(26) {
+            5 | 6 if self.plain => self.make_file(),
+            12 if self.plain => self.append(),
+            19 if self.plain => self.change_case(),
+            20..=22 if self.plain => self.change_time(),
             0..=3 => self.make_file(),
             4 => self.make_directory(),
             5 => self.make_symlink(),
@@ -125,7 +144,13 @@ impl Workload {
 
     fn name(&mut self) -> String {
         self.serial += 1;
+        if self.plain && self.random.chance(1, 5) {
+            // A name that needs no long one.
+            return format!("F{}.TXT", self.serial);
+        }
         let pad = match self.random.below(6) {
+            // The Sleuth Kit, which is asked about plain ones, knows no very long paths.
+            0 if self.plain => "-".repeat(self.random.index(60)),
             0 => "-".repeat(self.random.index(200)),
             1 => "é".to_owned(),
             _ => String::new(),
@@ -187,7 +212,7 @@ impl Workload {
 
     fn size(&mut self) -> u64 {
         let base = SIZES[self.random.index(SIZES.len())];
-        base + self.random.below(base / 4 + 2)
+        (base + self.random.below(base / 4 + 2)).min(self.largest)
     }
 
     fn make_file(&mut self) -> Result<()> {
@@ -195,7 +220,7 @@ impl Workload {
         let size = self.size();
         let content = self.bytes(size);
         let mut file = File::create(&path)?;
-        if self.random.chance(1, 8) {
+        if !self.plain && self.random.chance(1, 8) {
             file.seek(SeekFrom::Start(self.random.below(3_000_000)))?;
         }
         file.write_all(&content)?;
@@ -278,7 +303,7 @@ impl Workload {
         };
         let file = OpenOptions::new().write(true).open(path)?;
         let size = file.metadata()?.len();
-        file.set_len(self.random.below(size * 2 + 2))?;
+        file.set_len(self.random.below(size * 2 + 2).min(self.largest))?;
         Ok(())
     }
 
@@ -300,6 +325,32 @@ impl Workload {
                 .chain([path.as_os_str()])
                 .collect::<Vec<_>>(),
         )?;
+        Ok(())
+    }
+
+    /// Another name that differs in its case only.
+    fn change_case(&mut self) -> Result<()> {
+        let Some(path) = self.take() else {
+            return Ok(());
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let other = match name.starts_with('f') {
+            true => name.replacen('f', "F", 1),
+            false => name.replacen('F', "f", 1),
+        };
+        let to = path.with_file_name(other);
+        fs::rename(&path, &to)?;
+        self.files.push(to);
+        Ok(())
+    }
+
+    fn change_time(&mut self) -> Result<()> {
+        let Some(path) = self.file() else {
+            return Ok(());
+        };
+        let then = Duration::from_secs(1_500_000_000 + self.random.below(1 << 26));
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_modified(SystemTime::UNIX_EPOCH + then)?;
         Ok(())
     }
 
@@ -444,7 +495,7 @@ impl Workload {
         };
         let was_file = path.symlink_metadata()?.is_file();
         fs::remove_file(&path)?;
-        if was_file && self.random.chance(1, 2) {
+        if was_file && (self.plain || self.random.chance(1, 2)) {
             fs::create_dir(&path)?;
             self.directories.push(path);
         } else if was_file {

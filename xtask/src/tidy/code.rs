@@ -82,7 +82,8 @@ fn words(path: &str, text: &str, wrong: &mut Vec<String>) {
 fn crate_rules(tree: &Tree, name: &str, wrong: &mut Vec<String>) {
     let source = format!("crates/{name}/src/");
     let filesystem = name.starts_with("fs-");
-    let parser = filesystem || ["extract", "ondisk", "source", "volume"].contains(&name);
+    let parser =
+        filesystem || ["clusters", "extract", "ondisk", "source", "volume"].contains(&name);
     let root = tree.text(&format!("{source}lib.rs")).unwrap_or_default();
     if parser {
         let missing = PARSER_LINTS

@@ -15,7 +15,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("hexz-source", &["hexz-resolve", "hexz-ondisk"]),
     ("hexz-volume", &["hexz-resolve", "hexz-ondisk"]),
     ("hexz-known", &["hexz-resolve", "hexz-ondisk"]),
-    ("hexz-fs-*", &["hexz-resolve", "hexz-ondisk"]),
+    ("hexz-clusters", &["hexz-resolve", "hexz-ondisk"]),
+    (
+        "hexz-fs-*",
+        &["hexz-resolve", "hexz-ondisk", "hexz-clusters"],
+    ),
     ("hexz-report", &["hexz-resolve"]),
     ("hexz-tables", &["hexz-resolve"]),
     ("hexz-fleet", &["hexz-resolve"]),
