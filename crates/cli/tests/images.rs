@@ -188,7 +188,7 @@ fn what_is_no_image_is_an_error_that_says_what_it_is() {
         ("nothing.img", "is empty (0 bytes)"),
         ("notes.txt", "is a text"),
         ("disk.gz", "gzip -d"),
-        ("folder", "is a directory"),
+        ("folder", "a directory: give the image"),
         ("secret.qcow2", "encrypted (LUKS)"),
         ("luks.img", "cryptsetup"),
     ] {
