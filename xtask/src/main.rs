@@ -7,6 +7,7 @@ mod ci;
 mod corpus;
 mod documents;
 mod fixtures;
+mod fleet;
 mod oracle;
 mod run;
 mod tidy;
@@ -26,6 +27,7 @@ cargo xtask TASK
   docs               write the pages that are made from the program (docs/cli.md, diagnostics.md)
   fixtures [CASE…]   rebuild fixtures from their recipes; --check: only compare
   man [DIR]          write the manual pages, into target/man if no folder is given
+  fleet              one base, many overlays and lists; tables by three engines (needs root)
   oracle SUBJECT     compare the report with the kernel (needs root), images with qemu-img
   tidy               dependency rules, file sizes, names, links, fixtures";
 
@@ -50,6 +52,7 @@ fn task() -> Result<()> {
         "corpus" => corpus::run(&root, rest),
         "docs" => documents::docs(&root),
         "man" => documents::man(&root, rest),
+        "fleet" => fleet::run(&root, rest),
         "fixtures" => fixtures::run(&root, rest),
         "oracle" => oracle::run(&root, rest),
         "tidy" => tidy::run(&root, rest),

@@ -151,13 +151,13 @@ fn attributes<'a>(file: Option<&'a (&Attributes, String)>) -> [Cell<'a>; 6] {
         attributes.gid.map(u64::from).into(),
         attributes
             .mtime
-            .and_then(nanoseconds)
+            .and_then(microseconds)
             .map_or(Cell::Null, Cell::Signed),
     ]
 }
 
-/// Nanoseconds from 1970; none for a moment that 64 bits of them don't reach (1677 to 2262).
-fn nanoseconds(time: Timestamp) -> Option<i64> {
-    let seconds = time.seconds.checked_mul(1_000_000_000)?;
-    seconds.checked_add(i64::from(time.nanoseconds))
+/// Microseconds from 1970, the rest cut off; none for a moment that 64 bits of them don't reach.
+fn microseconds(time: Timestamp) -> Option<i64> {
+    let seconds = time.seconds.checked_mul(1_000_000)?;
+    seconds.checked_add(i64::from(time.nanoseconds / 1000))
 }

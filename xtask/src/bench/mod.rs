@@ -8,7 +8,7 @@ mod ext4;
 mod extract;
 mod fat;
 mod image;
-mod measure;
+pub(crate) mod measure;
 mod ntfs;
 mod owner;
 mod raw;
