@@ -14,13 +14,13 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 
 # The pinned package and what it links against, unpacked beside the system.
-mkdir archives root
+mkdir archives tree
 closure=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks \
     --no-replaces --no-enhances libtsk19 | grep -E "^lib" | grep -vE "^libc6$|:" | sort -u)
 (cd archives && apt-get -qq download "sleuthkit=4.11.1+dfsg-1+b1" $closure)
-for package in archives/*.deb; do dpkg -x "$package" root; done
-export LD_LIBRARY_PATH="$work/root/usr/lib/x86_64-linux-gnu:$work/root/lib/x86_64-linux-gnu"
-tsk="$work/root/usr/bin"
+for package in archives/*.deb; do dpkg -x "$package" tree; done
+export LD_LIBRARY_PATH="$work/tree/usr/lib/x86_64-linux-gnu:$work/tree/lib/x86_64-linux-gnu"
+tsk="$work/tree/usr/bin"
 
 printf 'a file\n' > file
 try() { # NAME FEATURES
