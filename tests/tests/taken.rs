@@ -21,7 +21,12 @@ const DAMAGED: &[&str] = &[
 /// Whether a tree of the target folder has such a file: no devices without being asked.
 fn is_written(record: &Value) -> bool {
     let kind = record["kind"].as_str().expect("a kind");
-    ["file", "directory", "symlink"].contains(&kind)
+    ["file", "symlink"].contains(&kind) || is_folder(record)
+}
+
+/// Whether it is a folder of the target folder.
+fn is_folder(record: &Value) -> bool {
+    record["kind"] == "directory" || record["kind"] == "subvolume"
 }
 
 fn text<'v>(record: &'v Value, key: &str) -> &'v str {
@@ -90,7 +95,7 @@ fn expected(records: &[Value]) -> Told {
     let mut out = Told::default();
     let renamed: Vec<String> = records
         .iter()
-        .filter(|r| text(r, "change") == "renamed" && r["kind"] == "directory")
+        .filter(|r| text(r, "change") == "renamed" && is_folder(r))
         .map(|r| below(r, "path") + "/")
         .collect();
     // Of a filesystem that came or went, the root is the folder of the volume.
@@ -104,7 +109,7 @@ fn expected(records: &[Value]) -> Told {
                 out.after.insert(path);
                 out.before.insert(below(record, "from"));
             }
-            "modified" if record["kind"] != "directory" => {
+            "modified" if !is_folder(record) => {
                 if renamed.iter().any(|above| path.starts_with(above)) {
                     // It has another path in each of the folders, below two that are named.
                     continue;

@@ -225,11 +225,7 @@ fn what_would_have_no_effect_is_refused() {
     ];
     let two = ["diff", "base.hxz", "base.hxz"];
     for (args, more, says) in [
-        (
-            &overlay[..],
-            &["--snapshot", "x"][..],
-            "is for qcow2 images",
-        ),
+        (&overlay[..], &["--snapshot", "x"][..], "for qcow2 images"),
         (&list, &["--snapshot", "x"], "--snapshot"),
         (&two, &["--snapshot", "x"], "--snapshot"),
         (&overlay, &["--merged", "base.hxz"], "--merged"),
