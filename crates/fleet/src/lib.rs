@@ -2,7 +2,7 @@
 //!
 //! A [`Mapper`] is an [`OwnerVisitor`](hexz_resolve::report::OwnerVisitor): it condenses what the
 //! engine finds of a whole disk into a [`DiskMap`], which has a few bytes for each piece. The map
-//! is made once; [`DiskMap::sum`] and [`DiskMap::pieces`] then answer for a list of changed
+//! is made once; [`Summer::sum`] and [`DiskMap::pieces`] then answer for a list of changed
 //! ranges without reading the disk again.
 
 mod map;

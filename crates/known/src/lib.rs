@@ -1,4 +1,4 @@
-//! The table of known formats: one row each in [`table`], with what recognises it.
+//! The table of known formats: one row each in `table`, with what recognises it.
 //!
 //! Detection asks each row whether its format shows itself. Where no plugin reads the format, the
 //! volume is called by its name; and whether a plugin reads it or not, a sound sign of it tells

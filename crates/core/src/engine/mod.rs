@@ -108,10 +108,10 @@ pub fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
     diff::diff(loaded, options)
 }
 
-/// [`diff`], told to `out` as it is found: memory does not grow with the size of the report.
+/// [`diff()`], told to `out` as it is found: memory does not grow with the size of the report.
 ///
 /// # Errors
-/// As [`diff`], and when `out` wants no more.
+/// As [`diff()`], and when `out` wants no more.
 pub fn diff_to<V: DiffVisitor>(
     loaded: &Loaded,
     options: &Options<'_>,

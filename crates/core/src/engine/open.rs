@@ -13,7 +13,7 @@ use crate::{
     MappedReader, RawName, ReadAt, Result, Scan, Silent, View,
 };
 
-/// One view of a disk with its volumes and filesystems, as [`open`](super::open) found them.
+/// One view of a disk with its volumes and filesystems, as [`open`](super::open()) found them.
 pub struct OpenDisk<'a> {
     disk: Arc<dyn ReadAt>,
     run: Run<'a>,
