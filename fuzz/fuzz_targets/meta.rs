@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
             .map(|e| u64::from_le_bytes(e.try_into().expect("8 bytes")))
             .collect();
         assert_eq!(read.count(), entries.len() as u64);
-        let ranges = read.ranges(size);
+        let ranges = read.ranges(size, 1 << 20);
         let disk = ByteRange::new(0, size);
         assert!(ranges.iter().all(|r| r.intersection(&disk) == Some(r)));
         let within = entries.iter().filter(|e| {
