@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use hexz_resolve::{
     Bounded, ByteRange, Claim, Diagnostics, FileKey, FileSet, Filesystem, FilesystemPlugin,
-    JournalMode, Limits, Member, OpenContext, Owner, RangeSet, ReadAt, Role, Scan, Silent, View, Window,
+    JournalMode, Limits, Member, OpenContext, Owner, RangeSet, ReadAt, Role, Scan, Silent, View,
+    Window,
 };
 use hexz_testkit::{Fixture, Patched};
 
@@ -124,7 +125,10 @@ pub fn run(plugin: &dyn FilesystemPlugin, images: &Images, data: &[u8]) {
     let _any = plugin.probe(&Window::read(&damaged));
     let limits = limits();
     let findings = Diagnostics::new();
-    if let Ok(fs) = plugin.open(&[Member::alone(Arc::clone(&damaged))], &context(&limits, &findings, journal)) {
+    if let Ok(fs) = plugin.open(
+        &[Member::alone(Arc::clone(&damaged))],
+        &context(&limits, &findings, journal),
+    ) {
         ask(&*fs, &limits, damaged.len());
     }
 }
