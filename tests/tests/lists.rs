@@ -117,3 +117,18 @@ fn one_list_that_can_not_be_read_costs_no_other() {
         .count();
     assert!(lists >= 2 && lists == text.lines().count(), "{text}");
 }
+
+#[test]
+fn a_map_that_is_not_whole_is_told_by_the_exit_status() {
+    let case = Case::new(HEXZ, "unsupported");
+    fs::write(case.dir().join("list"), "1\n").expect("written");
+    fs::write(case.dir().join("all"), "list\n").expect("written");
+    let disk = case.dir().join("case.img");
+    fs::write(&disk, case.merged()).expect("written");
+    let status = |more: &str| {
+        let line = format!("owner case.img --lists all {more}");
+        case.hexz.run(&line).status.code()
+    };
+    assert_eq!(status(""), Some(3));
+    assert_eq!(status("--partial-ok"), Some(0));
+}

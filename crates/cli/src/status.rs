@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use hexz_report::size;
-use hexz_resolve::report::Summary;
+use hexz_resolve::report::{OwnerEnd, Summary};
 use hexz_resolve::{Diagnostic, Severity};
 
 /// The table that help and documents show.
@@ -30,6 +30,15 @@ impl Outcome {
         changed: false,
         whole: true,
     };
+
+    /// Of the owners of a disk or of a part of it.
+    pub(crate) fn of_owners(end: &OwnerEnd) -> Self {
+        Self {
+            changed: false,
+            whole: end.summary.complete,
+        }
+        .with(&end.diagnostics)
+    }
 
     /// The same, not whole when a finding says that something is lacking.
     pub(crate) fn with(self, diagnostics: &[Diagnostic]) -> Self {

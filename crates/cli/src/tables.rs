@@ -20,6 +20,7 @@ use crate::args::MapArgs;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
+use crate::status::{self, Outcome};
 
 /// The file of one partition of a table: written under another name, and put in its place when it
 /// is whole.
@@ -117,7 +118,8 @@ pub(crate) fn map(registry: &Registry, args: &MapArgs, dir: &Path) -> Result<Exi
         .and_then(|()| parts.finish())
         .with_context(|| format!("cannot write tables below {}", dir.display()))?;
     output::tell(&end.diagnostics);
-    Ok(ExitCode::SUCCESS)
+    status::say_coverage(&end.summary);
+    Ok(Outcome::of_owners(&end).code(false, args.engine.partial_ok))
 }
 
 struct State<'a> {

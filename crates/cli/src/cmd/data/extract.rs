@@ -148,7 +148,8 @@ pub(crate) fn tell(findings: Vec<Diagnostic>, problems: &Problems) -> ExitCode {
     output::tell(&findings);
     let (left_out, more) = problems.take_left_out();
     for problem in &left_out {
-        let (volume, path) = (&problem.volume, escaped(&problem.path));
+        let volume = escaped(problem.volume.as_bytes());
+        let path = escaped(&problem.path);
         let reason = escaped(problem.reason.as_bytes());
         let what = if problem.kept {
             "is not whole"

@@ -19,6 +19,7 @@ use crate::args::OwnerArgs;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
+use crate::status::{self, Outcome};
 
 /// Lists that are summed before any of them is written.
 const TOGETHER: usize = 64;
@@ -26,7 +27,7 @@ const TOGETHER: usize = 64;
 /// The command line.
 pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Result<ExitCode> {
     let lists = named(lists)?;
-    let map = map(registry, args)?;
+    let (map, outcome) = map(registry, args)?;
     let maker = Maker { map: &map, args };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(args.engine.threads)
@@ -50,11 +51,14 @@ pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Re
         }
     }
     out.flush()?;
-    Ok(ExitCode::from(if failed > 0 { 2 } else { 0 }))
+    if failed > 0 {
+        return Ok(ExitCode::from(2));
+    }
+    Ok(outcome.code(false, args.engine.partial_ok))
 }
 
-/// The map of the whole disk.
-fn map(registry: &Registry, args: &OwnerArgs) -> Result<DiskMap> {
+/// The map of the whole disk, and whether all of it could be read.
+fn map(registry: &Registry, args: &OwnerArgs) -> Result<(DiskMap, Outcome)> {
     let diagnostics = Diagnostics::new();
     let disk = sources::image(&args.image, &args.engine, &diagnostics)?;
     let progress = Bar::new();
@@ -66,7 +70,8 @@ fn map(registry: &Registry, args: &OwnerArgs) -> Result<DiskMap> {
     let mut end = found?;
     end.diagnostics.splice(0..0, diagnostics.take());
     output::tell(&end.diagnostics);
-    Ok(mapper.finish())
+    status::say_coverage(&end.summary);
+    Ok((mapper.finish(), Outcome::of_owners(&end)))
 }
 
 /// The lists: the files of a folder by name, or those that the lines of a file name.

@@ -61,8 +61,18 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs, folder: &Path) -> Re
             match report {
                 Ok(report) => {
                     write(args, overlay, &report, &mut out)?;
-                    all.changed |= !report.changes.is_empty();
-                    all.whole &= report.summary.complete;
+                    let one = Outcome {
+                        changed: !report.changes.is_empty(),
+                        whole: report.summary.complete,
+                    }
+                    .with(&report.diagnostics);
+                    all.changed |= one.changed;
+                    all.whole &= one.whole;
+                    if !one.whole {
+                        let name = overlay.to_string_lossy();
+                        let name = hexz_report::escaped(name.as_bytes());
+                        eprintln!("hexz: not whole: {name}: see its report");
+                    }
                 }
                 Err(error) => {
                     failed += 1;

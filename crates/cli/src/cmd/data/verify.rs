@@ -125,6 +125,7 @@ fn say(volume: &str, outcome: &Outcome) {
     if *verified == 0 && differ.is_empty() && unverified.is_empty() {
         return;
     }
+    let volume = escaped(volume.as_bytes());
     let skipped: u64 = unverified.values().sum();
     eprintln!(
         "hexz: verified {volume}: {verified} ranges are equal, {} differ, {skipped} were not compared",
