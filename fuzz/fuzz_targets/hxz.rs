@@ -38,10 +38,7 @@ thread_local! {
 }
 
 fn open(file: &NamedTempFile) {
-    let limits = Limits {
-        cache_bytes: 16 << 20,
-        ..Limits::default()
-    };
+    let limits = Limits::default().with(|limits| limits.cache_bytes = 16 << 20);
     let diagnostics = Diagnostics::new();
     if let Ok(disk) = open_image(file.path(), &limits, &Closed, &diagnostics) {
         read_some(&*disk);

@@ -20,10 +20,7 @@ fuzz_target!(|data: &[u8]| {
         file.as_file()
             .write_all_at(data, 0)
             .expect("a place for files");
-        let limits = Limits {
-            cache_bytes: 16 << 20,
-            ..Limits::default()
-        };
+        let limits = Limits::default().with(|limits| limits.cache_bytes = 16 << 20);
         let diagnostics = Diagnostics::new();
         if let Ok(disk) = open_image(file.path(), &limits, &Closed, &diagnostics) {
             read_some(&*disk);

@@ -79,13 +79,12 @@ fn metadata(plugin: &dyn FilesystemPlugin, image: &Arc<dyn ReadAt>) -> Vec<ByteR
 }
 
 fn limits() -> Limits {
-    Limits {
-        claims: ITEMS,
-        links: ITEMS,
-        files: ITEMS,
-        journal_bytes: 16 << 20,
-        ..Limits::default()
-    }
+    Limits::default().with(|limits| {
+        limits.claims = ITEMS;
+        limits.links = ITEMS;
+        limits.files = ITEMS;
+        limits.journal_bytes = 16 << 20;
+    })
 }
 
 fn context<'a>(

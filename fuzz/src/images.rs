@@ -85,10 +85,7 @@ impl std::fmt::Debug for ImageFiles {
 }
 
 fn limits() -> Limits {
-    Limits {
-        cache_bytes: 16 << 20,
-        ..Limits::default()
-    }
+    Limits::default().with(|limits| limits.cache_bytes = 16 << 20)
 }
 
 /// Opens an image and reads some of it.

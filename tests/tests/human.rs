@@ -6,7 +6,7 @@ use std::process::Command;
 use hexz_acceptance::golden;
 use hexz_report::{Places, Selection, View, write_human};
 use hexz_resolve::report::{
-    Change, ChangeKind, ClassBytes, Header, Report, Summary, VolumeRecord, VolumeStatus,
+    Change, ChangeKind, ClassBytes, Report, Summary, VolumeRecord, VolumeStatus,
 };
 use hexz_resolve::{Attributes, Class, FileKey, FileKind, Precision, RawName, Xattr};
 use hexz_testkit::fixtures_dir;
@@ -94,22 +94,12 @@ fn change(kind: ChangeKind, path: &str, attributes: Attributes) -> Change {
         _ => (Some(attributes.clone()), Some(attributes.clone())),
     };
     let regular = attributes.kind == FileKind::File;
-    Change {
-        volume: 0,
-        change: kind,
-        path: path.into(),
-        from: None,
-        links: [path.into()].into(),
-        kind: attributes.kind,
-        replaced: false,
-        content_changed: kind != ChangeKind::Metadata,
-        attributes: Vec::new(),
-        base,
-        merged,
-        content_bytes: regular.then_some(attributes.size),
-        changed_bytes: 0,
-        ranges: Vec::new(),
-    }
+    let mut told = Change::new(0, kind, path.into(), attributes.kind);
+    told.content_changed = kind != ChangeKind::Metadata;
+    told.base = base;
+    told.merged = merged;
+    told.content_bytes = regular.then_some(attributes.size);
+    told
 }
 
 fn report(mut changes: Vec<Change>, classes: &[(Class, u64, u64)]) -> Report {
@@ -117,63 +107,42 @@ fn report(mut changes: Vec<Change>, classes: &[(Class, u64, u64)]) -> Report {
     let classes: std::collections::BTreeMap<Class, ClassBytes> = classes
         .iter()
         .map(|(class, bytes, changed)| {
-            let sums = ClassBytes {
-                bytes: *bytes,
-                changed: *changed,
-                identical: 0,
-            };
+            let mut sums = ClassBytes::default();
+            (sums.bytes, sums.changed) = (*bytes, *changed);
             (*class, sums)
         })
         .collect();
     let bytes = classes.values().map(|c| c.bytes).sum();
-    let mut summary = Summary {
-        blocks: bytes / 4096,
-        bytes,
-        changed: classes.values().map(|c| c.changed).sum(),
-        classes: classes.clone(),
-        complete: true,
-        ..Summary::default()
-    };
+    let mut summary = Summary::default();
+    summary.blocks = bytes / 4096;
+    summary.bytes = bytes;
+    summary.changed = classes.values().map(|c| c.changed).sum();
+    summary.classes = classes.clone();
+    summary.complete = true;
     for change in &changes {
         *summary.changes.entry(change.change).or_default() += 1;
     }
-    Report {
-        header: Header {
-            overlay: Some("guest.overlay".to_owned()),
-            base: Some("guest.hxz".to_owned()),
-            disk_size: 8 << 30,
-            block_size: 4096,
-            blocks: bytes / 4096,
-            precision: Some(Precision::Over),
-        },
-        volumes: vec![VolumeRecord {
-            volume: "p2".to_owned(),
-            start: 1 << 20,
-            length: 4 << 30,
-            scheme: Some("gpt"),
-            partition_type: None,
-            name: None,
-            filesystem: Some("ext4"),
-            label: Some(b"root".to_vec()),
-            uuid: None,
-            fs_block_size: Some(4096),
-            state: None,
-            local_times: false,
-            transactions_replayed: 0,
-            status: VolumeStatus::Resolved,
-            reason: None,
-            sector_size: None,
-            base_volume: None,
-            base_start: None,
-            changed_blocks: bytes / 4096,
-            classes,
-        }],
-        changes,
-        regions: Vec::new(),
-        unresolved: Vec::new(),
-        diagnostics: Vec::new(),
-        summary,
-    }
+    let mut volume = VolumeRecord::default();
+    "p2".clone_into(&mut volume.volume);
+    (volume.start, volume.length) = (1 << 20, 4 << 30);
+    volume.scheme = Some("gpt");
+    volume.filesystem = Some("ext4");
+    volume.label = Some(b"root".to_vec());
+    volume.fs_block_size = Some(4096);
+    volume.status = VolumeStatus::Resolved;
+    volume.changed_blocks = bytes / 4096;
+    volume.classes = classes;
+    let mut report = Report::default();
+    report.header.overlay = Some("guest.overlay".to_owned());
+    report.header.base = Some("guest.hxz".to_owned());
+    report.header.disk_size = 8 << 30;
+    report.header.block_size = 4096;
+    report.header.blocks = bytes / 4096;
+    report.header.precision = Some(Precision::Over);
+    report.volumes = vec![volume];
+    report.changes = changes;
+    report.summary = summary;
+    report
 }
 
 fn text(report: &Report, width: usize) -> String {

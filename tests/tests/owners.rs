@@ -114,10 +114,7 @@ fn compressed_bytes_stand_at_no_place_in_their_file() {
 fn how_much_is_told_at_once_changes_nothing() {
     for name in ["hard-links", "htree", "ntfs-fragmented", "mbr63"] {
         let disk = Fixture::load(name).base();
-        let small = Limits {
-            cache_bytes: 1,
-            ..Limits::default()
-        };
+        let small = Limits::default().with(|limits| limits.cache_bytes = 1);
         let all = ByteRange::new(0, disk.len()).into();
         assert_eq!(ask(&disk, &all, small).owners, map(&disk).owners, "{name}");
     }
@@ -127,10 +124,7 @@ fn how_much_is_told_at_once_changes_nothing() {
 fn a_path_that_is_too_deep_is_said_and_costs_no_other() {
     let disk = Fixture::load("renames").base();
     let all = ByteRange::new(0, disk.len()).into();
-    let limits = Limits {
-        path_depth: 1,
-        ..Limits::default()
-    };
+    let limits = Limits::default().with(|limits| limits.path_depth = 1);
     let sound = map(&disk);
     let found = ask(&disk, &all, limits);
     assert!(found.diagnostics.iter().any(|d| d.code == "path-limit"));

@@ -23,34 +23,11 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
-use hexz_resolve::{DuplicateId, Registry, RegistryBuilder};
+use hexz_resolve::Registry;
 
 use args::{Cli, Command};
 
-/// The plugins that `hexz` comes with, to which more can be added.
-///
-/// # Errors
-/// Never, as long as these have different ids.
-pub fn plugins() -> Result<RegistryBuilder, DuplicateId> {
-    let mut registry = Registry::builder();
-    hexz_volume::register(&mut registry)?;
-    hexz_known::register(&mut registry)?;
-    hexz_fs_btrfs::register(&mut registry)?;
-    hexz_fs_exfat::register(&mut registry)?;
-    hexz_fs_ext4::register(&mut registry)?;
-    hexz_fs_fat::register(&mut registry)?;
-    hexz_fs_ntfs::register(&mut registry)?;
-    hexz_fs_swap::register(&mut registry)?;
-    hexz_fs_xfs::register(&mut registry)?;
-    Ok(registry)
-}
-
-/// The plugins that `hexz` comes with.
-#[must_use]
-pub fn registry() -> Registry {
-    // Two of our own plugins with one id would be a bug that the first test meets.
-    plugins().map(RegistryBuilder::build).unwrap_or_default()
-}
+pub use hexz_files::{plugins, registry};
 
 /// The command line of `hexz` with these plugins, for whoever documents it.
 #[must_use]

@@ -23,6 +23,7 @@ mod read;
 mod registry;
 pub mod report;
 mod scan;
+mod threads;
 mod volume;
 
 pub use change::{ChangeSet, ChangeSource, Loaded, OpenGate, Precision};
@@ -44,6 +45,7 @@ pub use range_set::{RangeCursor, RangeSet};
 pub use read::{ReadAt, ReadError, check_bounds, read_around, read_vec};
 pub use registry::{DuplicateId, Registry, RegistryBuilder, UnknownId};
 pub use scan::{Scan, Shared, UnitReader};
+pub use threads::Threads;
 pub use volume::{
     ByteMap, FoundVolume, MappedReader, Member, Segment, Structure, Unusable, VolumeScheme,
     VolumeSet,

@@ -3,6 +3,7 @@
 /// Bounds that every reader, plugin and the engine keep. Reaching one gives a partial result and
 /// a diagnostic, never an abort.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Depth of on-disk trees (extents, indexes) and of nested containers.
     pub tree_depth: u32,
@@ -35,6 +36,15 @@ pub struct Limits {
     pub parents: u32,
     /// Ranges of a disk that are held for one purpose; past that, neighbours are joined.
     pub ranges: usize,
+}
+
+impl Limits {
+    /// These limits with a change of some: `Limits::default().with(|l| l.parents = 1)`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 impl Default for Limits {

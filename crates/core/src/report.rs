@@ -14,7 +14,8 @@ use crate::{
 pub type PathBytes = Vec<u8>;
 
 /// What a diff found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Report {
     /// What was compared.
     pub header: Header,
@@ -35,6 +36,7 @@ pub struct Report {
 
 /// What was compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Header {
     /// The change set, as the user named it.
     pub overlay: Option<String>,
@@ -51,11 +53,13 @@ pub struct Header {
 }
 
 /// How far a volume could be resolved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum VolumeStatus {
     /// Its filesystem was opened.
     Resolved,
     /// No plugin knows it, or it uses a feature that is not implemented.
+    #[default]
     Unsupported,
     /// It could not be opened.
     Damaged,
@@ -77,7 +81,8 @@ impl VolumeStatus {
 }
 
 /// A volume.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VolumeRecord {
     /// `disk`, `p2`, `vg/lv`.
     pub volume: String,
@@ -178,6 +183,7 @@ impl ChangeKind {
 
 /// A changed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Change {
     /// Index into [`Report::volumes`].
     pub volume: usize,
@@ -216,6 +222,7 @@ pub struct Change {
 
 /// A piece of a file's data that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ChangedRange {
     /// The view in which the file has its data there.
     pub view: View,
@@ -229,8 +236,23 @@ pub struct ChangedRange {
     pub disk_offset: u64,
 }
 
+impl ChangedRange {
+    /// `length` bytes of a file's data at `disk_offset`, at a place of the file that is not known.
+    #[must_use]
+    pub const fn new(view: View, disk_offset: u64, length: u64) -> Self {
+        Self {
+            view,
+            stream: None,
+            file_offset: None,
+            length,
+            disk_offset,
+        }
+    }
+}
+
 /// A piece of changed blocks that is in no change's ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Region {
     /// Index into [`Report::volumes`]; `None` outside every volume.
     pub volume: Option<usize>,
@@ -248,6 +270,7 @@ pub struct Region {
 
 /// A piece of changed blocks that no one claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unresolved {
     /// Index into [`Report::volumes`]; `None` outside every volume.
     pub volume: Option<usize>,
@@ -261,6 +284,7 @@ pub struct Unresolved {
 
 /// Two figures of one class, and the part of the first that people see apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClassBytes {
     /// Bytes of changed blocks.
     pub bytes: u64,
@@ -272,6 +296,7 @@ pub struct ClassBytes {
 
 /// The sums.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Summary {
     /// Changed blocks.
     pub blocks: u64,
@@ -291,6 +316,7 @@ pub struct Summary {
 
 /// How much of what was asked about has an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Coverage {
     /// Bytes that were asked about: those of changed blocks.
     pub bytes: u64,
@@ -315,6 +341,27 @@ impl Summary {
 }
 
 impl Change {
+    /// A change of `path`, of which nothing more is known yet.
+    #[must_use]
+    pub fn new(volume: usize, change: ChangeKind, path: PathBytes, kind: FileKind) -> Self {
+        Self {
+            volume,
+            change,
+            links: [path.clone()].into(),
+            path,
+            from: None,
+            kind,
+            replaced: false,
+            content_changed: false,
+            attributes: Vec::new(),
+            base: None,
+            merged: None,
+            content_bytes: None,
+            changed_bytes: 0,
+            ranges: Vec::new(),
+        }
+    }
+
     /// The names of its file, where those are so many that they are given once for all records.
     #[must_use]
     pub fn names(&self) -> Option<FileNames> {
@@ -334,6 +381,7 @@ impl Change {
 
 /// All names of a file that has very many: given once, before the first record that is about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileNames {
     /// Index into the volumes.
     pub volume: usize,
@@ -385,6 +433,7 @@ pub trait DiffVisitor: Sync {
 
 /// What is known once all changes of a diff were given; see [`Report`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct DiffEnd {
     /// Changed bytes that are in no change's ranges, sorted by start.
     pub regions: Vec<Region>,
@@ -394,6 +443,19 @@ pub struct DiffEnd {
     pub diagnostics: Vec<Diagnostic>,
     /// The sums.
     pub summary: Summary,
+}
+
+impl DiffEnd {
+    /// The end of a report that was kept.
+    #[must_use]
+    pub fn of(report: &Report) -> Self {
+        Self {
+            regions: report.regions.clone(),
+            unresolved: report.unresolved.clone(),
+            diagnostics: report.diagnostics.clone(),
+            summary: report.summary.clone(),
+        }
+    }
 }
 
 /// Told what `owner` and `map` find, piece by piece, so that an answer about a whole disk need not
@@ -431,7 +493,8 @@ pub trait OwnerVisitor: Sync {
 }
 
 /// What is known once all pieces were told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct OwnerEnd {
     /// What was odd.
     pub diagnostics: Vec<Diagnostic>,
@@ -441,6 +504,7 @@ pub struct OwnerEnd {
 
 /// What `owner` and `map` found, in one piece.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct OwnerReport {
     /// What was examined.
     pub header: Header,
@@ -456,6 +520,7 @@ pub struct OwnerReport {
 
 /// A piece of the disk with one answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OwnerRecord {
     /// Index into [`OwnerReport::volumes`]; `None` outside every volume.
     pub volume: Option<usize>,
@@ -475,8 +540,26 @@ pub struct OwnerRecord {
     pub reason: Option<String>,
 }
 
+impl OwnerRecord {
+    /// A piece without owners, of which nothing more is known.
+    #[must_use]
+    pub const fn new(start: u64, length: u64, class: Class) -> Self {
+        Self {
+            volume: None,
+            start,
+            length,
+            class,
+            detail: "",
+            allocated: None,
+            owners: Vec::new(),
+            reason: None,
+        }
+    }
+}
+
 /// A file that owns a piece of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileOwner {
     /// Which file.
     pub file: FileKey,
@@ -495,6 +578,20 @@ pub struct FileOwner {
 }
 
 impl FileOwner {
+    /// A file of which no name is known.
+    #[must_use]
+    pub fn new(file: FileKey, role: Role) -> Self {
+        Self {
+            file,
+            generation: None,
+            kind: None,
+            paths: Arc::new([]),
+            stream: None,
+            role,
+            file_offset: None,
+        }
+    }
+
     /// The file as the report names it.
     #[must_use]
     pub const fn shown(&self) -> ShownFile {
@@ -504,6 +601,7 @@ impl FileOwner {
 
 /// The layout of a disk.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LayoutReport {
     /// What was examined.
     pub header: Header,
@@ -519,6 +617,7 @@ pub struct LayoutReport {
 
 /// A format that was thought of for a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CandidateRecord {
     /// The volume; `disk` for the whole disk.
     pub volume: String,

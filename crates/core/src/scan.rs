@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use crate::{
     ByteRange, Diagnostic, Diagnostics, Error, ErrorKind, Limits, Loss, Progress, RangeSet, ReadAt,
-    ReadError, Result, View,
+    ReadError, Result, Threads, View,
 };
 
 /// What a pass runs with.
@@ -45,10 +45,10 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Runs units on the threads of `pool`.
+    /// Runs units on `threads`.
     #[must_use]
-    pub fn pool(mut self, pool: Option<&'a rayon::ThreadPool>) -> Self {
-        self.pool = pool;
+    pub fn threads(mut self, threads: Option<&'a Threads>) -> Self {
+        self.pool = threads.map(Threads::pool);
         self
     }
 
@@ -456,10 +456,7 @@ mod tests {
     fn units_that_read_no_changed_byte_run_once_for_both_views() {
         let limits = Limits::default();
         let findings = Diagnostics::new();
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(3)
-            .build()
-            .unwrap();
+        let threads = Threads::new(3).unwrap();
         let mut bytes: Vec<u8> = (0..400u32).map(|n| n as u8).collect();
         let base: Arc<dyn ReadAt> = Arc::new(bytes.clone());
         bytes[55] = 1;
@@ -468,7 +465,9 @@ mod tests {
         let runs = AtomicUsize::new(0);
         let scan = |view| Scan::new(&limits, view, &findings, &Silent);
         let one = sums(
-            &scan(View::Merged).shared(Some(&shared)).pool(Some(&pool)),
+            &scan(View::Merged)
+                .shared(Some(&shared))
+                .threads(Some(&threads)),
             &merged,
             &runs,
         );

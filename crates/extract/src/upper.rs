@@ -217,22 +217,9 @@ mod tests {
     /// The word and the origin of what came to `/d/f`.
     fn seen(base: Option<Attributes>, merged: Option<Attributes>) -> Option<(ChangeKind, String)> {
         let kind = merged.as_ref().or(base.as_ref()).map(|file| file.kind);
-        let change = Change {
-            volume: 0,
-            change: ChangeKind::Added,
-            path: b"/d/f".to_vec(),
-            from: None,
-            links: Vec::new().into(),
-            kind: kind.unwrap(),
-            replaced: false,
-            content_changed: true,
-            content_bytes: None,
-            attributes: Vec::new(),
-            base,
-            merged,
-            changed_bytes: 0,
-            ranges: Vec::new(),
-        };
+        let path = b"/d/f".to_vec();
+        let mut change = Change::new(0, ChangeKind::Added, path, kind.unwrap());
+        (change.base, change.merged) = (base, merged);
         let change = one(change)?;
         let from = String::from_utf8(change.from.unwrap_or_default()).unwrap();
         Some((change.change, from))

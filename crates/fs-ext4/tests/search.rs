@@ -33,10 +33,7 @@ struct Opened {
 impl Opened {
     /// With small `unit_bytes` inode tables are cut into many slices.
     fn new(image: &Arc<dyn ReadAt>, unit_bytes: usize) -> Self {
-        let limits = Limits {
-            unit_bytes,
-            ..Limits::default()
-        };
+        let limits = Limits::default().with(|limits| limits.unit_bytes = unit_bytes);
         let cx = OpenContext {
             limits: &limits,
             journal: JournalMode::Replay,

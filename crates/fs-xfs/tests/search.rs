@@ -22,10 +22,7 @@ struct Opened {
 impl Opened {
     /// With small `unit_bytes` each chunk of inodes is a piece of its own.
     fn new(image: &Arc<dyn ReadAt>, unit_bytes: usize) -> Self {
-        let limits = Limits {
-            unit_bytes,
-            ..Limits::default()
-        };
+        let limits = Limits::default().with(|limits| limits.unit_bytes = unit_bytes);
         let cx = OpenContext {
             limits: &limits,
             journal: JournalMode::Replay,

@@ -140,13 +140,6 @@ pub fn write_changes(
         }
         changes.changes(out, std::slice::from_ref(change))?;
     }
-    changes.end(
-        out,
-        &DiffEnd {
-            regions: report.regions.clone(),
-            unresolved: report.unresolved.clone(),
-            diagnostics: report.diagnostics.clone(),
-            summary: report.summary.clone(),
-        },
-    )
+    let end = DiffEnd::of(report);
+    changes.end(out, &end)
 }

@@ -150,10 +150,7 @@ fn holes_of_an_archive_are_zeros_and_all_else_may_be_data() {
 #[test]
 fn several_threads_read_the_same_bytes() {
     let path = fixtures().join("archives/layout-c-0.7.0-zstd.hxz");
-    let limits = Limits {
-        cache_bytes: 8 << 20,
-        ..Limits::default()
-    };
+    let limits = Limits::default().with(|limits| limits.cache_bytes = 8 << 20);
     let gate = DefaultGate::new();
     let image = open_image(&path, &limits, &gate, &Diagnostics::new()).unwrap();
     let whole = read_vec(&*image, 0, image.len() as usize).unwrap();

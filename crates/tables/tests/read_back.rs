@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use hexz_resolve::report::{
-    Change, ChangeKind, ChangedRange, FileOwner, Header, OwnerEnd, OwnerRecord, Report, Summary,
-    VolumeRecord, VolumeStatus,
+    Change, ChangeKind, ChangedRange, FileOwner, OwnerEnd, OwnerRecord, Report, VolumeRecord,
+    VolumeStatus,
 };
 use hexz_resolve::{Class, Diagnostic, FileKey, FileKind, Role, View};
 use hexz_tables::{DiffTables, MapTables};
@@ -39,78 +39,44 @@ impl Files {
 }
 
 fn volume(name: &str) -> VolumeRecord {
-    VolumeRecord {
-        volume: name.to_owned(),
-        start: 0,
-        length: 1 << 30,
-        scheme: None,
-        partition_type: None,
-        name: None,
-        sector_size: None,
-        filesystem: Some("ext4"),
-        label: None,
-        uuid: None,
-        fs_block_size: None,
-        state: None,
-        transactions_replayed: 0,
-        local_times: false,
-        status: VolumeStatus::Resolved,
-        reason: None,
-        base_volume: None,
-        base_start: None,
-        changed_blocks: 0,
-        classes: BTreeMap::new(),
-    }
+    let mut volume = VolumeRecord::default();
+    name.clone_into(&mut volume.volume);
+    volume.length = 1 << 30;
+    volume.filesystem = Some("ext4");
+    volume.status = VolumeStatus::Resolved;
+    volume
 }
 
 fn change(volume: usize, path: &[u8], attributes: &[&'static str], places: &[u64]) -> Change {
-    Change {
-        volume,
-        change: ChangeKind::Modified,
-        path: path.to_vec(),
-        from: None,
-        links: [path.to_vec()].into(),
-        kind: FileKind::File,
-        replaced: false,
-        content_changed: true,
-        attributes: attributes.to_vec(),
-        base: None,
-        merged: None,
-        content_bytes: None,
-        changed_bytes: 5,
-        ranges: places
-            .iter()
-            .map(|place| ChangedRange {
-                view: View::Merged,
-                stream: None,
-                file_offset: (*place != 0).then_some(*place),
-                length: 4096,
-                disk_offset: *place,
-            })
-            .collect(),
-    }
+    let kind = ChangeKind::Modified;
+    let mut change = Change::new(volume, kind, path.to_vec(), FileKind::File);
+    change.content_changed = true;
+    change.attributes = attributes.to_vec();
+    change.changed_bytes = 5;
+    let range = |place: &u64| {
+        let mut range = ChangedRange::new(View::Merged, *place, 4096);
+        range.file_offset = (*place != 0).then_some(*place);
+        range
+    };
+    change.ranges = places.iter().map(range).collect();
+    change
 }
 
 #[test]
 fn a_diff_is_read_as_it_was_written() {
-    let report = Report {
-        header: Header::default(),
-        volumes: vec![volume("p1"), volume("p2")],
-        changes: vec![
-            change(
-                0,
-                b"/a",
-                &["mode", "mtime"],
-                &[9 << 20, 0, (1 << 20) - 4095],
-            ),
-            change(0, b"/b\xFF", &[], &[4096]),
-            change(1, b"/c", &["xattr"], &[]),
-        ],
-        regions: Vec::new(),
-        unresolved: Vec::new(),
-        diagnostics: vec![Diagnostic::warning("some-code", "some text")],
-        summary: Summary::default(),
-    };
+    let mut report = Report::default();
+    report.volumes = vec![volume("p1"), volume("p2")];
+    report.changes = vec![
+        change(
+            0,
+            b"/a",
+            &["mode", "mtime"],
+            &[9 << 20, 0, (1 << 20) - 4095],
+        ),
+        change(0, b"/b\xFF", &[], &[4096]),
+        change(1, b"/c", &["xattr"], &[]),
+    ];
+    report.diagnostics = vec![Diagnostic::warning("some-code", "some text")];
     let mut files = Files::default();
     let tables = DiffTables::create(|schema| {
         let file = Memory::default();
@@ -180,23 +146,17 @@ fn a_diff_is_read_as_it_was_written() {
 #[test]
 fn names_of_a_file_are_written_once() {
     let paths: Arc<[Vec<u8>]> = [b"/one".to_vec(), b"/two".to_vec()].into();
-    let piece = |start| OwnerRecord {
-        volume: Some(0),
-        start,
-        length: 4096,
-        class: Class::FileData,
-        detail: "",
-        allocated: Some(true),
-        owners: vec![FileOwner {
-            file: FileKey::new(12),
-            generation: Some(1),
-            kind: Some(FileKind::File),
-            paths: Arc::clone(&paths),
-            stream: None,
-            role: Role::Data,
-            file_offset: Some(start),
-        }],
-        reason: None,
+    let piece = |start| {
+        let mut owner = FileOwner::new(FileKey::new(12), Role::Data);
+        owner.generation = Some(1);
+        owner.kind = Some(FileKind::File);
+        owner.paths = Arc::clone(&paths);
+        owner.file_offset = Some(start);
+        let mut piece = OwnerRecord::new(start, 4096, Class::FileData);
+        piece.volume = Some(0);
+        piece.allocated = Some(true);
+        piece.owners = vec![owner];
+        piece
     };
     let mut files = Files::default();
     let mut tables = MapTables::create(&[volume("p1")], |schema| {
@@ -207,11 +167,7 @@ fn names_of_a_file_are_written_once() {
     .unwrap();
     tables.pieces(&[piece(0), piece(8192)]).unwrap();
     tables.pieces(&[piece(1 << 21)]).unwrap();
-    let end = OwnerEnd {
-        diagnostics: Vec::new(),
-        summary: Summary::default(),
-    };
-    tables.finish(&end).unwrap();
+    tables.finish(&OwnerEnd::default()).unwrap();
     let rows = |name: &str| files.reader(name).metadata().file_metadata().num_rows();
     assert_eq!((rows("pieces"), rows("owners"), rows("names")), (3, 3, 2));
 }

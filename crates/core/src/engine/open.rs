@@ -141,7 +141,7 @@ impl<'d> OpenedVolume<'d> {
         let diagnostics = Diagnostics::new();
         let options = run.options;
         let scan = Scan::new(&options.limits, self.disk.view, &diagnostics, &Silent)
-            .pool(run.pool())
+            .threads(run.started())
             .cancel(options.cancel);
         let result = guarded(|| question(&scan));
         let partial = scan.is_partial() || result.is_err();

@@ -68,8 +68,10 @@ impl Differences {
                 break;
             }
             run.check()?;
-            let results: Vec<(Vec<DiffRun>, Vec<ReadError>)> = match run.pool() {
-                Some(pool) => pool.install(|| batch.par_iter().map(compare).collect()),
+            let results: Vec<(Vec<DiffRun>, Vec<ReadError>)> = match run.started() {
+                Some(threads) => threads
+                    .pool()
+                    .install(|| batch.par_iter().map(compare).collect()),
                 None => batch.iter().map(compare).collect(),
             };
             for (found, errors) in results {

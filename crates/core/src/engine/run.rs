@@ -11,7 +11,7 @@ use super::layout::OpenVolume;
 use crate::scan::in_order;
 use crate::{
     ByteRange, Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, OpenContext, RangeSet,
-    Result, Scan, Shared, Sink, View,
+    Result, Scan, Shared, Sink, Threads, View,
 };
 
 /// Bounds of a question about many files.
@@ -49,7 +49,7 @@ impl<T> Sink<T> for Counted<'_, T> {
 pub(super) struct Run<'a> {
     pub(super) options: &'a Options<'a>,
     pub(super) diagnostics: Diagnostics,
-    pool: Option<rayon::ThreadPool>,
+    pool: Option<Threads>,
     /// Whether only one view is looked at, so that findings need not say which.
     one_view: bool,
 }
@@ -62,14 +62,8 @@ struct Passed {
 
 impl<'a> Run<'a> {
     pub(super) fn new(options: &'a Options<'a>) -> Self {
-        let pool = (options.threads != 1)
-            .then(|| {
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(options.threads)
-                    .build()
-                    .ok()
-            })
-            .flatten();
+        let started = (options.threads != 1).then(|| Threads::new(options.threads).ok());
+        let pool = started.flatten();
         Self {
             options,
             diagnostics: Diagnostics::new(),
@@ -86,7 +80,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) fn pool(&self) -> Option<&rayon::ThreadPool> {
+    fn pool(&self) -> Option<&rayon::ThreadPool> {
+        self.pool.as_ref().map(Threads::pool)
+    }
+
+    /// The threads of the run, where there are several.
+    pub(super) fn started(&self) -> Option<&Threads> {
         self.pool.as_ref()
     }
 
@@ -112,8 +111,7 @@ impl<'a> Run<'a> {
 
     /// Threads that work at the same time.
     pub(super) fn threads(&self) -> usize {
-        self.pool()
-            .map_or(1, rayon::ThreadPool::current_num_threads)
+        self.pool.as_ref().map_or(1, Threads::count)
     }
 
     /// Ends the run when it was cancelled; else adds the error to the findings and goes on.
@@ -312,7 +310,7 @@ impl<'a> Run<'a> {
             &diagnostics,
             self.options.progress,
         )
-        .pool(self.pool())
+        .threads(self.started())
         .cancel(self.options.cancel)
         .shared(shared);
         let result = guarded(|| pass(&scan));

@@ -120,22 +120,9 @@ pub(crate) fn exercise(data: &[u8]) {
 }
 
 fn added(root: Attributes) -> Change {
-    Change {
-        volume: 0,
-        change: ChangeKind::Added,
-        path: b"/".to_vec(),
-        from: None,
-        links: Vec::new().into(),
-        kind: FileKind::Directory,
-        replaced: false,
-        content_changed: true,
-        content_bytes: None,
-        attributes: Vec::new(),
-        base: None,
-        merged: Some(root),
-        changed_bytes: 0,
-        ranges: Vec::new(),
-    }
+    let mut change = Change::new(0, ChangeKind::Added, b"/".to_vec(), FileKind::Directory);
+    change.merged = Some(root);
+    change
 }
 
 /// Another's parser reads every entry.

@@ -9,10 +9,7 @@ use super::common::{Opened, open};
 
 /// The claims of `wanted`, cut to it; with few bytes a unit, the MFT is cut into many slices.
 fn claims(opened: &Opened, wanted: ByteRange, unit_bytes: usize) -> BTreeSet<Claim> {
-    let limits = Limits {
-        unit_bytes,
-        ..Limits::default()
-    };
+    let limits = Limits::default().with(|limits| limits.unit_bytes = unit_bytes);
     let findings = Diagnostics::new();
     let scan = Scan::new(&limits, View::Merged, &findings, &Silent);
     let mut found: Vec<Claim> = Vec::new();

@@ -108,13 +108,8 @@ impl ChangeSource for ExtentList {
         let merged = self.merged.as_ref().map(open).transpose()?;
         let views = [&base, &merged].into_iter().flatten();
         let disk_size = views.map(|view| view.len()).max();
-        let in_file = |e: Error| {
-            let name = self.file.display().to_string();
-            Error::new(e.kind(), "extent list").message(name).source(e)
-        };
-        let list = self.read().map_err(in_file)?;
         Ok(Loaded {
-            changes: list.into_changes(disk_size, &found),
+            changes: self.changes(disk_size, &found)?,
             base,
             merged,
             overlay_name: Some(self.file.display().to_string()),
@@ -127,6 +122,19 @@ impl ChangeSource for ExtentList {
 }
 
 impl ExtentList {
+    /// What the list says of a disk of `disk_size` bytes. What was found before, while the disks
+    /// were opened, comes first among its findings.
+    ///
+    /// # Errors
+    /// Naming the list, where it can't be read.
+    pub fn changes(&self, disk_size: Option<u64>, found: &Diagnostics) -> Result<ChangeSet> {
+        let in_file = |e: Error| {
+            let name = self.file.display().to_string();
+            Error::new(e.kind(), "extent list").message(name).source(e)
+        };
+        Ok(self.read().map_err(in_file)?.into_changes(disk_size, found))
+    }
+
     #[allow(clippy::disallowed_methods)] // opens the list
     fn read(&self) -> Result<List> {
         if self.file == Path::new("-") {

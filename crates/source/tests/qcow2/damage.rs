@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hexz_resolve::{
-    ByteRange, ChangeSource, Diagnostics, ErrorKind, Limits, Precision, ReadAt, Severity, read_vec,
+    ByteRange, ChangeSource, Diagnostics, ErrorKind, Precision, ReadAt, Severity, read_vec,
 };
 use hexz_source::{DefaultGate, ImageOverlay, TwoImages, open_image};
 
@@ -138,7 +138,7 @@ fn a_compressed_cluster_that_is_damaged_is_an_error_with_its_place() {
 fn more_ranges_than_are_held_are_joined() {
     let images = Images::unpacked();
     let load = |snapshot: Option<&str>, name: &str, ranges| {
-        let limits = Limits { ranges, ..LIMITS() };
+        let limits = LIMITS().with(|limits| limits.ranges = ranges);
         let overlay = ImageOverlay {
             snapshot: snapshot.map(str::to_owned),
             ..images.overlay(name)

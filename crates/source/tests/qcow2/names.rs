@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use hexz_resolve::{ChangeSource, Diagnostics, ErrorKind, Limits, ReadAt, read_vec};
+use hexz_resolve::{ChangeSource, Diagnostics, ErrorKind, ReadAt, read_vec};
 use hexz_source::{DefaultGate, ImageOverlay, open_image};
 
 use super::{Images, LIMITS, sha256, truth};
@@ -43,10 +43,7 @@ fn a_chain_that_stands_on_itself_is_refused() {
     assert!(error.chain().contains("stands on itself"), "{error:?}");
 
     let images = Images::unpacked();
-    let limits = Limits {
-        parents: 1,
-        ..LIMITS()
-    };
+    let limits = LIMITS().with(|limits| limits.parents = 1);
     let path = images.path("top.qcow2");
     let error = open_image(&path, &limits, &gate, &Diagnostics::new()).err();
     assert_eq!(error.unwrap().kind(), ErrorKind::Limit);

@@ -226,10 +226,7 @@ fn the_parent_is_the_one_that_is_meant() {
 fn a_chain_is_bounded_and_never_stands_on_itself() {
     let folder = Folder::new();
     family(&folder);
-    let limits = |parents| Limits {
-        parents,
-        ..Limits::default()
-    };
+    let limits = |parents| Limits::default().with(|limits| limits.parents = parents);
     let gate = DefaultGate::new();
     let opened = |parents| {
         let path = folder.path("new.vhd");

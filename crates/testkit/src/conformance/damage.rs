@@ -88,7 +88,7 @@ fn attempt(
         let _any = setup.plugin.probe(&window);
         let found = Passes::whole(setup, &damaged, None).ok()?;
         if round.is_multiple_of(16) {
-            let pool = sound::pool(setup.options.threads);
+            let pool = sound::threads_of(setup.options.threads);
             let other = Passes::whole(setup, &damaged, Some(&pool)).ok();
             let unlike = other.map_or(Some("no result".to_owned()), |o| found.unlike(&o));
             if let Some(unlike) = unlike {

@@ -93,13 +93,12 @@ impl Options {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            claims: self.items,
-            links: self.items,
-            files: self.items,
-            journal_bytes: 64 << 20,
-            ..Limits::default()
-        }
+        Limits::default().with(|limits| {
+            limits.claims = self.items;
+            limits.links = self.items;
+            limits.files = self.items;
+            limits.journal_bytes = 64 << 20;
+        })
     }
 }
 

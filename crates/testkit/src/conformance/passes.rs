@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hexz_resolve::{
     Attributes, Bounded, ByteRange, Claim, Diagnostic, Diagnostics, Error, FileKey, FileSet,
     Filesystem, FilesystemPlugin, FsInfo, JournalMode, Limits, Link, Member, OpenContext, Owner,
-    RangeSet, ReadAt, Result, Scan, Shared, Silent, Sink, View,
+    RangeSet, ReadAt, Result, Scan, Shared, Silent, Sink, Threads, View,
 };
 
 use super::contents::{self, Sampled};
@@ -71,13 +71,13 @@ impl Opened {
     /// Runs one pass.
     pub(super) fn pass<T>(
         &self,
-        pool: Option<&rayon::ThreadPool>,
+        pool: Option<&Threads>,
         shared: Option<&Shared>,
         run: impl FnOnce(&dyn Filesystem, &Scan<'_>, &mut dyn Sink<T>) -> Result<()>,
     ) -> Pass<T> {
         let findings = Diagnostics::new();
         let scan = Scan::new(&self.limits, self.view, &findings, &Silent)
-            .pool(pool)
+            .threads(pool)
             .shared(shared);
         let mut out = Bounded::new("items", self.limits.claims);
         let error = run(&*self.filesystem, &scan, &mut out).err();
@@ -112,7 +112,7 @@ impl Passes {
     pub(super) fn whole(
         setup: &Setup,
         image: &Arc<dyn ReadAt>,
-        pool: Option<&rayon::ThreadPool>,
+        pool: Option<&Threads>,
     ) -> Result<Self> {
         let opened = setup.open(image, View::Merged)?;
         let disk = RangeSet::from(ByteRange::new(0, image.len()));
@@ -157,7 +157,7 @@ impl Passes {
 
     /// The owners of bytes and all that directories name below them and below the root, with the
     /// entries met.
-    fn walk(&mut self, opened: &Opened, pool: Option<&rayon::ThreadPool>) -> (FileSet, Vec<Link>) {
+    fn walk(&mut self, opened: &Opened, pool: Option<&Threads>) -> (FileSet, Vec<Link>) {
         let owners = self.claims.iter().filter_map(|c| match c.owner {
             Owner::File(file) => Some(file),
             Owner::Extent(_) | Owner::Structure | Owner::Free => None,

@@ -2,23 +2,20 @@
 
 use std::sync::Arc;
 
-use hexz_resolve::{ByteRange, FileKey, FileSet, RangeSet, ReadAt, View};
+use hexz_resolve::{ByteRange, FileKey, FileSet, RangeSet, ReadAt, Threads, View};
 
 use super::Failures;
 use super::owners::{difference, pieces};
 use super::passes::{Opened, Passes, Setup};
 use crate::Rng;
 
-pub(super) fn pool(threads: usize) -> rayon::ThreadPool {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .expect("threads can be started")
+pub(super) fn threads_of(count: usize) -> Threads {
+    Threads::new(count).expect("threads can be started")
 }
 
 /// One thread and several.
 pub(super) fn threads(setup: &Setup, image: &Arc<dyn ReadAt>, sound: &Passes, out: &mut Failures) {
-    let pool = pool(setup.options.threads);
+    let pool = threads_of(setup.options.threads);
     match Passes::whole(setup, image, Some(&pool)) {
         Ok(found) => out.extend(sound.unlike(&found)),
         Err(error) => out.push(error.chain()),
