@@ -149,6 +149,24 @@ pub struct Region {
     pub start: u64,
     pub length: u64,
     pub changed: u64,
+    #[serde(default)]
+    pub fields: Option<Vec<Field>>,
+    #[serde(default)]
+    pub unnamed: Option<u64>,
+    #[serde(default)]
+    pub more_fields: Option<bool>,
+}
+
+/// A field of an on-disk record that differs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Field {
+    pub record: String,
+    pub start: u64,
+    pub name: String,
+    pub old: serde_json::Value,
+    pub new: serde_json::Value,
 }
 
 /// Changed bytes that no one claims.

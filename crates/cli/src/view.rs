@@ -34,6 +34,9 @@ pub(crate) struct ViewArgs {
     /// Show the N largest changes
     #[arg(long, value_name = "N", conflicts_with_all = ["json", "names", "stat"])]
     pub(crate) top: Option<usize>,
+    /// Show which fields of on-disk records differ, such as those of superblocks, and their values
+    #[arg(long, conflicts_with_all = ["json", "names"])]
+    pub(crate) explain: bool,
     /// Also write one page for a browser, which needs no network: pictures, sums and a table
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
@@ -93,6 +96,7 @@ impl ViewArgs {
             width: columns(),
             stat: self.stat,
             top: self.top,
+            explain: self.explain,
         }
     }
 }

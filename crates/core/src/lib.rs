@@ -12,6 +12,7 @@ mod content;
 mod diagnostic;
 pub mod engine;
 mod error;
+mod fields;
 mod file;
 mod known;
 mod limits;
@@ -30,6 +31,7 @@ pub use change::{ChangeSet, ChangeSource, Loaded, OpenGate, Precision};
 pub use claim::{Bounded, Claim, Class, ExtentKey, ExtentSet, Owner, Role, Sink};
 pub use diagnostic::{Diagnostic, Diagnostics, Loss, Severity};
 pub use error::{Error, ErrorKind, Result, View};
+pub use fields::{Field, FieldForm, FieldTable, Records};
 pub use file::{
     Attributes, FileKey, FileKind, FileSet, Lineage, Link, RawName, ShownFile, Timestamp, Xattr,
 };

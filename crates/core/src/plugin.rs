@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Attributes, ByteRange, Claim, Diagnostic, Diagnostics, ExtentSet, FileKey, FileSet, Limits,
-    Link, Member, RangeSet, RawName, ReadAt, ReadError, Result, Scan, Sink, View, content,
-    read_around,
+    Attributes, ByteRange, Claim, Class, Diagnostic, Diagnostics, ExtentSet, FileKey, FileSet,
+    Limits, Link, Member, RangeSet, RawName, ReadAt, ReadError, Records, Result, Scan, Sink, View,
+    content, read_around,
 };
 
 /// Bytes that a format shows at a fixed place.
@@ -462,6 +462,13 @@ pub trait Filesystem: Send + Sync {
     /// As [`claims`](Self::claims).
     fn extents(&self, _files: &FileSet, _cx: &Scan<'_>, _out: &mut dyn Sink<Claim>) -> Result<()> {
         Ok(())
+    }
+
+    /// The records with named fields in `piece`, which it claimed with this class and detail: so
+    /// that what differs in them can be named. Only what is said here is looked at; nothing by
+    /// default.
+    fn records(&self, _piece: ByteRange, _class: Class, _detail: &str) -> Vec<Records> {
+        Vec::new()
     }
 
     /// The bytes of a file as whoever opens it reads them: of `stream`, or of its unnamed content.

@@ -1,6 +1,7 @@
 //! The report as data. Writers (crate `hexz-report`) turn it into text; the words and the meaning
 //! of each field are those of the report schema, version 1.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -266,6 +267,36 @@ pub struct Region {
     pub length: u64,
     /// Differing bytes.
     pub changed: u64,
+    /// The fields that differ, where it is known which records lie there.
+    pub fields: Option<Vec<FieldChange>>,
+    /// Differing bytes that are in none of them.
+    pub unnamed: u64,
+    /// Whether more fields differ than are told.
+    pub more_fields: bool,
+}
+
+/// A field of an on-disk record that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FieldChange {
+    /// What the record is: `superblock`, `inode`.
+    pub record: &'static str,
+    /// Where the record begins on the disk.
+    pub start: u64,
+    /// The field, as the specification writes it; of an array `name[n]`.
+    pub name: Cow<'static, str>,
+    /// Before and after; `None` for what is too long to be shown.
+    pub values: Option<[FieldValue; 2]>,
+}
+
+/// What a field holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FieldValue {
+    /// An unsigned number.
+    Number(u64),
+    /// Bytes as they stand.
+    Bytes(Vec<u8>),
 }
 
 /// A piece of changed blocks that no one claims.

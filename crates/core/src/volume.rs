@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    ByteRange, Descriptor, Error, OpenContext, Probe, RangeSet, ReadAt, ReadError, Result, Role,
-    Window, check_bounds,
+    ByteRange, Descriptor, Error, OpenContext, Probe, RangeSet, ReadAt, ReadError, Records, Result,
+    Role, Window, check_bounds,
 };
 
 /// One contiguous piece of a volume on the device below it.
@@ -297,6 +297,12 @@ pub trait VolumeScheme: Send + Sync + 'static {
     /// # Errors
     /// When nothing can be had.
     fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<VolumeSet>;
+
+    /// The records with named fields in a structure of a table of this format; offsets are those
+    /// of `structure`. The detail of a structure tells which format's it is.
+    fn records(&self, _structure: &Structure) -> Vec<Records> {
+        Vec::new()
+    }
 
     /// Sizes of a sector in which a partition table of this format may count; none for what
     /// counts in bytes. Detection tries them all, and takes the one that fits what the partitions

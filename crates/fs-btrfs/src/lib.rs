@@ -26,6 +26,7 @@ mod content;
 mod decompress;
 mod devices;
 mod extents;
+mod fields;
 mod links;
 mod lzo;
 mod metadata;
@@ -39,9 +40,9 @@ mod tree;
 use std::sync::Arc;
 
 use hexz_resolve::{
-    Attributes, Claim, Descriptor, DuplicateId, FileKey, FileSet, Filesystem, FilesystemPlugin,
-    FsInfo, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet, RawName, ReadAt,
-    RegistryBuilder, Replayed, Result, Scan, Sink, Window,
+    Attributes, ByteRange, Claim, Class, Descriptor, DuplicateId, FileKey, FileSet, Filesystem,
+    FilesystemPlugin, FsInfo, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet, RawName,
+    ReadAt, Records, RegistryBuilder, Replayed, Result, Scan, Sink, Window,
 };
 
 use crate::btrfs::Btrfs;
@@ -128,6 +129,10 @@ impl Filesystem for Opened {
         cx: &Scan<'_>,
     ) -> Result<Arc<dyn ReadAt>> {
         content::content(&self.0, file, stream, cx)
+    }
+
+    fn records(&self, piece: ByteRange, class: Class, _: &str) -> Vec<Records> {
+        fields::records(piece, class)
     }
 }
 

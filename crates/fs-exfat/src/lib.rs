@@ -18,6 +18,7 @@ mod attributes;
 mod bitmap;
 mod claims;
 mod entries;
+mod fields;
 mod links;
 mod ondisk;
 mod open;
@@ -28,9 +29,9 @@ use std::sync::Arc;
 
 use hexz_clusters::{ROOT, Volume};
 use hexz_resolve::{
-    Attributes, Claim, Descriptor, DuplicateId, FileKey, FileSet, Filesystem, FilesystemPlugin,
-    FsInfo, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet, ReadAt, RegistryBuilder,
-    Replayed, Result, Scan, Sink, Window,
+    Attributes, ByteRange, Claim, Class, Descriptor, DuplicateId, FileKey, FileSet, Filesystem,
+    FilesystemPlugin, FsInfo, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet, ReadAt,
+    Records, RegistryBuilder, Replayed, Result, Scan, Sink, Window,
 };
 
 use entries::Exfat;
@@ -123,5 +124,10 @@ impl Filesystem for ExfatFs {
 
     fn extents(&self, files: &FileSet, cx: &Scan<'_>, out: &mut dyn Sink<Claim>) -> Result<()> {
         claims::extents(self, files, cx, out)
+    }
+
+    fn records(&self, _: ByteRange, class: Class, detail: &str) -> Vec<Records> {
+        let region = self.boot.sector.saturating_mul(ondisk::REGION);
+        fields::records(class, detail, region)
     }
 }

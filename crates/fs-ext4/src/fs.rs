@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use hexz_ondisk::{Fields, read};
 use hexz_resolve::{
-    Attributes, Claim, Diagnostic, FileKey, FileSet, Filesystem, FsInfo, Link, LinkCoverage,
-    RangeSet, ReadAt, Replayed, Result, Scan, Sink,
+    Attributes, ByteRange, Claim, Class, Diagnostic, FileKey, FileSet, Filesystem, FsInfo, Link,
+    LinkCoverage, RangeSet, ReadAt, Records, Replayed, Result, Scan, Sink,
 };
 
 use crate::directory::Directory;
+use crate::fields;
 use crate::geometry::Geometry;
 use crate::ondisk::{ROOT_INO, RawInode};
 use crate::open::Known;
@@ -142,5 +143,11 @@ impl Filesystem for Ext4 {
 
     fn extents(&self, files: &FileSet, cx: &Scan<'_>, out: &mut dyn Sink<Claim>) -> Result<()> {
         self.read_extents(files, cx, out)
+    }
+
+    fn records(&self, piece: ByteRange, class: Class, detail: &str) -> Vec<Records> {
+        let sb = &self.geometry.sb;
+        let sizes = [sb.descriptor_size.into(), sb.s_inode_size.into()];
+        fields::records(piece, class, detail, sb.block_size.into(), sizes)
     }
 }

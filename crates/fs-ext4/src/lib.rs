@@ -20,6 +20,7 @@ mod checksum;
 mod claims;
 mod descriptors;
 mod directory;
+mod fields;
 mod free;
 mod fs;
 mod geometry;

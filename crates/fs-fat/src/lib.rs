@@ -17,6 +17,7 @@
 mod attributes;
 mod claims;
 mod entries;
+mod fields;
 mod links;
 mod names;
 mod ondisk;
@@ -27,9 +28,9 @@ use std::sync::Arc;
 
 use hexz_clusters::{ROOT, Volume};
 use hexz_resolve::{
-    Attributes, Claim, Descriptor, DuplicateId, FileKey, FileSet, Filesystem, FilesystemPlugin,
-    FsInfo, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet, ReadAt, RegistryBuilder,
-    Replayed, Result, Scan, Sink, Window,
+    Attributes, ByteRange, Claim, Class, Descriptor, DuplicateId, FileKey, FileSet, Filesystem,
+    FilesystemPlugin, FsInfo, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet, ReadAt,
+    Records, RegistryBuilder, Replayed, Result, Scan, Sink, Window,
 };
 
 use entries::Fat;
@@ -120,5 +121,10 @@ impl Filesystem for FatFs {
 
     fn extents(&self, files: &FileSet, cx: &Scan<'_>, out: &mut dyn Sink<Claim>) -> Result<()> {
         claims::extents(self, files, cx, out)
+    }
+
+    fn records(&self, piece: ByteRange, class: Class, detail: &str) -> Vec<Records> {
+        let fat32 = self.boot.kind == ondisk::Kind::Fat32;
+        fields::records(piece, class, detail, self.boot.sector, fat32)
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use hexz_resolve::{
-    Attributes, ByteRange, Claim, FileKey, FileSet, Filesystem, FsInfo, Link, LinkCoverage,
-    RangeSet, RawName, ReadAt, Replayed, Result, Scan, Sink, UnitReader,
+    Attributes, ByteRange, Claim, Class, FileKey, FileSet, Filesystem, FsInfo, Link, LinkCoverage,
+    RangeSet, RawName, ReadAt, Records, Replayed, Result, Scan, Sink, UnitReader,
 };
 
+use crate::fields;
 use crate::file::{Content, File};
 use crate::mft::Mft;
 use crate::ondisk::number;
@@ -138,5 +139,16 @@ impl Filesystem for Ntfs {
         cx: &Scan<'_>,
     ) -> Result<Arc<dyn ReadAt>> {
         self.content_of(file, stream, cx)
+    }
+
+    fn records(&self, piece: ByteRange, class: Class, _: &str) -> Vec<Records> {
+        let size = self.mft.geometry.record;
+        let table = self.mft.pieces.iter().find_map(|(offset, range)| {
+            // A run of the table may begin within a record.
+            let within = offset.checked_rem(size)?;
+            let first = range.start().checked_sub(within)?;
+            range.contains(piece.start()).then_some((first, size))
+        });
+        fields::records(piece, class, table, self.boot_copy.map(|copy| copy.start()))
     }
 }

@@ -16,6 +16,7 @@
 mod attributes;
 mod claims;
 mod content;
+mod fields;
 mod file;
 mod free;
 mod fs;

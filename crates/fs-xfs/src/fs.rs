@@ -3,11 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use hexz_resolve::{
-    Attributes, Claim, FileKey, FileSet, Filesystem, FsInfo, Link, LinkCoverage, RangeSet, ReadAt,
-    Replayed, Result, Scan, Sink, UnitReader,
+    Attributes, ByteRange, Claim, Class, FileKey, FileSet, Filesystem, FsInfo, Link, LinkCoverage,
+    RangeSet, ReadAt, Records, Replayed, Result, Scan, Sink, UnitReader,
 };
 
 use crate::disk::Disk;
+use crate::fields;
 use crate::geometry::Geometry;
 
 /// One view of one volume.
@@ -92,5 +93,12 @@ impl Filesystem for Xfs {
 
     fn extents(&self, files: &FileSet, cx: &Scan<'_>, out: &mut dyn Sink<Claim>) -> Result<()> {
         self.extents_of(files, cx, out)
+    }
+
+    fn records(&self, piece: ByteRange, class: Class, detail: &str) -> Vec<Records> {
+        let geometry = &self.geometry;
+        let inode = 1u64.checked_shl(geometry.inode_log).unwrap_or_default();
+        let sizes = [geometry.sect_size(), inode];
+        fields::records(piece, class, detail, sizes, geometry.nrext64)
     }
 }

@@ -4,9 +4,9 @@ use hexz_ondisk::Fields;
 use hexz_resolve::{ByteRange, Error, Result};
 
 use crate::ondisk::{
-    INCOMPAT_FTYPE, INCOMPAT_META_UUID, INCOMPAT_METADIR, INCOMPAT_PARENT, INCOMPAT_SPINODES,
-    RO_FINOBT, RO_REFLINK, RO_RMAPBT, SB_MAGIC, VERSION_DIRV2, VERSION_LOGV2, VERSION_MOREBITS,
-    VERSION_NUMBITS, VERSION2_FTYPE, VERSION2_PROJID32,
+    INCOMPAT_FTYPE, INCOMPAT_META_UUID, INCOMPAT_METADIR, INCOMPAT_NREXT64, INCOMPAT_PARENT,
+    INCOMPAT_SPINODES, RO_FINOBT, RO_REFLINK, RO_RMAPBT, SB_MAGIC, VERSION_DIRV2, VERSION_LOGV2,
+    VERSION_MOREBITS, VERSION_NUMBITS, VERSION2_FTYPE, VERSION2_PROJID32,
 };
 
 /// The superblock, as far as it says how to read the rest. It is part of every unit of a scan,
@@ -65,6 +65,8 @@ pub(crate) struct Geometry {
     pub(crate) parent: bool,
     /// Metadata inodes lie in a directory tree of their own.
     pub(crate) metadir: bool,
+    /// Inodes count extents in more bits.
+    pub(crate) nrext64: bool,
     /// Bytes there are to read: the volume may be shorter than the filesystem.
     pub(crate) volume: u64,
 }
@@ -201,6 +203,7 @@ impl Superblock {
                 reflink: ro_compat & RO_REFLINK != 0,
                 parent: incompat & INCOMPAT_PARENT != 0,
                 metadir,
+                nrext64: incompat & INCOMPAT_NREXT64 != 0,
                 volume,
             },
             uuid,

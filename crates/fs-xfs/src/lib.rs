@@ -19,6 +19,7 @@ mod chunks;
 mod claims;
 mod directory;
 mod disk;
+mod fields;
 mod fork;
 mod fs;
 mod geometry;

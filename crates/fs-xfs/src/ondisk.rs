@@ -71,6 +71,8 @@ pub(crate) const INCOMPAT: [&str; 9] = [
 pub(crate) const INCOMPAT_REFUSED: [(u32, &str); 2] = [(1 << 9, "zoned"), (1 << 10, "zone-gaps")];
 /// `XFS_SB_FEAT_INCOMPAT_FTYPE`.
 pub(crate) const INCOMPAT_FTYPE: u32 = 1;
+/// `XFS_SB_FEAT_INCOMPAT_NREXT64`.
+pub(crate) const INCOMPAT_NREXT64: u32 = 1 << 5;
 /// `XFS_SB_FEAT_INCOMPAT_SPINODES`.
 pub(crate) const INCOMPAT_SPINODES: u32 = 1 << 1;
 /// `XFS_SB_FEAT_INCOMPAT_META_UUID`.

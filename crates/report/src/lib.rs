@@ -17,6 +17,8 @@ mod names;
 mod notable;
 mod owners;
 mod places;
+#[cfg(feature = "serde")]
+pub mod read;
 mod select;
 mod text;
 mod time;

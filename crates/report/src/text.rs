@@ -1,4 +1,6 @@
-//! Sizes and counts for people.
+//! Sizes, counts and values for people.
+
+use hexz_resolve::report::FieldValue;
 
 const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
@@ -16,6 +18,15 @@ pub fn size(bytes: u64) -> String {
     }
     let digits = usize::from(value < 9.95);
     format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// What a field of an on-disk record holds: a number, or bytes in hex.
+pub(crate) fn field_value(value: &FieldValue) -> String {
+    match value {
+        FieldValue::Number(number) => number.to_string(),
+        FieldValue::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        _ => String::new(),
+    }
 }
 
 /// The sizes of the original modes: binary units, one decimal, written `KB MB GB`.

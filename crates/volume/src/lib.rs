@@ -15,6 +15,7 @@
     )
 )]
 
+mod fields;
 mod gpt;
 mod lvm2;
 mod mbr;

@@ -214,6 +214,9 @@ pub(super) fn regions(
                 start: range.start(),
                 length: range.len(),
                 changed: differences.count(range),
+                fields: None,
+                unnamed: 0,
+                more_fields: false,
             });
         }
     }

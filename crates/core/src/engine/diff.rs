@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Options;
 use super::account::{Ledger, Sums, regions};
+use super::fields::Namer;
 use super::free;
 use super::layout::Layout;
 use super::pair::{Files, PairWork};
@@ -115,7 +116,15 @@ pub(super) fn diff_to<V: DiffVisitor>(
         pair.changes(files, &mut writer)?;
     }
     let (shown, kinds) = writer.finish();
-    let (regions, unresolved) = regions(&pieces, &reasons, &differences, &shown);
+    let (mut regions, unresolved) = regions(&pieces, &reasons, &differences, &shown);
+    let namer = Namer {
+        run: &run,
+        pairing: &pairing,
+        layouts: &layouts,
+        differences: &differences,
+        disks: [&**base, &**merged],
+    };
+    namer.name(&mut regions);
     summary.changes = kinds;
     summary.complete = run.diagnostics.is_complete()
         && changes.precision != Precision::MayMiss

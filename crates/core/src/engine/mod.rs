@@ -9,6 +9,7 @@ mod content;
 mod detect;
 mod diff;
 mod evidence;
+mod fields;
 mod free;
 mod gather;
 mod gone;

@@ -171,6 +171,9 @@ pub(super) fn layout(disk: &Arc<dyn ReadAt>, options: &Options<'_>) -> Result<La
             start: p.range.start(),
             length: p.range.len(),
             changed: 0,
+            fields: None,
+            unnamed: 0,
+            more_fields: false,
         })
         .collect();
     Ok(LayoutReport {

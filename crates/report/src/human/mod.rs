@@ -1,6 +1,7 @@
 //! What people see: by volume, what matters first, and lines that sum to all bytes.
 
 mod describe;
+mod fields;
 mod fold;
 mod rows;
 mod stat;
@@ -46,6 +47,8 @@ pub struct View {
     pub stat: Option<usize>,
     /// So many of the largest changes, in place of the list.
     pub top: Option<usize>,
+    /// The fields of on-disk records that differ, too.
+    pub explain: bool,
 }
 
 /// A change as a person sees it.
@@ -93,12 +96,27 @@ pub fn write_human(
         };
         unnamed += part.write(out, &here)?;
         writeln!(out, "      {}", accounting(&volume.classes))?;
+        write_fields(out, report, view, Some(index))?;
     }
     if between.values().any(|sums| sums.bytes > 0) {
         writeln!(out, "outside the volumes")?;
         writeln!(out, "      {}", accounting(&between))?;
+        write_fields(out, report, view, None)?;
     }
     write_end(out, report, selection, unnamed)
+}
+
+/// The fields that differ in the records of one volume, or outside of all.
+fn write_fields(
+    out: &mut dyn Write,
+    report: &Report,
+    view: &View,
+    volume: Option<usize>,
+) -> Result<()> {
+    match view.explain {
+        true => fields::explain(out, report.regions.iter().filter(|r| r.volume == volume)),
+        false => Ok(()),
+    }
 }
 
 /// What is said of the whole.
@@ -114,7 +132,7 @@ fn write_end(
     if report.changes.is_empty() && report.summary.blocks == 0 {
         writeln!(out, "no changes")?;
     } else if report.changes.is_empty() && report.summary.complete {
-        writeln!(out, "{}", verdict(&report.summary.classes))?;
+        writeln!(out, "{}", verdict(report))?;
     }
     if unnamed > 0 {
         let all = report.changes.iter().filter(|c| selection.in_paths(c));
@@ -132,9 +150,9 @@ fn write_end(
 }
 
 /// That no file differs, and what does.
-fn verdict(classes: &BTreeMap<Class, ClassBytes>) -> String {
+fn verdict(report: &Report) -> String {
+    let classes = report.summary.classes.iter();
     let mut parts: Vec<(u64, &str)> = classes
-        .iter()
         .map(|(class, sums)| (sums.changed, class.as_str()))
         .filter(|(bytes, _)| *bytes > 0)
         .collect();
@@ -147,7 +165,9 @@ fn verdict(classes: &BTreeMap<Class, ClassBytes>) -> String {
         .map(|(bytes, name)| format!("{name} {}", size(bytes)))
         .collect();
     let parts = parts.join(", ");
-    format!("no file differs in content, name or attributes; what differs: {parts}")
+    let fields = fields::names(report.regions.iter());
+    let fields = fields.map_or(String::new(), |fields| format!(" ({fields})"));
+    format!("no file differs in content, name or attributes; what differs: {parts}{fields}")
 }
 
 /// The part of the report that is about one volume.

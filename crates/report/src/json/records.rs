@@ -6,8 +6,8 @@ use std::io;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hexz_resolve::report::{
-    CandidateRecord, Change, ChangeKind, ChangedRange, FileNames, FileOwner, Header, MANY_NAMES,
-    OwnerRecord, Region, Summary, Unresolved, VolumeRecord,
+    CandidateRecord, Change, ChangeKind, ChangedRange, FieldChange, FieldValue, FileNames,
+    FileOwner, Header, MANY_NAMES, OwnerRecord, Region, Summary, Unresolved, VolumeRecord,
 };
 use hexz_resolve::{Attributes, Diagnostic, FileKey, FileKind, RawName};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::listing::ListedFile;
+use crate::text::field_value;
 use crate::time::rfc3339;
 use crate::{SCHEMA, TOOL};
 
@@ -338,9 +339,46 @@ pub(super) struct RegionLine<'a> {
     start: u64,
     length: u64,
     changed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<Vec<FieldLine<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unnamed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more_fields: Option<bool>,
 }
 
-pub(super) fn region<'a>(region: &Region, volumes: &'a [VolumeRecord]) -> RegionLine<'a> {
+#[derive(Serialize)]
+struct FieldLine<'a> {
+    record: &'static str,
+    start: u64,
+    name: &'a str,
+    old: Value,
+    new: Value,
+}
+
+fn field(field: &FieldChange) -> FieldLine<'_> {
+    let [old, new] = match &field.values {
+        Some(values) => values.each_ref().map(value),
+        None => [Value::Null, Value::Null],
+    };
+    FieldLine {
+        record: field.record,
+        start: field.start,
+        name: &field.name,
+        old,
+        new,
+    }
+}
+
+/// A number as a number, bytes in hex.
+fn value(value: &FieldValue) -> Value {
+    match value {
+        FieldValue::Number(number) => (*number).into(),
+        other => field_value(other).into(),
+    }
+}
+
+pub(super) fn region<'a>(region: &'a Region, volumes: &'a [VolumeRecord]) -> RegionLine<'a> {
     RegionLine {
         r#type: "region",
         volume: name(region.volume, volumes),
@@ -349,6 +387,12 @@ pub(super) fn region<'a>(region: &Region, volumes: &'a [VolumeRecord]) -> Region
         start: region.start,
         length: region.length,
         changed: region.changed,
+        fields: region
+            .fields
+            .as_ref()
+            .map(|all| all.iter().map(field).collect()),
+        unnamed: region.fields.as_ref().map(|_| region.unnamed),
+        more_fields: region.more_fields.then_some(true),
     }
 }
 

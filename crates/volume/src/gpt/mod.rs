@@ -8,10 +8,12 @@ mod probe;
 
 pub(crate) use probe::has_sound_header;
 
+use crate::fields;
 use crate::types::SECTORS;
 
 use hexz_resolve::{
-    Descriptor, Error, Member, OpenContext, Probe, Result, VolumeScheme, VolumeSet, Window,
+    Descriptor, Error, Member, OpenContext, Probe, Records, Result, Structure, VolumeScheme,
+    VolumeSet, Window,
 };
 
 /// GUID partition tables.
@@ -46,5 +48,9 @@ impl VolumeScheme for GptScheme {
         let device = members.first().map(|m| &*m.device);
         let device = device.ok_or_else(|| Error::corrupt("GPT").message("no device"))?;
         open::open(device, &[sector], cx).map_err(|error| error.layer("gpt"))
+    }
+
+    fn records(&self, structure: &Structure) -> Vec<Records> {
+        fields::records(structure)
     }
 }

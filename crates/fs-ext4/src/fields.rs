@@ -1,0 +1,236 @@
+//! Fields of on-disk records, by offset, so that what differs in them can be named.
+
+use hexz_resolve::{ByteRange, Class, Field, FieldTable, Records};
+
+/// `struct ext4_super_block`.
+pub(crate) static SUPERBLOCK: FieldTable = FieldTable {
+    record: "superblock",
+    signs: &[(0x38, &[0x53, 0xEF])],
+    extent: None,
+    fields: SUPERBLOCK_FIELDS,
+    source: "https://www.kernel.org/doc/html/latest/filesystems/ext4/super.html",
+};
+
+const SUPERBLOCK_FIELDS: &[Field] = &[
+    Field::le("s_inodes_count", 0x0, 4),
+    Field::le("s_blocks_count_lo", 0x4, 4),
+    Field::le("s_r_blocks_count_lo", 0x8, 4),
+    Field::le("s_free_blocks_count_lo", 0xc, 4),
+    Field::le("s_free_inodes_count", 0x10, 4),
+    Field::le("s_first_data_block", 0x14, 4),
+    Field::le("s_log_block_size", 0x18, 4),
+    Field::le("s_log_cluster_size", 0x1c, 4),
+    Field::le("s_blocks_per_group", 0x20, 4),
+    Field::le("s_clusters_per_group", 0x24, 4),
+    Field::le("s_inodes_per_group", 0x28, 4),
+    Field::le("s_mtime", 0x2c, 4),
+    Field::le("s_wtime", 0x30, 4),
+    Field::le("s_mnt_count", 0x34, 2),
+    Field::le("s_max_mnt_count", 0x36, 2),
+    Field::le("s_magic", 0x38, 2),
+    Field::le("s_state", 0x3a, 2),
+    Field::le("s_errors", 0x3c, 2),
+    Field::le("s_minor_rev_level", 0x3e, 2),
+    Field::le("s_lastcheck", 0x40, 4),
+    Field::le("s_checkinterval", 0x44, 4),
+    Field::le("s_creator_os", 0x48, 4),
+    Field::le("s_rev_level", 0x4c, 4),
+    Field::le("s_def_resuid", 0x50, 2),
+    Field::le("s_def_resgid", 0x52, 2),
+    Field::le("s_first_ino", 0x54, 4),
+    Field::le("s_inode_size", 0x58, 2),
+    Field::le("s_block_group_nr", 0x5a, 2),
+    Field::le("s_feature_compat", 0x5c, 4),
+    Field::le("s_feature_incompat", 0x60, 4),
+    Field::le("s_feature_ro_compat", 0x64, 4),
+    Field::bytes("s_uuid", 0x68, 16),
+    Field::bytes("s_volume_name", 0x78, 16),
+    Field::bytes("s_last_mounted", 0x88, 64),
+    Field::le("s_algorithm_usage_bitmap", 0xc8, 4),
+    Field::le("s_prealloc_blocks", 0xcc, 1),
+    Field::le("s_prealloc_dir_blocks", 0xcd, 1),
+    Field::le("s_reserved_gdt_blocks", 0xce, 2),
+    Field::bytes("s_journal_uuid", 0xd0, 16),
+    Field::le("s_journal_inum", 0xe0, 4),
+    Field::le("s_journal_dev", 0xe4, 4),
+    Field::le("s_last_orphan", 0xe8, 4),
+    Field::bytes("s_hash_seed", 0xec, 16),
+    Field::le("s_def_hash_version", 0xfc, 1),
+    Field::le("s_jnl_backup_type", 0xfd, 1),
+    Field::le("s_desc_size", 0xfe, 2),
+    Field::le("s_default_mount_opts", 0x100, 4),
+    Field::le("s_first_meta_bg", 0x104, 4),
+    Field::le("s_mkfs_time", 0x108, 4),
+    Field::le("s_jnl_blocks", 0x10c, 4).times(17),
+    Field::le("s_blocks_count_hi", 0x150, 4),
+    Field::le("s_r_blocks_count_hi", 0x154, 4),
+    Field::le("s_free_blocks_count_hi", 0x158, 4),
+    Field::le("s_min_extra_isize", 0x15c, 2),
+    Field::le("s_want_extra_isize", 0x15e, 2),
+    Field::le("s_flags", 0x160, 4),
+    Field::le("s_raid_stride", 0x164, 2),
+    Field::le("s_mmp_update_interval", 0x166, 2),
+    Field::le("s_mmp_block", 0x168, 8),
+    Field::le("s_raid_stripe_width", 0x170, 4),
+    Field::le("s_log_groups_per_flex", 0x174, 1),
+    Field::le("s_checksum_type", 0x175, 1),
+    Field::le("s_encryption_level", 0x176, 1),
+    Field::le("s_reserved_pad", 0x177, 1),
+    Field::le("s_kbytes_written", 0x178, 8),
+    Field::le("s_snapshot_inum", 0x180, 4),
+    Field::le("s_snapshot_id", 0x184, 4),
+    Field::le("s_snapshot_r_blocks_count", 0x188, 8),
+    Field::le("s_snapshot_list", 0x190, 4),
+    Field::le("s_error_count", 0x194, 4),
+    Field::le("s_first_error_time", 0x198, 4),
+    Field::le("s_first_error_ino", 0x19c, 4),
+    Field::le("s_first_error_block", 0x1a0, 8),
+    Field::bytes("s_first_error_func", 0x1a8, 32),
+    Field::le("s_first_error_line", 0x1c8, 4),
+    Field::le("s_last_error_time", 0x1cc, 4),
+    Field::le("s_last_error_ino", 0x1d0, 4),
+    Field::le("s_last_error_line", 0x1d4, 4),
+    Field::le("s_last_error_block", 0x1d8, 8),
+    Field::bytes("s_last_error_func", 0x1e0, 32),
+    Field::bytes("s_mount_opts", 0x200, 64),
+    Field::le("s_usr_quota_inum", 0x240, 4),
+    Field::le("s_grp_quota_inum", 0x244, 4),
+    Field::le("s_overhead_clusters", 0x248, 4),
+    Field::le("s_backup_bgs", 0x24c, 4).times(2),
+    Field::le("s_encrypt_algos", 0x254, 1).times(4),
+    Field::bytes("s_encrypt_pw_salt", 0x258, 16),
+    Field::le("s_lpf_ino", 0x268, 4),
+    Field::le("s_prj_quota_inum", 0x26c, 4),
+    Field::le("s_checksum_seed", 0x270, 4),
+    Field::le("s_wtime_hi", 0x274, 1),
+    Field::le("s_mtime_hi", 0x275, 1),
+    Field::le("s_mkfs_time_hi", 0x276, 1),
+    Field::le("s_lastcheck_hi", 0x277, 1),
+    Field::le("s_first_error_time_hi", 0x278, 1),
+    Field::le("s_last_error_time_hi", 0x279, 1),
+    Field::le("s_first_error_errcode", 0x27a, 1),
+    Field::le("s_last_error_errcode", 0x27b, 1),
+    Field::le("s_encoding", 0x27c, 2),
+    Field::le("s_encoding_flags", 0x27e, 2),
+    Field::le("s_orphan_file_inum", 0x280, 4),
+    Field::le("s_reserved", 0x284, 4).times(94),
+    Field::le("s_checksum", 0x3fc, 4),
+];
+
+/// `struct ext4_group_desc`; without `64bit` it ends after 32 bytes.
+pub(crate) static DESCRIPTOR: FieldTable = FieldTable {
+    record: "group descriptor",
+    signs: &[],
+    extent: None,
+    fields: DESCRIPTOR_FIELDS,
+    source: "https://www.kernel.org/doc/html/latest/filesystems/ext4/group_descr.html",
+};
+
+const DESCRIPTOR_FIELDS: &[Field] = &[
+    Field::le("bg_block_bitmap_lo", 0x0, 4),
+    Field::le("bg_inode_bitmap_lo", 0x4, 4),
+    Field::le("bg_inode_table_lo", 0x8, 4),
+    Field::le("bg_free_blocks_count_lo", 0xc, 2),
+    Field::le("bg_free_inodes_count_lo", 0xe, 2),
+    Field::le("bg_used_dirs_count_lo", 0x10, 2),
+    Field::le("bg_flags", 0x12, 2),
+    Field::le("bg_exclude_bitmap_lo", 0x14, 4),
+    Field::le("bg_block_bitmap_csum_lo", 0x18, 2),
+    Field::le("bg_inode_bitmap_csum_lo", 0x1a, 2),
+    Field::le("bg_itable_unused_lo", 0x1c, 2),
+    Field::le("bg_checksum", 0x1e, 2),
+    Field::le("bg_block_bitmap_hi", 0x20, 4),
+    Field::le("bg_inode_bitmap_hi", 0x24, 4),
+    Field::le("bg_inode_table_hi", 0x28, 4),
+    Field::le("bg_free_blocks_count_hi", 0x2c, 2),
+    Field::le("bg_free_inodes_count_hi", 0x2e, 2),
+    Field::le("bg_used_dirs_count_hi", 0x30, 2),
+    Field::le("bg_itable_unused_hi", 0x32, 2),
+    Field::le("bg_exclude_bitmap_hi", 0x34, 4),
+    Field::le("bg_block_bitmap_csum_hi", 0x38, 2),
+    Field::le("bg_inode_bitmap_csum_hi", 0x3a, 2),
+    Field::le("bg_reserved", 0x3c, 4),
+];
+
+/// The first 128 bytes of `struct ext4_inode`, as Linux fills them.
+pub(crate) static INODE: FieldTable = FieldTable {
+    record: "inode",
+    signs: &[],
+    extent: None,
+    fields: INODE_FIELDS,
+    source: "https://www.kernel.org/doc/html/latest/filesystems/ext4/inodes.html",
+};
+
+const INODE_FIELDS: &[Field] = &[
+    Field::le("i_mode", 0x0, 2),
+    Field::le("i_uid", 0x2, 2),
+    Field::le("i_size_lo", 0x4, 4),
+    Field::le("i_atime", 0x8, 4),
+    Field::le("i_ctime", 0xc, 4),
+    Field::le("i_mtime", 0x10, 4),
+    Field::le("i_dtime", 0x14, 4),
+    Field::le("i_gid", 0x18, 2),
+    Field::le("i_links_count", 0x1a, 2),
+    Field::le("i_blocks_lo", 0x1c, 4),
+    Field::le("i_flags", 0x20, 4),
+    Field::le("l_i_version", 0x24, 4),
+    Field::le("i_block", 0x28, 4).times(15),
+    Field::le("i_generation", 0x64, 4),
+    Field::le("i_file_acl_lo", 0x68, 4),
+    Field::le("i_size_high", 0x6c, 4),
+    Field::le("i_obso_faddr", 0x70, 4),
+    Field::le("l_i_blocks_high", 0x74, 2),
+    Field::le("l_i_file_acl_high", 0x76, 2),
+    Field::le("l_i_uid_high", 0x78, 2),
+    Field::le("l_i_gid_high", 0x7a, 2),
+    Field::le("l_i_checksum_lo", 0x7c, 2),
+    Field::le("l_i_reserved", 0x7e, 2),
+];
+
+/// What is behind them, as far as `i_extra_isize` reaches.
+pub(crate) static INODE_MORE: FieldTable = FieldTable {
+    record: "inode",
+    signs: &[],
+    extent: Some((0x80, 0x80)),
+    fields: INODE_MORE_FIELDS,
+    source: "https://www.kernel.org/doc/html/latest/filesystems/ext4/inodes.html",
+};
+
+const INODE_MORE_FIELDS: &[Field] = &[
+    Field::le("i_extra_isize", 0x80, 2),
+    Field::le("i_checksum_hi", 0x82, 2),
+    Field::le("i_ctime_extra", 0x84, 4),
+    Field::le("i_mtime_extra", 0x88, 4),
+    Field::le("i_atime_extra", 0x8c, 4),
+    Field::le("i_crtime", 0x90, 4),
+    Field::le("i_crtime_extra", 0x94, 4),
+    Field::le("i_version_hi", 0x98, 4),
+    Field::le("i_projid", 0x9c, 4),
+];
+
+/// The records in `piece`, which lies in blocks of `block` bytes; descriptors and inodes have these
+/// sizes.
+pub(crate) fn records(
+    piece: ByteRange,
+    class: Class,
+    detail: &str,
+    block: u64,
+    [descriptor, inode]: [u64; 2],
+) -> Vec<Records> {
+    let start = piece.start();
+    let in_block = start.checked_rem(block).unwrap_or_default();
+    let origin = start.saturating_sub(in_block);
+    match (class, detail) {
+        (Class::Superblock, "superblock") => vec![Records::one(&SUPERBLOCK, 1024)],
+        (Class::Superblock, "backup-superblock") => vec![Records::one(&SUPERBLOCK, origin)],
+        (Class::GroupDescriptors, "group-descriptors" | "backup-group-descriptors") => {
+            vec![Records::each(&DESCRIPTOR, origin, descriptor)]
+        }
+        (Class::InodeTable, _) if inode > 128 => vec![
+            Records::each(&INODE, origin, inode),
+            Records::each(&INODE_MORE, origin, inode),
+        ],
+        (Class::InodeTable, _) => vec![Records::each(&INODE, origin, inode)],
+        _ => Vec::new(),
+    }
+}
