@@ -53,13 +53,53 @@ fn each_report_is_that_of_the_overlay_alone() {
 }
 
 #[test]
-fn what_is_no_overlay_is_left_out() {
+fn what_lacks_its_other_half_is_told_and_other_files_are_left_out() {
     let case = fleet("blocks-1k");
-    let data = case.dir().join("fleet/one.overlay");
+    let folder = case.dir().join("fleet");
+    let data = folder.join("one.overlay");
     fs::remove_file(&data).expect("removed");
     fs::create_dir(&data).expect("a folder");
-    let text = case.hexz.text("diff --base base.img --overlays fleet");
-    assert!(!text.contains("one.overlay") && text.contains("two.overlay"));
+    fs::remove_file(folder.join("two.meta")).expect("removed");
+    fs::write(folder.join("notes.txt"), "of no overlay").expect("written");
+    let output = case.hexz.run("diff --base base.img --overlays fleet");
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let records: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    // An index without its overlay has no report.
+    let of = |name: &str| {
+        let name = format!("fleet/{name}");
+        let of = records.iter().filter(move |r| r["overlay"] == name);
+        of.collect::<Vec<_>>()
+    };
+    assert_eq!(of("one.meta").len(), 1);
+    assert_eq!(of("one.meta")[0]["type"], "overlay-error");
+    // An overlay without its index has one, in which something is lacking.
+    let two = of("two.overlay");
+    assert!(two.iter().any(|r| r["code"] == "meta-missing"));
+    let summary = two.iter().find(|r| r["type"] == "summary");
+    assert_eq!(summary.expect("a summary")["complete"], false);
+    assert!(!text.contains("notes.txt"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("2 other files and folders"), "{told}");
+}
+
+#[test]
+fn an_overlay_that_ends_early_is_told_as_it_is_alone() {
+    let case = fleet("blocks-1k");
+    let data = case.dir().join("fleet/one.overlay");
+    let file = fs::File::options().write(true).open(data).expect("a file");
+    file.set_len(64 << 10).expect("cut");
+    let line = "diff --files --json --base base.img fleet/one.overlay";
+    let alone = case.hexz.run(line).stdout;
+    let _ = case
+        .hexz
+        .run("diff --base base.img --overlays fleet --to reports");
+    let report = fs::read(case.dir().join("reports/one.overlay.jsonl")).expect("a report");
+    assert!(String::from_utf8_lossy(&alone).contains("overlay-short"));
+    assert_eq!(report, alone);
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(crate) enum Command {
     VerifyChild(VerifyChildArgs),
 }
 
-fn with_status(examples: &str) -> String {
+pub(crate) fn with_status(examples: &str) -> String {
     format!("{examples}\n\n{}", crate::status::TABLE)
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::args::EngineArgs;
+use crate::args::{EngineArgs, with_status};
 
 const LS_EXAMPLES: &str = "\
 Examples:
@@ -16,7 +16,7 @@ Examples:
 
 /// `hexz ls`.
 #[derive(Debug, Args)]
-#[command(after_help = LS_EXAMPLES)]
+#[command(after_help = with_status(LS_EXAMPLES))]
 pub(crate) struct LsArgs {
     /// The image: raw, .hxz, qcow2 or VHD, or a block device
     pub(crate) image: PathBuf,
@@ -49,7 +49,7 @@ Examples:
 
 /// `hexz cat`.
 #[derive(Debug, Args)]
-#[command(after_help = CAT_EXAMPLES)]
+#[command(after_help = with_status(CAT_EXAMPLES))]
 pub(crate) struct CatArgs {
     /// The image: raw, .hxz, qcow2 or VHD, or a block device
     pub(crate) image: PathBuf,

@@ -1,5 +1,7 @@
 //! The files that changed, of one view.
 
+use std::collections::HashSet;
+
 use hexz_resolve::report::{Change, ChangeKind};
 
 use crate::extractor::{Extractor, join};
@@ -38,6 +40,8 @@ impl Extractor<'_> {
         let mut lookup = Lookup::new(tree);
         let moved = Moved::of(changes.clone());
         let volume = tree.volume().name();
+        // A new name of a modified file is in the record of the file, and in one of its own.
+        let mut taken: HashSet<Vec<u8>> = HashSet::new();
         for change in changes {
             // Where only attributes differ there is nothing to see in the bytes.
             if change.change == ChangeKind::Metadata {
@@ -75,6 +79,9 @@ impl Extractor<'_> {
                 }));
             }
             for path in &paths {
+                if !taken.insert(path.clone()) {
+                    continue;
+                }
                 let below = join(folder, path.strip_prefix(b"/").unwrap_or(path));
                 match Name::path(&below) {
                     Ok(target) => self.one(&tree, path, attributes, &target),

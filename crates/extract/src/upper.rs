@@ -122,6 +122,7 @@ pub fn as_seen(report: &mut Report, upper: &[u8]) {
         change.change != ChangeKind::Deleted
             || !left.contains(&(change.volume, change.path.clone()))
     });
+    settle_directories(&mut seen);
     seen.sort_by(|a, b| (a.volume, &a.path).cmp(&(b.volume, &b.path)));
     report.summary.changes.clear();
     for change in &seen {
@@ -129,6 +130,41 @@ pub fn as_seen(report: &mut Report, upper: &[u8]) {
         *count = count.saturating_add(1);
     }
     report.changes = seen;
+}
+
+/// What became of directories: a name that stays in the folder can come or go in the overlay, and a
+/// directory that came to the folder was copied up for what is in it, or for its attributes.
+fn settle_directories(seen: &mut [Change]) {
+    let mut changed: BTreeSet<(usize, Vec<u8>)> = BTreeSet::new();
+    for change in &*seen {
+        let new = matches!(
+            change.change,
+            ChangeKind::Added | ChangeKind::Deleted | ChangeKind::Renamed
+        );
+        let names = [Some(&change.path), change.from.as_ref()];
+        for path in names.into_iter().flatten().filter(|_| new) {
+            changed.insert((change.volume, above(path).to_vec()));
+        }
+    }
+    for change in seen {
+        let word = change.change;
+        let stays = matches!(word, ChangeKind::Modified | ChangeKind::Metadata);
+        if change.kind.has_entries() && stays {
+            change.content_changed = changed.contains(&(change.volume, change.path.clone()));
+            change.change = match change.content_changed {
+                true => ChangeKind::Modified,
+                false => ChangeKind::Metadata,
+            };
+        }
+    }
+}
+
+/// The path of the directory that a path is in.
+fn above(path: &[u8]) -> &[u8] {
+    match path.iter().rposition(|b| *b == b'/') {
+        Some(0) | None => b"/",
+        Some(at) => path.get(..at).unwrap_or_default(),
+    }
 }
 
 /// What one change of the folder is to a user of the overlay.

@@ -28,11 +28,34 @@ pub struct HexzOverlay {
 impl ChangeSource for HexzOverlay {
     fn load(&self, limits: &Limits, gate: &dyn OpenGate) -> Result<Loaded> {
         let found = Diagnostics::new();
-        let data = RawFile::open(&self.overlay)?;
         let base = match &self.base {
             Some(base) => Some(base.open(limits, gate, &found)?),
             None => None,
         };
+        let loaded = self.load_over(base, limits, &found)?;
+        Ok(Loaded {
+            base_name: self
+                .base
+                .as_ref()
+                .map(|base| base.path.display().to_string()),
+            ..loaded
+        })
+    }
+}
+
+impl HexzOverlay {
+    /// [`load`](ChangeSource::load) over a base that is open, whatever [`base`](Self::base) says.
+    /// `found` has what was found when it was opened, which goes into the change set.
+    ///
+    /// # Errors
+    /// When the data file or its index can't be read.
+    pub fn load_over(
+        &self,
+        base: Option<Arc<dyn ReadAt>>,
+        limits: &Limits,
+        found: &Diagnostics,
+    ) -> Result<Loaded> {
+        let data = RawFile::open(&self.overlay)?;
         let disk_size = data.len().max(base.as_ref().map_or(0, ReadAt::len));
         let path = meta_path(&self.overlay);
         let mut index = read_index(&path, Some(disk_size))?;
@@ -85,10 +108,7 @@ impl ChangeSource for HexzOverlay {
             base,
             merged,
             overlay_name: Some(self.overlay.display().to_string()),
-            base_name: self
-                .base
-                .as_ref()
-                .map(|base| base.path.display().to_string()),
+            base_name: None,
         })
     }
 }

@@ -53,7 +53,9 @@ impl<W: Write + Send> DiffTables<W> {
 
     fn add(&mut self, change: &Change, volumes: &[VolumeRecord]) -> parquet::errors::Result<()> {
         let group = Some(change.volume);
-        let volume = volumes.get(change.volume).map_or("", |v| v.volume.as_str());
+        let volume = volumes.get(change.volume);
+        let local = volume.is_some_and(|v| v.local_times);
+        let volume = volume.map_or("", |v| v.volume.as_str());
         let path = String::from_utf8_lossy(&change.path);
         let from = change.from.as_deref().map(String::from_utf8_lossy);
         let mut row = vec![
@@ -72,7 +74,7 @@ impl<W: Write + Send> DiffTables<W> {
         let files = [&change.base, &change.merged]
             .map(|file| file.as_ref().map(|file| (file, file.shown().to_string())));
         for file in &files {
-            row.extend(attributes(file.as_ref()));
+            row.extend(attributes(file.as_ref(), local));
         }
         row.push(change.changed_bytes.into());
         self.changes.row(group, &row)?;
@@ -138,10 +140,17 @@ impl<W: Write + Send> DiffTables<W> {
     }
 }
 
-/// What is known of a file in one view.
-fn attributes<'a>(file: Option<&'a (&Attributes, String)>) -> [Cell<'a>; 6] {
+/// What is known of a file in one view. A time that is `local` is no moment: it has a column of its
+/// own.
+fn attributes<'a>(file: Option<&'a (&Attributes, String)>, local: bool) -> [Cell<'a>; 7] {
     let Some((attributes, id)) = file else {
-        return [Cell::Null; 6];
+        return [Cell::Null; 7];
+    };
+    let mtime = attributes.mtime.and_then(microseconds);
+    let mtime = mtime.map_or(Cell::Null, Cell::Signed);
+    let (moment, on_the_clock) = match local {
+        true => (Cell::Null, mtime),
+        false => (mtime, Cell::Null),
     };
     [
         id.as_str().into(),
@@ -149,10 +158,8 @@ fn attributes<'a>(file: Option<&'a (&Attributes, String)>) -> [Cell<'a>; 6] {
         attributes.mode.map(u64::from).into(),
         attributes.uid.map(u64::from).into(),
         attributes.gid.map(u64::from).into(),
-        attributes
-            .mtime
-            .and_then(microseconds)
-            .map_or(Cell::Null, Cell::Signed),
+        moment,
+        on_the_clock,
     ]
 }
 

@@ -3,7 +3,8 @@
 //! Names and meanings are those of the report schema. What is there twice is there for joins:
 //! a path as text (what is not Unicode replaced) and as its bytes, a place as an offset and as
 //! the numbers of the first and the last MiB that it lies in. Times are in microseconds, which is
-//! the finest that all engines read (Spark 4.3 refuses nanoseconds); the report has the rest.
+//! the finest that all engines read (Spark 4.3 refuses nanoseconds); the report has the rest. Where a
+//! volume has local times of unknown zone, they stand in a column of their own.
 
 /// A table: its name, its columns, and the columns by which the rows of a row group are sorted.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +44,14 @@ pub const CHANGES: Schema = Schema {
         optional int64 base_uid;
         optional int64 base_gid;
         optional int64 base_mtime (TIMESTAMP(MICROS,true));
+        optional int64 base_mtime_local (TIMESTAMP(MICROS,false));
         optional binary merged_file (STRING);
         optional int64 merged_size;
         optional int32 merged_mode;
         optional int64 merged_uid;
         optional int64 merged_gid;
         optional int64 merged_mtime (TIMESTAMP(MICROS,true));
+        optional int64 merged_mtime_local (TIMESTAMP(MICROS,false));
         required int64 changed_bytes;
     }",
     place: None,

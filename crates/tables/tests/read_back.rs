@@ -8,7 +8,7 @@ use hexz_resolve::report::{
     Change, ChangeKind, ChangedRange, FileOwner, OwnerEnd, OwnerRecord, Report, VolumeRecord,
     VolumeStatus,
 };
-use hexz_resolve::{Class, Diagnostic, FileKey, FileKind, Role, View};
+use hexz_resolve::{Attributes, Class, Diagnostic, FileKey, FileKind, Role, Timestamp, View};
 use hexz_tables::{DiffTables, MapTables};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::RowAccessor as _;
@@ -64,17 +64,27 @@ fn change(volume: usize, path: &[u8], attributes: &[&'static str], places: &[u64
 
 #[test]
 fn a_diff_is_read_as_it_was_written() {
+    let mut file = Attributes::new(FileKey::new(7), FileKind::File);
+    file.mtime = Some(Timestamp {
+        seconds: 3,
+        nanoseconds: 5999,
+    });
+    let dated = |mut change: Change| {
+        change.merged = Some(file.clone());
+        change
+    };
     let mut report = Report::default();
     report.volumes = vec![volume("p1"), volume("p2")];
+    report.volumes[1].local_times = true;
     report.changes = vec![
-        change(
+        dated(change(
             0,
             b"/a",
             &["mode", "mtime"],
             &[9 << 20, 0, (1 << 20) - 4095],
-        ),
+        )),
         change(0, b"/b\xFF", &[], &[4096]),
-        change(1, b"/c", &["xattr"], &[]),
+        dated(change(1, b"/c", &["xattr"], &[])),
     ];
     report.diagnostics = vec![Diagnostic::warning("some-code", "some text")];
     let mut files = Files::default();
@@ -110,6 +120,29 @@ fn a_diff_is_read_as_it_was_written() {
         expected.map(|(v, p, n)| (v.to_owned(), p.to_owned(), n))
     );
     assert_eq!(rows[1].get_bytes(3).unwrap().data(), b"/b\xFF");
+
+    // A local time is in another column than a moment.
+    let columns = changes.metadata().file_metadata().schema_descr().columns();
+    let at = |name: &str| {
+        let found = columns.iter().position(|column| column.name() == name);
+        found.unwrap()
+    };
+    let (moment, local) = (at("merged_mtime"), at("merged_mtime_local"));
+    let times: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let time = |column: usize| row.get_timestamp_micros(column).ok();
+            (time(moment), time(local))
+        })
+        .collect();
+    assert_eq!(
+        times,
+        [
+            (Some(3_000_005), None),
+            (None, None),
+            (None, Some(3_000_005))
+        ]
+    );
 
     // By place within a row group, each null with its row.
     let ranges = files.reader("ranges");

@@ -181,12 +181,8 @@ impl Case<'_> {
         let image = self.dir.join("disk.img");
         disk::create(&image, self.mix)?;
         let mounted = Mount::new(&image, self.mix, self.mix.mount, &self.dir.join("mnt"))?;
-        let largest = fat::largest_file(self.mix);
-        let mut workload = Workload::new(mounted.root(), self.seed, false).plain(largest);
-        workload.fill(self.steps)?;
-        // Times of FAT have two seconds: what changes now has another one.
-        sleep(Duration::from_secs(2));
-        workload.commit()?;
+        let mut workload = self.plain_workload(mounted.root());
+        self.fill_plain(&mut workload)?;
         let before = tree::walk(mounted.root())?;
         disk::copy(&image, base)?;
         workload.change(self.steps)?;
@@ -199,6 +195,19 @@ impl Case<'_> {
         }
         fat::pair(&mut trees);
         Ok(trees)
+    }
+
+    /// Changes of the tree at `root`, of a filesystem of files and directories.
+    pub(super) fn plain_workload(&self, root: &Path) -> Workload {
+        Workload::new(root, self.seed, false).plain(fat::largest_file(self.mix))
+    }
+
+    /// Fills the tree, and has it written.
+    pub(super) fn fill_plain(&self, workload: &mut Workload) -> Result<()> {
+        workload.fill(self.steps)?;
+        // Times of FAT have two seconds: what changes now has another one.
+        sleep(Duration::from_secs(2));
+        workload.commit()
     }
 
     /// Copies an image that is in use, at a moment when it rests.

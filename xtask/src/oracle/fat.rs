@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
@@ -155,15 +155,55 @@ pub(crate) fn largest_file(mix: &Mix) -> u64 {
 
 /// Mounts the volume of `mix` in `image` at `at`.
 pub(crate) fn mount(image: &Path, mix: &Mix, options: &str, at: &str) -> Result<()> {
-    let device = if mix.start == 0 {
-        "/dev/sda"
-    } else {
-        "/dev/sda1"
-    };
-    let what = format!("{device}:/:{options}:{}", mix.filesystem);
     let mut command = Command::new("guestmount");
     command.args(["--format=raw", "-a"]).arg(image);
-    command.args(["-m", &what, at]);
+    command.args(["-m", &filesystem(mix, "a", "/", options), at]);
+    start(&mut command)
+}
+
+/// Mounts many disks in one appliance at `at`, and gives the folders of their volumes.
+pub(crate) fn mount_all(disks: &[(PathBuf, &Mix)], at: &Path) -> Result<Vec<PathBuf>> {
+    let top = at.with_extension("img");
+    let mut command = Command::new("guestmount");
+    command.args(["--format=raw", "-a"]).arg(&top);
+    let folders = at.with_extension("folders");
+    let (mut mounts, mut roots) = (vec!["/dev/sda".to_owned()], Vec::new());
+    for (n, (image, mix)) in disks.iter().enumerate() {
+        let letter = char::from_u32(u32::from(b'b') + u32::try_from(n)?);
+        let letter = letter
+            .filter(char::is_ascii_lowercase)
+            .context("too many disks")?;
+        let name = format!("m{n}");
+        std::fs::create_dir_all(folders.join(&name))?;
+        command.arg("-a").arg(image);
+        let folder = format!("/{name}");
+        mounts.push(filesystem(mix, &letter.to_string(), &folder, mix.mount));
+        roots.push(at.join(name));
+    }
+    // The folders are those of a small disk of their own.
+    let (image, tree) = (top.to_str(), folders.to_str());
+    let (image, tree) = image.zip(tree).context("path of the folders")?;
+    output(
+        "mke2fs",
+        &["-q", "-F", "-t", "ext2", "-d", tree, image, "4M"],
+    )?;
+    for mount in &mounts {
+        command.args(["-m", mount]);
+    }
+    start(command.arg(at))?;
+    Ok(roots)
+}
+
+/// What guestmount is told of the volume of a disk.
+fn filesystem(mix: &Mix, letter: &str, folder: &str, options: &str) -> String {
+    let part = if mix.start == 0 { "" } else { "1" };
+    format!(
+        "/dev/sd{letter}{part}:{folder}:{options}:{}",
+        mix.filesystem
+    )
+}
+
+fn start(command: &mut Command) -> Result<()> {
     // Machines within machines often can't start a third one in hardware.
     command.env("LIBGUESTFS_BACKEND", "direct");
     command.env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg");

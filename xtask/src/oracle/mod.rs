@@ -41,7 +41,8 @@ tools. The table goes to docs/oracle-FILESYSTEM.md, unless --mix chose a part. W
 FILESYSTEM images of every format are compared with qemu-img, which needs no root. With `formats`
 each format that the tools of Debian make is made over each other one, and must be named as `blkid`
 names it; --mix NAME takes the pairs that NAME is in. With `layers` each filesystem's layers are
-unpacked by umoci, and patches applied by git (--seeds 10; --hexz PROGRAM takes one that is built).";
+unpacked by umoci, and patches applied by git (--seeds 10; --mix NAME takes one filesystem; --hexz
+PROGRAM takes one that is built).";
 
 /// A filesystem with its features, as it is made and mounted.
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +145,14 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             None => release_binary(root, &[])?,
         };
         let seeds = options.first..options.first + options.seeds;
-        return layers::run(&hexz, &options.dir, seeds, options.steps);
+        let layers = layers::Layers {
+            hexz: &hexz,
+            dir: &options.dir,
+            seeds,
+            steps: options.steps,
+            only: &options.mixes,
+        };
+        return layers.run(&root.join("docs/oracle-layers.md"));
     }
     let subject = subject.with_context(|| HELP.to_owned())?;
     compare(root, subject, &options)

@@ -1,6 +1,7 @@
 //! Which package may depend on which: `core ◀ ondisk ◀ {source, volume, fs-*}` and
 //! `core ◀ {report, extract} ◀ cli`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -56,7 +57,39 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Packages that may use serde.
 const SERDE: &[&str] = &["hexz-report", "hexz-acceptance", "xtask"];
 
+/// Packages of others that the command may be built from when no feature is asked for. What is
+/// added must be worth a larger number here.
+const MOST_OF_OTHERS: usize = 115;
+/// Packages that features bring, and the default build never has.
+const OPTIONAL: &[&str] = &["parquet", "hexz-tables"];
+
+/// Looks at what the command is built from when no feature is asked for.
+fn check_default_build(root: &Path, wrong: &mut Vec<String>) -> Result<()> {
+    let tree = ["tree", "--package", "hexz-cli", "--edges", "normal"];
+    let text = output(
+        cargo(root)
+            .args(tree)
+            .args(["--prefix", "none", "--format", "{p}"]),
+    )?;
+    let names = text.lines().filter_map(|line| line.split(' ').next());
+    let names: BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();
+    for name in OPTIONAL.iter().filter(|name| names.contains(*name)) {
+        wrong.push(format!("the default build must not have {name}"));
+    }
+    let others = names.iter().filter(|name| !name.starts_with("hexz-"));
+    let others = others.count();
+    if others > MOST_OF_OTHERS {
+        wrong.push(format!(
+            "the default build has {others} packages of others, and had {MOST_OF_OTHERS}: do \
+             without the new one, make it a feature, or say in xtask/src/tidy/dependencies.rs that \
+             it is worth it"
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn check(root: &Path, wrong: &mut Vec<String>) -> Result<()> {
+    check_default_build(root, wrong)?;
     let metadata = output(cargo(root).args(["metadata", "--no-deps", "--format-version", "1"]))?;
     let metadata: Value = serde_json::from_str(&metadata)?;
     for package in metadata["packages"].as_array().context("packages")? {

@@ -13,6 +13,7 @@ use crate::file_args::CatArgs;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
+use crate::status::Outcome;
 
 pub(crate) fn command(registry: &Registry, args: &CatArgs) -> Result<ExitCode> {
     let diagnostics = Diagnostics::new();
@@ -44,5 +45,9 @@ pub(crate) fn command(registry: &Registry, args: &CatArgs) -> Result<ExitCode> {
     drop(out);
     let mut findings = diagnostics.take();
     findings.extend(disk.take_findings());
-    Ok(tell(findings, &problems))
+    let outcome = Outcome {
+        whole: tell(findings, &problems),
+        ..Outcome::WHOLE
+    };
+    Ok(outcome.code(false, args.engine.partial_ok))
 }

@@ -55,7 +55,10 @@ pub(crate) fn command(registry: &Registry, args: &ExtractArgs) -> Result<ExitCod
     summary(&extracted);
     let mut findings = diagnostics.take();
     findings.extend(disk.take_findings());
-    Ok(tell(findings, &problems))
+    Ok(match tell(findings, &problems) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(LEFT_OUT),
+    })
 }
 
 /// Writes one path: of a list, a directory stands for itself.
@@ -142,7 +145,7 @@ pub(crate) fn summary(extracted: &Extracted) {
 }
 
 /// Names what was left out; gives the exit status.
-pub(crate) fn tell(findings: Vec<Diagnostic>, problems: &Problems) -> ExitCode {
+pub(crate) fn tell(findings: Vec<Diagnostic>, problems: &Problems) -> bool {
     let mut findings = findings;
     findings.extend(problems.take_findings());
     output::tell(&findings);
@@ -161,8 +164,5 @@ pub(crate) fn tell(findings: Vec<Diagnostic>, problems: &Problems) -> ExitCode {
     if more > 0 {
         eprintln!("hexz: error: {more} more files were left out");
     }
-    match problems.is_complete() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(LEFT_OUT),
-    }
+    problems.is_complete()
 }

@@ -15,6 +15,7 @@ use crate::file_args::LsArgs;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
+use crate::status::Outcome;
 
 pub(crate) fn command(registry: &Registry, args: &LsArgs) -> Result<ExitCode> {
     let diagnostics = Diagnostics::new();
@@ -63,7 +64,11 @@ pub(crate) fn command(registry: &Registry, args: &LsArgs) -> Result<ExitCode> {
     drop(lister);
     let mut findings = diagnostics.take();
     findings.extend(disk.take_findings());
-    Ok(tell(findings, &problems))
+    let outcome = Outcome {
+        whole: tell(findings, &problems),
+        ..Outcome::WHOLE
+    };
+    Ok(outcome.code(false, args.engine.partial_ok))
 }
 
 struct Lister<'a> {

@@ -1,5 +1,6 @@
 //! `hexz diff --overlays`: many overlays of one base, each a report of its own.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -9,11 +10,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use hexz_report::{Form, Selection};
 use hexz_resolve::report::Report;
-use hexz_resolve::{
-    ChangeSource as _, Diagnostic, Diagnostics, Limits, Loaded, ReadAt, Registry, Silent, engine,
-};
+use hexz_resolve::{Diagnostic, Diagnostics, Limits, Loaded, ReadAt, Registry, Silent, engine};
+use hexz_source::HexzOverlay;
 use hexz_source::meta::meta_path;
-use hexz_source::{HexzOverlay, OverlayReader, RawFile};
 use rayon::prelude::*;
 
 use crate::args::DiffArgs;
@@ -33,7 +32,11 @@ struct Base {
 
 /// The command line.
 pub(crate) fn command(registry: &Registry, args: &DiffArgs, folder: &Path) -> Result<ExitCode> {
-    let overlays = named(folder)?;
+    let Listed {
+        overlays,
+        alone,
+        others,
+    } = named(folder)?;
     let base = args.any_base().context("--overlays needs --base IMAGE")?;
     let found = Diagnostics::new();
     let base = Base {
@@ -53,7 +56,7 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs, folder: &Path) -> Re
         changed: false,
         whole: true,
     };
-    let mut failed = 0;
+    let mut failed = false;
     for overlays in overlays.chunks(TOGETHER) {
         let each = |overlay: &PathBuf| report(registry, args, &base, overlay);
         let reports: Vec<Result<Report>> = pool.install(|| overlays.par_iter().map(each).collect());
@@ -75,66 +78,99 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs, folder: &Path) -> Re
                     }
                 }
                 Err(error) => {
-                    failed += 1;
-                    let text = format!("{error:#}");
-                    let name = overlay.to_string_lossy();
-                    eprintln!(
-                        "hexz: error: {}: {}",
-                        hexz_report::escaped(name.as_bytes()),
-                        hexz_report::escaped(text.as_bytes())
-                    );
-                    let mut line = Vec::new();
-                    hexz_report::write_overlay_error(&mut line, &name, &text)?;
-                    match &args.to {
-                        Some(to) => fs::write(report_path(to, overlay), line)?,
-                        None => out.write_all(&line)?,
-                    }
+                    failed = true;
+                    lacking(args, overlay, &format!("{error:#}"), &mut out)?;
                 }
             }
         }
     }
+    for index in alone {
+        failed = true;
+        lacking(args, &index, "there is no overlay of this index", &mut out)?;
+    }
     out.flush()?;
-    if failed > 0 {
+    if others > 0 {
+        eprintln!("hexz: {others} other files and folders have no .meta file and are left out");
+    }
+    if failed {
         return Ok(ExitCode::from(2));
     }
     Ok(all.code(args.exit_code, args.engine.partial_ok))
 }
 
-/// The overlays of a folder, by name: the files that an index lies beside.
-fn named(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Writes the record of an overlay of which there is no report.
+fn lacking(args: &DiffArgs, overlay: &Path, error: &str, out: &mut impl Write) -> Result<()> {
+    let name = overlay.to_string_lossy();
+    eprintln!(
+        "hexz: error: {}: {}",
+        hexz_report::escaped(name.as_bytes()),
+        hexz_report::escaped(error.as_bytes())
+    );
+    let mut line = Vec::new();
+    hexz_report::write_overlay_error(&mut line, &name, error)?;
+    match &args.to {
+        Some(to) => fs::write(report_path(to, overlay), line)?,
+        None => out.write_all(&line)?,
+    }
+    Ok(())
+}
+
+/// What a folder holds.
+struct Listed {
+    /// The overlays, by name: the files that an index lies beside, or that are called so.
+    overlays: Vec<PathBuf>,
+    /// Indexes without an overlay.
+    alone: Vec<PathBuf>,
+    /// Other files.
+    others: usize,
+}
+
+fn named(folder: &Path) -> Result<Listed> {
     let reading = || format!("cannot read {}", folder.display());
-    let mut found = Vec::new();
+    let mut names = Vec::new();
     for entry in fs::read_dir(folder).with_context(reading)? {
-        let path = entry.with_context(reading)?.path();
+        names.push(entry.with_context(reading)?.path());
+    }
+    names.sort();
+    let (mut overlays, mut indexes, mut others) = (Vec::new(), Vec::new(), 0);
+    for path in names {
         let meta = meta_path(&path);
-        if path != meta && meta.is_file() && path.is_file() {
-            found.push(path);
+        if path == meta {
+            indexes.push(path);
+        } else if path.is_file() && (meta.is_file() || path.extension() == Some("overlay".as_ref()))
+        {
+            overlays.push(path);
+        } else {
+            others += 1;
         }
     }
+    let known: HashSet<PathBuf> = overlays.iter().map(|overlay| meta_path(overlay)).collect();
+    indexes.retain(|index| !known.contains(index));
     anyhow::ensure!(
-        !found.is_empty(),
+        !(overlays.is_empty() && indexes.is_empty()),
         "{} holds no overlay with its .meta file beside it",
         folder.display()
     );
-    found.sort();
-    Ok(found)
+    Ok(Listed {
+        overlays,
+        alone: indexes,
+        others,
+    })
 }
 
 /// Compares one overlay with the base, on the calling thread: others are looked at beside it.
 fn report(registry: &Registry, args: &DiffArgs, base: &Base, overlay: &Path) -> Result<Report> {
-    let limits = Limits::default();
     let source = HexzOverlay {
         overlay: overlay.to_owned(),
         base: None,
     };
-    let mut loaded = source.load(&limits, &sources::gate(&args.engine))?;
-    let data = RawFile::open(overlay)?;
-    let ranges = loaded.changes.ranges.clone();
-    loaded.changes.diagnostics.extend(base.diagnostics.clone());
-    let merged = OverlayReader::new(Arc::clone(&base.disk), Arc::new(data), ranges);
+    let found = Diagnostics::new();
+    base.diagnostics
+        .iter()
+        .cloned()
+        .for_each(|finding| found.push(finding));
+    let loaded = source.load_over(Some(Arc::clone(&base.disk)), &Limits::default(), &found)?;
     let loaded = Loaded {
-        base: Some(Arc::clone(&base.disk)),
-        merged: Some(Arc::new(merged)),
         base_name: Some(base.name.clone()),
         ..loaded
     };
