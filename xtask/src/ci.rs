@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::run::{cargo, check, output};
-use crate::{browser, tidy};
+use crate::{browser, packages, tidy};
 
 /// Runs `cargo xtask ci`.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
@@ -18,6 +18,10 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     check(cargo(root).args(["fmt", "--all", "--check"]))?;
     step("tidy");
     tidy::run(root, &[])?;
+    step("oldest compiler, licences, packages");
+    packages::minimum_rust(root)?;
+    packages::deny(root)?;
+    packages::crates(root)?;
     step("lints");
     let lints = [
         "clippy",

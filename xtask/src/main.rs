@@ -9,6 +9,7 @@ mod documents;
 mod fixtures;
 mod fleet;
 mod oracle;
+mod packages;
 mod run;
 mod tidy;
 
@@ -24,8 +25,10 @@ cargo xtask TASK
   browser [DIR]      look at the page of --html in Chromium: rows, search, order, hostile names
   ci                 all that CI checks
   corpus DIR         hold the map of images that others made against what is known of them
+  deb [DIR]          write a Debian package with man pages and completions, into target/debian
   docs               write the pages that are made from the program (docs/cli.md, diagnostics.md)
   fixtures [CASE…]   rebuild fixtures from their recipes; --check: only compare
+  install-check      install by cargo and as a Debian package, and run both in a bare system (root)
   man [DIR]          write the manual pages, into target/man if no folder is given
   fleet              one base, many overlays and lists; tables by three engines (needs root)
   oracle SUBJECT     compare the report with the kernel (needs root), images with qemu-img
@@ -50,7 +53,9 @@ fn task() -> Result<()> {
         "browser" => browser::run(&root, rest),
         "ci" => ci::run(&root, rest),
         "corpus" => corpus::run(&root, rest),
+        "deb" => packages::deb(&root, rest).map(|package| println!("{}", package.display())),
         "docs" => documents::docs(&root),
+        "install-check" => packages::install_check(&root),
         "man" => documents::man(&root, rest),
         "fleet" => fleet::run(&root, rest),
         "fixtures" => fixtures::run(&root, rest),

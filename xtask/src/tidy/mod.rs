@@ -5,6 +5,7 @@ mod codes;
 mod dependencies;
 mod docs;
 mod fixtures;
+mod licences;
 mod tree;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     dependencies::check(root, &mut wrong)?;
     code::check(&tree, &mut wrong);
     codes::check(&tree, &mut wrong);
+    licences::check(root, &tree, &mut wrong)?;
     docs::check(&tree, &mut wrong);
     fixtures::check(&tree, &mut wrong);
     for line in &wrong {
