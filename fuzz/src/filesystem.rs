@@ -121,14 +121,23 @@ pub fn run(plugin: &dyn FilesystemPlugin, images: &Images, data: &[u8]) {
         damaged = damaged.patch(damage.at, damage.bytes);
     }
     let damaged: Arc<dyn ReadAt> = Arc::new(damaged);
-    let _any = plugin.probe(&Window::read(&damaged));
+    ask_journal(plugin, &damaged, journal);
+}
+
+/// Asks `plugin` everything about a disk.
+pub fn ask_all(plugin: &dyn FilesystemPlugin, disk: &Arc<dyn ReadAt>) {
+    ask_journal(plugin, disk, JournalMode::Replay);
+}
+
+fn ask_journal(plugin: &dyn FilesystemPlugin, disk: &Arc<dyn ReadAt>, journal: JournalMode) {
+    let _any = plugin.probe(&Window::read(disk));
     let limits = limits();
     let findings = Diagnostics::new();
     if let Ok(fs) = plugin.open(
-        &[Member::alone(Arc::clone(&damaged))],
+        &[Member::alone(Arc::clone(disk))],
         &context(&limits, &findings, journal),
     ) {
-        ask(&*fs, &limits, damaged.len());
+        ask(&*fs, &limits, disk.len());
     }
 }
 

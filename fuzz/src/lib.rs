@@ -7,7 +7,7 @@ mod input;
 mod source;
 
 pub use damage::{Damaged, apply};
-pub use filesystem::{Images, run};
+pub use filesystem::{Images, ask_all, run};
 pub use images::{ImageFiles, compare, open_and_read, overlay};
 pub use input::Input;
 pub use source::{Closed, read_some};

@@ -130,7 +130,16 @@ fn every_way_to_give_a_change_gives_the_same_report() {
         bits[usize::try_from(block / 8).expect("a small disk")] |= 1 << (block % 8);
     }
     fs::write(dir.path().join("bits"), bits).expect("a file");
+    write_store(dir.path(), &blocks);
+    write_undo(dir.path(), &blocks);
+    fs::create_dir(dir.path().join("layer")).expect("a folder");
+    fs::copy(dir.path().join("merged.img"), dir.path().join("layer/main")).expect("copied");
     for line in [
+        "--base base.img store.cow",
+        "--base base.hxz store.cow",
+        "--changes disk.e2undo --merged merged.img",
+        "--changes disk.e2undo --base base.hxz --merged merged.img",
+        "--base base.hxz layer",
         "--changes csi.json --base base.img --merged merged.img",
         "--changes vmware.json --base base.img --merged merged.img",
         "--changes ebs.json --base base.img --merged merged.img",
@@ -151,6 +160,83 @@ fn every_way_to_give_a_change_gives_the_same_report() {
     ] {
         assert!(body(&hexz, line) == expected, "hexz diff --files {line}");
     }
+}
+
+/// The blocks of 4096 bytes of the disk `name`.
+fn blocks_of(dir: &Path, name: &str, blocks: &[u64]) -> Vec<Vec<u8>> {
+    let disk = fs::read(dir.join(name)).expect("a disk");
+    let of = |block: &u64| {
+        let start = usize::try_from(block * 4096).expect("a small disk");
+        let mut bytes = disk[start..disk.len().min(start + 4096)].to_vec();
+        bytes.resize(4096, 0);
+        bytes
+    };
+    blocks.iter().map(of).collect()
+}
+
+/// The blocks of the disk after as the store of a snapshot of the disk before: chunks of 4096 bytes,
+/// 256 exceptions an area.
+fn write_store(dir: &Path, blocks: &[u64]) {
+    let mut store = b"SnAp\x01\0\0\0\x01\0\0\0\x08\0\0\0".to_vec();
+    store.resize(4096, 0);
+    let mut next = 0u64;
+    for (area, old) in blocks_of(dir, "merged.img", blocks)
+        .chunks(256)
+        .zip(blocks.chunks(256))
+    {
+        let mut exceptions = Vec::new();
+        for (at, old) in (next + 2..).zip(old) {
+            exceptions.extend(old.to_le_bytes());
+            exceptions.extend(at.to_le_bytes());
+        }
+        exceptions.resize(4096, 0);
+        store.extend(exceptions);
+        area.iter().for_each(|block| store.extend(block));
+        next += 257;
+    }
+    store.resize(store.len() + 4096, 0);
+    fs::write(dir.join("store.cow"), store).expect("a temporary folder");
+}
+
+/// The blocks of the disk before as an undo file of e2fsprogs.
+fn write_undo(dir: &Path, blocks: &[u64]) {
+    let sum = |bytes: &[u8]| (!crc32c::crc32c(bytes)).to_le_bytes();
+    let after = fs::read(dir.join("merged.img")).expect("a disk");
+    let mut header = b"E2UNDO02".to_vec();
+    for number in [blocks.len() as u64, 1, 2] {
+        header.extend(number.to_le_bytes());
+    }
+    for number in [4096u32, 4096, 0, 1] {
+        header.extend(number.to_le_bytes());
+    }
+    header.resize(508, 0);
+    header.extend(sum(&header));
+    header.resize(4096, 0);
+    // What lies where a superblock would, its magic inverted.
+    let mut superblock = after[1024..2048].to_vec();
+    superblock[56..58]
+        .iter_mut()
+        .for_each(|byte| *byte = !*byte);
+    header.extend(superblock);
+    header.resize(8192, 0);
+    for (data, numbers) in blocks_of(dir, "base.img", blocks)
+        .chunks(255)
+        .zip(blocks.chunks(255))
+    {
+        let mut keys = 0xCADE_CADE_u32.to_le_bytes().to_vec();
+        keys.resize(16, 0);
+        for (block, number) in data.iter().zip(numbers) {
+            keys.extend(number.to_le_bytes());
+            keys.extend(sum(block));
+            keys.extend(4096u32.to_le_bytes());
+        }
+        keys.resize(4096, 0);
+        let whole = sum(&keys);
+        keys[4..8].copy_from_slice(&whole);
+        header.extend(keys);
+        data.iter().for_each(|block| header.extend(block));
+    }
+    fs::write(dir.join("disk.e2undo"), header).expect("a temporary folder");
 }
 
 /// The disk before as a dynamic VHD, and the given blocks of the disk after as its child.

@@ -65,17 +65,24 @@ const DIFF_SOURCES: &str = "\
 What is read:
   what changed               written by                         given as
   overlay and .meta index    hexz                               OVERLAY --base IMAGE
+  write layer, a folder      hexz mount -o (0.8)                LAYER --base ARCHIVE
+  two archives               hexz pack, of disks or folders     BEFORE AFTER
   image over its parent      qemu (qcow2, QED, VMDK)            IMAGE
                              Hyper-V (VHD, VHDX)                IMAGE
                              VMware (VMDK snapshots, clones)    IMAGE
                              VirtualBox (VDI, differencing)     IMAGE --base PARENT
   internal snapshot          qemu-img snapshot (qcow2)          IMAGE --snapshot NAME
   persistent dirty bitmap    qemu-img bitmap, backups (qcow2)   IMAGE --bitmap NAME
-  two disks                  any of these; hxz, raw, Parallels  BEFORE AFTER
+  snapshot on the same disk  LVM (dm-snapshot)                  DISK --volume VG/SNAPSHOT
+  its store, a COW device    dm-snapshot                        STORE --base ORIGIN
+  undo file                  e2fsprogs (-z)                     --changes FILE --merged DISK
+  two disks                  any of these; raw, e2image -Q      BEFORE AFTER
   list of extents            see --changes-format               --changes FILE --base IMAGE
 
-An image that a guest is using can be read as it lies: nothing is locked, journals are replayed
-in memory, and a table that moved meanwhile is noticed.";
+An image that a guest is using can be read as it lies: nothing is locked, and nothing written. What
+the guest still has in memory is not in it; journals are replayed in memory, as a mount would after
+a crash. The header of a qcow2 image is read again at the end: if a table moved meanwhile, the
+report says so and is not whole. For one moment of a busy guest, take a snapshot and read that.";
 
 #[derive(Debug, Args)]
 #[command(after_help = with_status(&format!("{DIFF_EXAMPLES}\n\n{DIFF_SOURCES}")))]
@@ -268,6 +275,10 @@ pub(crate) enum ListFormat {
     Intervals,
     /// A file of bits, one a --unit, the lowest of a byte first
     Bitmap,
+    /// An undo file of mke2fs, tune2fs, resize2fs, e2fsck or debugfs (-z): with --merged DISK, it
+    /// gives the disk before
+    #[value(name = "e2undo")]
+    Undo,
     /// Lines of BLOCK or START+LENGTH
     Text,
 }
@@ -286,6 +297,7 @@ impl From<ListFormat> for hexz_source::ListFormat {
             ListFormat::QemuCompare => Self::QemuCompare,
             ListFormat::Intervals => Self::Intervals,
             ListFormat::Bitmap => Self::Bitmap,
+            ListFormat::Undo => Self::Undo,
             ListFormat::Text => Self::Text,
         }
     }

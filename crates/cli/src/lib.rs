@@ -11,6 +11,7 @@ mod guest;
 mod hint;
 mod output;
 mod progress;
+mod snapshots;
 mod sources;
 mod status;
 mod stream;

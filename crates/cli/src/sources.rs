@@ -64,7 +64,9 @@ impl Form {
         let overlay = args.overlay.as_ref().context("an overlay is needed")?;
         exists(overlay)?;
         Ok(match hexz_source::kind_of(overlay)? {
-            hexz_source::Kind::Image | hexz_source::Kind::WriteLayer => Self::Image,
+            hexz_source::Kind::Image
+            | hexz_source::Kind::SnapshotStore
+            | hexz_source::Kind::WriteLayer => Self::Image,
             hexz_source::Kind::HexzOverlay => {
                 anyhow::ensure!(
                     args.snapshot.is_none() && args.bitmap.is_none(),

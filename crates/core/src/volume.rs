@@ -249,6 +249,13 @@ pub enum Unusable {
     Damaged(String),
     /// It needs what is not here, or not implemented: another member, a kind of mapping.
     Unsupported(String),
+    /// It is the store of a snapshot, and holds only what differs between that and its origin.
+    Snapshot {
+        /// Name of the origin, `vg/lv`.
+        origin: String,
+        /// For people.
+        reason: String,
+    },
 }
 
 impl Unusable {
@@ -256,7 +263,9 @@ impl Unusable {
     #[must_use]
     pub fn reason(&self) -> &str {
         match self {
-            Self::Damaged(reason) | Self::Unsupported(reason) => reason,
+            Self::Damaged(reason) | Self::Unsupported(reason) | Self::Snapshot { reason, .. } => {
+                reason
+            }
         }
     }
 }

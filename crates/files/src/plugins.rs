@@ -19,6 +19,8 @@ const BUILT_IN: &[Register] = &[
     hexz_fs_ext4::register,
     #[cfg(feature = "fat")]
     hexz_fs_fat::register,
+    #[cfg(feature = "files")]
+    hexz_fs_files::register,
     #[cfg(feature = "ntfs")]
     hexz_fs_ntfs::register,
     #[cfg(feature = "swap")]

@@ -14,6 +14,7 @@
 )]
 
 mod fields;
+pub mod file_table;
 mod guid;
 mod salvage;
 mod scratch;

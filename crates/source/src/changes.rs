@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use hexz_resolve::{ChangeSource, Error, Result};
 
+use crate::directory::WriteLayer;
 use crate::file::RawFile;
 use crate::format::Format;
 use crate::hexz_overlay::HexzOverlay;
@@ -12,7 +13,7 @@ use crate::meta::meta_path;
 use crate::open::Given;
 use crate::overlay::ImageOverlay;
 use crate::qcow2;
-use crate::two_images::TwoImages;
+use crate::snapshot_store::{self, SnapshotStore};
 
 /// What changes are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,9 @@ pub enum Kind {
     HexzOverlay,
     /// An image that knows what it stands on, or that holds only some of its blocks.
     Image,
-    /// The folder that a writable mount of hexz 0.8 writes to: of a disk it has the whole, in the
+    /// The store of a dm-snapshot: it needs its origin to be given.
+    SnapshotStore,
+    /// The folder that a writable mount of hexz 0.8 writes to: changed files whole, of a disk the
     /// file `main`.
     WriteLayer,
 }
@@ -51,6 +54,9 @@ pub fn kind_of(path: &Path) -> Result<Kind> {
     }
     let file = RawFile::open(path)?;
     let format = Format::of(&file);
+    if format == Format::Raw && !meta_path(path).exists() && snapshot_store::is_one(&file) {
+        return Ok(Kind::SnapshotStore);
+    }
     let extensions: &[&str] = match format {
         Format::Raw | Format::Hxz => return Ok(Kind::HexzOverlay),
         Format::Qcow2 => &["qcow2", "qcow"],
@@ -82,6 +88,16 @@ pub fn open_changes(path: &Path, options: ChangesOptions) -> Result<Box<dyn Chan
         let base = options.base.or(options.or_base);
         return Ok(Box::new(write_layer(&path, base)?));
     }
+    if kind == Kind::SnapshotStore {
+        let Some(base) = options.base.or(options.or_base) else {
+            let text = format!(
+                "{} is the store of a snapshot (dm-snapshot, LVM): give its origin, --base IMAGE",
+                path.display()
+            );
+            return Err(Error::unsupported("change set", text));
+        };
+        return Ok(Box::new(SnapshotStore { path, base }));
+    }
     if kind == Kind::Image {
         return Ok(Box::new(ImageOverlay {
             base: options.base,
@@ -106,23 +122,20 @@ pub fn open_changes(path: &Path, options: ChangesOptions) -> Result<Box<dyn Chan
     }))
 }
 
-/// The disk that a write layer holds, against the archive that was mounted.
-fn write_layer(folder: &Path, base: Option<Given>) -> Result<TwoImages> {
-    let name = folder.display();
-    let disk = folder.join("main");
-    let refused = |text: String| Err(Error::unsupported("write layer", text));
-    if !disk.is_file() {
-        return refused(format!(
-            "{name} is a directory, and no write layer of a disk (there is no file `main` in it): \
-             layers over archives of directories are not read"
-        ));
-    }
-    match base {
-        Some(base) => Ok(TwoImages::new(base, disk)),
-        None => refused(format!(
-            "{name} is a write layer of hexz: give the archive it was mounted over, --base ARCHIVE"
-        )),
-    }
+/// What a write layer holds, against the archive that was mounted.
+fn write_layer(folder: &Path, base: Option<Given>) -> Result<WriteLayer> {
+    let Some(base) = base else {
+        let text = format!(
+            "{} is a directory: if it is a write layer of hexz, give the archive it was mounted \
+             over, --base ARCHIVE",
+            folder.display()
+        );
+        return Err(Error::unsupported("write layer", text));
+    };
+    Ok(WriteLayer {
+        folder: folder.to_owned(),
+        base,
+    })
 }
 
 /// What the image at `path` keeps beside its disk, in words: internal snapshots and bitmaps.

@@ -29,7 +29,7 @@ impl ChangeSource for HexzOverlay {
     fn load(&self, limits: &Limits, gate: &dyn OpenGate) -> Result<Loaded> {
         let found = Diagnostics::new();
         let base = match &self.base {
-            Some(base) => Some(base.open(limits, gate, &found)?),
+            Some(base) => Some(base.open_disk(limits, gate, &found)?),
             None => None,
         };
         let loaded = self.load_over(base, limits, &found)?;

@@ -10,7 +10,7 @@ use crate::file::RawFile;
 use crate::format::{Format, no_image};
 use crate::image::Image;
 use crate::layer::{ImageId, Layer};
-use crate::{hxz, mounted, parallels, qcow2, qed, vdi, vhd, vhdx, vmdk};
+use crate::{directory, hxz, mounted, parallels, qcow2, qed, vdi, vhd, vhdx, vmdk};
 
 /// A disk image that the user named, and how to take it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,25 @@ impl Given {
     ) -> Result<Arc<dyn ReadAt>> {
         let mut chain = Chain::new(limits, gate, diagnostics);
         Ok(open(self, &mut chain)?)
+    }
+}
+
+impl Given {
+    /// As [`open`](Self::open), for what lies over a disk or counts in its bytes: the files of an
+    /// archive of a directory lie on none.
+    pub(crate) fn open_disk(
+        &self,
+        limits: &Limits,
+        gate: &dyn OpenGate,
+        diagnostics: &Diagnostics,
+    ) -> Result<Arc<dyn ReadAt>> {
+        let image = open(self, &mut Chain::new(limits, gate, diagnostics))?;
+        if image.layer.directory().is_some() {
+            let name = self.path.display();
+            let text = format!("{name} is an archive of a directory, and no disk");
+            return Err(Error::unsupported("image", text));
+        }
+        Ok(image)
     }
 }
 
@@ -158,6 +177,9 @@ pub(crate) fn from_file(
     match format {
         Format::Raw => return Ok(image(Box::new(file), None)),
         Format::Hxz => {
+            if let Some(files) = directory::open(&file, path, chain)? {
+                return Ok(image(Box::new(files), None));
+            }
             let (limits, gate) = (chain.limits, chain.gate);
             let archive = hxz::Archive::open(file, path, limits, gate, chain.diagnostics)?;
             return Ok(image(Box::new(archive), None));

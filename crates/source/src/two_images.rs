@@ -7,6 +7,7 @@ use hexz_resolve::{
 
 use crate::chain::Chain;
 use crate::compare::candidates;
+use crate::directory;
 use crate::format::{Format, is_luks};
 use crate::image::Image;
 use crate::open::{Given, open};
@@ -53,8 +54,15 @@ impl ChangeSource for TwoImages {
                 ),
             ));
         }
+        let paths = [self.a.path.as_path(), self.b.path.as_path()];
+        let (a, b, ranges) = match directory::pair(&a, &b, paths, limits)? {
+            Some(files) => files,
+            None => {
+                let ranges = candidates(&a, &b, &found)?;
+                (a, b, ranges)
+            }
+        };
         let whole = ByteRange::new(0, a.len().max(b.len()));
-        let ranges = candidates(&a, &b, &found)?;
         Ok(Loaded {
             changes: ChangeSet {
                 ranges: ranges.aligned_out(BLOCK).clipped(whole),

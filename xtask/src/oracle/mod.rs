@@ -22,6 +22,7 @@ mod sources;
 mod table;
 mod tree;
 mod tsk;
+mod vhdx_children;
 mod workload;
 mod xfs;
 

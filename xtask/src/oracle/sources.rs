@@ -15,21 +15,22 @@ use anyhow::{Context as _, Result, bail, ensure};
 use hexz_testkit::Rng;
 use serde_json::Value;
 
+use super::vhdx_children;
 use crate::run::{check, output};
 
 const BLOCK: u64 = 4096;
 const SIZE: u64 = 9 << 20;
 
 /// A kind of image.
-struct Kind {
-    name: &'static str,
+pub(super) struct Kind {
+    pub(super) name: &'static str,
     /// Its format and options of `qemu-img create`.
-    format: &'static str,
-    options: &'static str,
+    pub(super) format: &'static str,
+    pub(super) options: &'static str,
     /// What it stands on: a format, with its options.
-    backing: Option<(&'static str, &'static str)>,
+    pub(super) backing: Option<(&'static str, &'static str)>,
     /// Whether it is written by `qemu-img convert`, compressed or not, from the layer below.
-    converted: Option<bool>,
+    pub(super) converted: Option<bool>,
 }
 
 const fn overlay(name: &'static str, options: &'static str, under: &'static str) -> Kind {
@@ -123,13 +124,13 @@ const KINDS: &[Kind] = &[
 ];
 
 /// What one case compared.
-struct Row {
-    kind: &'static str,
-    seed: u64,
+pub(super) struct Row {
+    pub(super) kind: &'static str,
+    pub(super) seed: u64,
     /// Blocks that the image itself holds.
-    blocks: usize,
+    pub(super) blocks: usize,
     /// Bytes that differ from what is below.
-    changed: u64,
+    pub(super) changed: u64,
 }
 
 /// Runs `cargo xtask oracle sources`.
@@ -137,27 +138,42 @@ pub(super) fn run(root: &Path, hexz: &Path, dir: &Path, seeds: std::ops::Range<u
     let mut rows = Vec::new();
     for kind in KINDS {
         for seed in seeds.clone() {
-            let dir = dir.join(format!("{}-{seed}", kind.name));
-            if dir.exists() {
-                fs::remove_dir_all(&dir)?;
-            }
-            fs::create_dir_all(&dir)?;
-            let case = Case {
-                kind,
-                hexz,
-                dir: &dir,
-                random: Rng::new(seed),
-            };
-            let row = case.hold(seed);
-            let row = row.with_context(|| format!("{} seed {seed}", kind.name))?;
-            println!("{} {}: {} blocks", row.kind, row.seed, row.blocks);
-            rows.push(row);
-            fs::remove_dir_all(&dir)?;
+            rows.push(in_folder(dir, kind.name, seed, |dir| {
+                let case = Case {
+                    kind,
+                    hexz,
+                    dir,
+                    random: Rng::new(seed),
+                };
+                case.hold(seed)
+            })?);
         }
     }
+    for seed in seeds {
+        let hold = |dir: &Path| vhdx_children::hold(hexz, dir, seed);
+        rows.push(in_folder(dir, "vhdx-children", seed, hold)?);
+    }
     fs::write(root.join("docs/oracle-sources.md"), page(&rows))?;
-    println!("{} images agree with qemu-img", rows.len());
+    println!("{} images agree", rows.len());
     Ok(())
+}
+
+/// Runs one case in a folder of its own.
+fn in_folder(
+    dir: &Path,
+    name: &str,
+    seed: u64,
+    hold: impl FnOnce(&Path) -> Result<Row>,
+) -> Result<Row> {
+    let dir = dir.join(format!("{name}-{seed}"));
+    if dir.exists() {
+        fs::remove_dir_all(&dir)?;
+    }
+    fs::create_dir_all(&dir)?;
+    let row = hold(&dir).with_context(|| format!("{name} seed {seed}"))?;
+    println!("{} {}: {} blocks", row.kind, row.seed, row.blocks);
+    fs::remove_dir_all(&dir)?;
+    Ok(row)
 }
 
 fn page(rows: &[Row]) -> String {
@@ -166,7 +182,8 @@ fn page(rows: &[Row]) -> String {
          zeros and discards. hexz finds no difference between it and what `qemu-img convert` makes \
          of it; what it says the image itself holds is what `qemu-img map` says; the bytes that it \
          counts as changed are those that differ between the converted disks. An image with \
-         internal snapshots is compared with each of them, too.\n\n\
+         internal snapshots is compared with each of them, too. `vhdx-children` are chains built as \
+         their specification has them, and held against dissect.hypervisor.\n\n\
          | image | seed | blocks | changed bytes |\n|---|--:|--:|--:|\n"
         .to_owned();
     for row in rows {
@@ -180,11 +197,11 @@ fn page(rows: &[Row]) -> String {
     page
 }
 
-struct Case<'a> {
-    kind: &'a Kind,
-    hexz: &'a Path,
-    dir: &'a Path,
-    random: Rng,
+pub(super) struct Case<'a> {
+    pub(super) kind: &'a Kind,
+    pub(super) hexz: &'a Path,
+    pub(super) dir: &'a Path,
+    pub(super) random: Rng,
 }
 
 impl Case<'_> {
@@ -334,7 +351,7 @@ impl Case<'_> {
         Ok(blocks)
     }
 
-    fn diff(&self, args: &[&str]) -> Result<Vec<Value>> {
+    pub(super) fn diff(&self, args: &[&str]) -> Result<Vec<Value>> {
         let mut command = Command::new(self.hexz);
         command.args(["diff", "--files", "--json"]).args(args);
         let text = output(command.current_dir(self.dir))?;
@@ -343,7 +360,7 @@ impl Case<'_> {
     }
 
     /// No difference between an image and the raw disk that it should be.
-    fn same_disk(&self, truth: &[u8], image: &str) -> Result<()> {
+    pub(super) fn same_disk(&self, truth: &[u8], image: &str) -> Result<()> {
         fs::write(self.dir.join("truth.raw"), truth)?;
         let records = self.diff(&["truth.raw", image])?;
         let header = records.first().context("a header")?;
@@ -415,7 +432,7 @@ fn zeros(length: usize) -> Vec<u8> {
     vec![0; length]
 }
 
-fn differing(before: &[u8], after: &[u8]) -> u64 {
+pub(super) fn differing(before: &[u8], after: &[u8]) -> u64 {
     before.iter().zip(after).filter(|(x, y)| x != y).count() as u64
 }
 

@@ -47,6 +47,8 @@ pub(super) struct OpenVolume {
     pub(super) label: Option<String>,
     /// Bytes of a sector in which its table counts.
     pub(super) sector_size: Option<u64>,
+    /// The volume that this one is the store of a snapshot of.
+    pub(super) snapshot_of: Option<String>,
     pub(super) content: Content,
     /// The disk ranges that are this volume's and no other's.
     pub(super) own: RangeSet,
@@ -258,7 +260,9 @@ impl Detector<'_> {
         };
         let content = match found.unusable.clone() {
             Some(Unusable::Damaged(reason)) => nothing(VolumeStatus::Damaged, reason),
-            Some(Unusable::Unsupported(reason)) => nothing(VolumeStatus::Unsupported, reason),
+            Some(Unusable::Unsupported(reason) | Unusable::Snapshot { reason, .. }) => {
+                nothing(VolumeStatus::Unsupported, reason)
+            }
             None => {
                 let window = Window::of(&device);
                 let place = Place {
@@ -274,8 +278,13 @@ impl Detector<'_> {
         if depth == 0 && matches!(content, Content::Volumes(_)) {
             return Ok(());
         }
+        let snapshot_of = match found.unusable {
+            Some(Unusable::Snapshot { origin, .. }) => Some(origin),
+            _ => None,
+        };
         layout.volumes.push(OpenVolume {
             name: found.name,
+            snapshot_of,
             map: found.map,
             scheme: origin.scheme,
             partition_type: found.partition_type,

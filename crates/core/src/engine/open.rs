@@ -9,8 +9,8 @@ use super::owners::chosen;
 use super::run::{Run, guarded};
 use crate::report::VolumeRecord;
 use crate::{
-    Attributes, Bounded, Diagnostic, Diagnostics, Error, FileKey, FileSet, Filesystem, Link,
-    MappedReader, RawName, ReadAt, Result, Scan, Silent, View,
+    Attributes, Bounded, ByteMap, Diagnostic, Diagnostics, Error, FileKey, FileSet, Filesystem,
+    Link, MappedReader, RawName, ReadAt, Result, Scan, Silent, View,
 };
 
 /// One view of a disk with its volumes and filesystems, as [`open`](super::open()) found them.
@@ -120,6 +120,18 @@ impl<'d> OpenedVolume<'d> {
     #[must_use]
     pub fn disk(&self) -> &'d OpenDisk<'d> {
         self.disk
+    }
+
+    /// Where its bytes lie on the disk.
+    #[must_use]
+    pub fn map(&self) -> &'d ByteMap {
+        &self.volume.map
+    }
+
+    /// The volume that it is the store of a snapshot of, where it is one.
+    #[must_use]
+    pub fn snapshot_of(&self) -> Option<&'d str> {
+        self.volume.snapshot_of.as_deref()
     }
 
     /// Its bytes, as they lie on the disk.

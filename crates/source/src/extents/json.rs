@@ -6,21 +6,10 @@ use std::io::BufRead;
 use hexz_resolve::{Error, Result};
 
 use super::{List, ListFormat};
+use crate::json::{Value, Words};
 
-/// Deepest nesting of a value that is skipped.
-const MAX_DEPTH: u32 = 32;
 /// Longest string; names and words are short.
 const MAX_STRING: usize = 4096;
-
-/// What we look at of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Value {
-    Number(u64),
-    Text(String),
-    Bool(bool),
-    /// `null`, a fraction, a negative number, an array, an object.
-    Other,
-}
 
 /// Arrays of extents within an object that says more of all of them.
 const CONTAINERS: [&str; 5] = [
@@ -187,96 +176,41 @@ pub(super) fn is_changed_of_nbd(words: &str) -> Option<bool> {
 /// Its form is told by its first extent unless it is given.
 pub(super) fn parse(from: impl BufRead, format: Option<ListFormat>) -> Result<List> {
     let mut json = Reader {
-        from,
-        at: 0,
+        words: Words::new("extent list", MAX_STRING, from),
         format,
         list: List::new(None),
     };
-    while let Some(next) = json.peek_token()? {
+    while let Some(next) = json.words.peek_token()? {
         match next {
             b'[' => json.extents(None)?,
             b'{' => {
-                json.skip();
+                json.words.skip();
                 let object = json.object(true)?;
                 json.add(object, None)?;
             }
-            _ => return Err(json.wrong("not the JSON of a list of extents")),
+            _ => return Err(json.words.wrong("not the JSON of a list of extents")),
         }
     }
     Ok(json.list)
 }
 
 struct Reader<R> {
-    from: R,
-    at: u64,
+    words: Words<R>,
     format: Option<ListFormat>,
     list: List,
 }
 
 impl<R: BufRead> Reader<R> {
-    fn wrong(&self, what: &str) -> Error {
-        Error::corrupt("extent list").at(self.at).message(what)
-    }
-
-    fn peek(&mut self) -> Result<Option<u8>> {
-        let buffer = self
-            .from
-            .fill_buf()
-            .map_err(|e| Error::io("extent list", e))?;
-        Ok(buffer.first().copied())
-    }
-
-    fn skip(&mut self) {
-        self.from.consume(1);
-        self.at = self.at.saturating_add(1);
-    }
-
-    fn byte(&mut self) -> Result<u8> {
-        let byte = self
-            .peek()?
-            .ok_or_else(|| self.wrong("the list ends early"))?;
-        self.skip();
-        Ok(byte)
-    }
-
-    fn peek_token(&mut self) -> Result<Option<u8>> {
-        while let Some(byte) = self.peek()? {
-            if !byte.is_ascii_whitespace() {
-                return Ok(Some(byte));
-            }
-            self.skip();
-        }
-        Ok(None)
-    }
-
-    /// The next byte that is not white space.
-    fn token(&mut self) -> Result<u8> {
-        self.peek_token()?;
-        self.byte()
-    }
-
-    fn expect(&mut self, wanted: u8) -> Result<()> {
-        if self.token()? == wanted {
-            return Ok(());
-        }
-        Err(self.wrong("not the JSON of a list of extents"))
-    }
-
     /// An array of extents. Blocks whose size `page` says, when all of it was read, are left there.
     fn extents(&mut self, mut page: Option<&mut Object>) -> Result<()> {
-        self.expect(b'[')?;
-        let mut next = self.token()?;
-        while next != b']' {
+        self.words.expect(b'[')?;
+        let mut first = true;
+        while let Some(next) = self.words.element(&mut first)? {
             if next != b'{' {
-                return Err(self.wrong("expected an extent"));
+                return Err(self.words.wrong("expected an extent"));
             }
             let object = self.object(false)?;
             self.add(object, page.as_deref_mut())?;
-            next = match self.token()? {
-                b',' => self.token()?,
-                b']' => break,
-                _ => return Err(self.wrong("expected `,` or `]`")),
-            };
         }
         Ok(())
     }
@@ -296,7 +230,7 @@ impl<R: BufRead> Reader<R> {
         };
         if format == ListFormat::Ebs {
             let block = object.number(&["BlockIndex"]);
-            let block = block.ok_or_else(|| self.wrong("a block without an index"))?;
+            let block = block.ok_or_else(|| self.words.wrong("a block without an index"))?;
             return match page {
                 Some(page) if page.blocks.len() >= MOST_BLOCKS => {
                     Err(Error::limit("extent list", "too many blocks of one page"))
@@ -308,7 +242,10 @@ impl<R: BufRead> Reader<R> {
                 None => self.add_block(block, EBS_BLOCK),
             };
         }
-        match object.range(format).map_err(|what| self.wrong(what))? {
+        match object
+            .range(format)
+            .map_err(|what| self.words.wrong(what))?
+        {
             Some((start, length)) => self.list.add(start, length),
             None => Ok(()),
         }
@@ -329,7 +266,7 @@ impl<R: BufRead> Reader<R> {
             0 => "no keys".to_owned(),
             _ => format!("the keys {}", object.keys.join(", ")),
         };
-        self.wrong(&format!(
+        self.words.wrong(&format!(
             "a list of a form that is not known: its first object has {keys}; known are those of \
              qemu-img map (start, length, depth), nbdinfo (offset, length, type), rbd diff (offset, \
              length, exists), AWS EBS (BlockIndex), Kubernetes CSI (byte_offset, size_bytes) and \
@@ -340,94 +277,17 @@ impl<R: BufRead> Reader<R> {
     /// The rest of an object whose brace was read. One at the `top` may hold extents.
     fn object(&mut self, top: bool) -> Result<Object> {
         let mut object = Object::default();
-        let mut next = self.token()?;
-        while next != b'}' {
-            if next != b'"' {
-                return Err(self.wrong("expected a name"));
-            }
-            let name = self.string()?;
-            self.expect(b':')?;
+        let mut first = true;
+        while let Some(name) = self.words.member(&mut first)? {
             let container = top && CONTAINERS.contains(&name.as_str());
-            if container && self.peek_token()? == Some(b'[') {
+            if container && self.words.peek_token()? == Some(b'[') {
                 object.is_page = true;
                 self.extents(Some(&mut object))?;
             } else {
-                let value = self.value()?;
+                let value = self.words.value()?;
                 object.set(name, value);
             }
-            next = match self.token()? {
-                b',' => self.token()?,
-                b'}' => break,
-                _ => return Err(self.wrong("expected `,` or `}`")),
-            };
         }
         Ok(object)
-    }
-
-    fn value(&mut self) -> Result<Value> {
-        Ok(match self.token()? {
-            b'"' => Value::Text(self.string()?),
-            b'[' | b'{' => {
-                self.skip_nested()?;
-                Value::Other
-            }
-            first => {
-                let mut word = vec![first];
-                while let Some(byte) = self.peek()? {
-                    let part = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-                    if !part || word.len() >= MAX_STRING {
-                        break;
-                    }
-                    word.push(byte);
-                    self.skip();
-                }
-                match word.as_slice() {
-                    b"true" => Value::Bool(true),
-                    b"false" => Value::Bool(false),
-                    b"null" => Value::Other,
-                    [b'-' | b'0'..=b'9', ..] => {
-                        let number = std::str::from_utf8(&word).ok().and_then(|w| w.parse().ok());
-                        number.map_or(Value::Other, Value::Number)
-                    }
-                    _ => return Err(self.wrong("expected a value")),
-                }
-            }
-        })
-    }
-
-    /// The rest of a string whose quote was read. Escapes are kept as they are: no word that we
-    /// look for has any.
-    fn string(&mut self) -> Result<String> {
-        let mut bytes = Vec::new();
-        loop {
-            match self.byte()? {
-                b'"' => break,
-                b'\\' => bytes.extend([b'\\', self.byte()?]),
-                byte => bytes.push(byte),
-            }
-            if bytes.len() > MAX_STRING {
-                return Err(self.wrong("a string that is too long"));
-            }
-        }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    /// Skips to the end of an array or object that was begun.
-    fn skip_nested(&mut self) -> Result<()> {
-        let mut depth = 1u32;
-        while depth > 0 {
-            match self.byte()? {
-                b'"' => {
-                    self.string()?;
-                }
-                b'[' | b'{' => depth = depth.saturating_add(1),
-                b']' | b'}' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            if depth > MAX_DEPTH {
-                return Err(self.wrong("nested too deep"));
-            }
-        }
-        Ok(())
     }
 }

@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 
 use hexz_resolve::{
     ByteRange, ChangeSet, ChangeSource, Diagnostic, Diagnostics, Error, Limits, Loaded, OpenGate,
-    Precision, RangeSet, Result,
+    Precision, RangeSet, ReadAt as _, Result, read_vec,
 };
 
+use crate::file::RawFile;
 use crate::open::Given;
+use crate::undo::{self, UndoFile};
 
 /// Who wrote a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,13 +44,16 @@ pub enum ListFormat {
     Intervals,
     /// A bit a unit, set where it changed; the lowest bit of a byte comes first.
     Bitmap,
+    /// An undo file of e2fsprogs: it holds the blocks before, and so the disk before where the disk
+    /// after is given.
+    Undo,
     /// Lines of `block` or `start+length`, counted in units.
     Text,
 }
 
 impl ListFormat {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::QemuMap,
         Self::NbdInfo,
         Self::RbdDiff,
@@ -60,6 +65,7 @@ impl ListFormat {
         Self::QemuCompare,
         Self::Intervals,
         Self::Bitmap,
+        Self::Undo,
         Self::Text,
     ];
 
@@ -78,6 +84,7 @@ impl ListFormat {
             Self::QemuCompare => "qemu-img-compare",
             Self::Intervals => "intervals",
             Self::Bitmap => "bitmap",
+            Self::Undo => "e2undo",
             Self::Text => "text",
         }
     }
@@ -102,8 +109,11 @@ pub struct ExtentList {
 
 impl ChangeSource for ExtentList {
     fn load(&self, limits: &Limits, gate: &dyn OpenGate) -> Result<Loaded> {
+        if self.is_undo_file() {
+            return self.undo_file().load(limits, gate);
+        }
         let found = Diagnostics::new();
-        let open = |given: &Given| given.open(limits, gate, &found);
+        let open = |given: &Given| given.open_disk(limits, gate, &found);
         let base = self.base.as_ref().map(open).transpose()?;
         let merged = self.merged.as_ref().map(open).transpose()?;
         let views = [&base, &merged].into_iter().flatten();
@@ -128,11 +138,35 @@ impl ExtentList {
     /// # Errors
     /// Naming the list, where it can't be read.
     pub fn changes(&self, disk_size: Option<u64>, found: &Diagnostics) -> Result<ChangeSet> {
+        if self.is_undo_file() {
+            return self.undo_file().changes(disk_size, found);
+        }
         let in_file = |e: Error| {
             let name = self.file.display().to_string();
             Error::new(e.kind(), "extent list").message(name).source(e)
         };
         Ok(self.read().map_err(in_file)?.into_changes(disk_size, found))
+    }
+
+    fn undo_file(&self) -> UndoFile {
+        UndoFile {
+            path: self.file.clone(),
+            base: self.base.clone(),
+            merged: self.merged.clone(),
+        }
+    }
+
+    /// Whether it is said to be an undo file, or begins like one.
+    fn is_undo_file(&self) -> bool {
+        let begins = || {
+            let file = RawFile::open_regular(&self.file).ok();
+            let start = file.and_then(|file| read_vec(&file, 0, undo::MAGIC.len()).ok());
+            start.is_some_and(|start| start == *undo::MAGIC)
+        };
+        match self.format {
+            Some(format) => format == ListFormat::Undo,
+            None => begins(),
+        }
     }
 
     #[allow(clippy::disallowed_methods)] // opens the list

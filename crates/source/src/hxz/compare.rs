@@ -41,7 +41,43 @@ pub(crate) fn candidates(a: &Archive, b: &Archive) -> Result<RangeSet> {
 
 fn same(x: &Block, y: &Block) -> bool {
     let holes = x.kind == Kind::Sparse && y.kind == Kind::Sparse;
-    holes || x.range == y.range && x.hash().is_some() && x.hash() == y.hash()
+    holes || x.range == y.range && same_hash(x, y)
+}
+
+/// Whether two blocks of one length have the same content.
+fn same_hash(x: &Block, y: &Block) -> bool {
+    x.hash().is_some() && x.hash() == y.hash()
+}
+
+/// The parts of the first `size` bytes from a byte of `a` and from a byte of `b` on that may
+/// differ: all but those that are holes in both, and those whose blocks have the same hash.
+pub(crate) fn differing(a: (&Archive, u64), b: (&Archive, u64), size: u64) -> Result<RangeSet> {
+    let mut out = Vec::new();
+    let mut at = 0u64;
+    while at < size {
+        let blocks = [a, b].map(|(archive, start)| {
+            let block = archive.block_of(start.saturating_add(at))?;
+            Ok(block.map(|block| (block, start)))
+        });
+        let [x, y]: [Result<Option<(Block, u64)>>; 2] = blocks;
+        let (Some((x, x_start)), Some((y, y_start))) = (x?, y?) else {
+            // What one index does not reach.
+            out.push(ByteRange::new(at, size));
+            break;
+        };
+        // One past the last byte of each block, as the two contents count.
+        let end = |block: &Block, start: u64| block.range.end().saturating_sub(start);
+        let next = end(&x, x_start).min(end(&y, y_start)).min(size);
+        let from = |block: &Block, other: u64| block.range.start().checked_add(other);
+        let holes = x.kind == Kind::Sparse && y.kind == Kind::Sparse;
+        let aligned = from(&x, y_start).is_some() && from(&x, y_start) == from(&y, x_start);
+        let equal = aligned && x.range.len() == y.range.len() && same_hash(&x, &y);
+        if !holes && !equal {
+            out.push(ByteRange::new(at, next));
+        }
+        at = next.max(at.saturating_add(1));
+    }
+    Ok(out.into_iter().collect())
 }
 
 /// The blocks of an archive, one after the other, with one page held.

@@ -43,9 +43,11 @@ pub(super) enum Parents {
 
 /// What a header says.
 #[derive(Clone, Debug)]
-pub(super) struct Header {
+pub(crate) struct Header {
     /// Byte offset of the master index.
     pub(super) index_offset: u64,
+    /// One past its last byte: metadata and a signature lie behind it.
+    pub(super) index_end: u64,
     /// Archives that hold what this one leaves out.
     pub(super) parents: Vec<String>,
     /// Where the compression dictionary lies, and its length.
@@ -53,8 +55,12 @@ pub(super) struct Header {
     /// Whether blocks are encrypted.
     pub(super) encrypted: bool,
     pub(super) compression: Compression,
+    /// Where metadata lies, such as a manifest of files, and its length.
+    pub(crate) metadata: Option<(u64, u32)>,
     /// Whether there is a disk stream; there may be a memory stream only.
     pub(super) has_disk: bool,
+    /// Whether there is a memory stream.
+    pub(crate) has_memory: bool,
     /// Chunking parameters stand at the end: release 0.8 (layout D). There, a block of a parent
     /// is found by its hash alone.
     pub(super) chunking: bool,
@@ -102,8 +108,8 @@ fn parse_as(fields: &Fields<'_>, parents: Parents, file_len: u64) -> Result<Head
         }
     };
     let dictionary = at.place(file_len)?;
-    let _metadata = at.place(file_len)?;
-    let _signature = at.place(file_len)?;
+    let metadata = at.place(file_len)?;
+    let signature = at.place(file_len)?;
     // salt: [u8; 16], iterations: u32
     let encrypted = at.option(|at| at.bytes(20).map(|_| ()))?.is_some();
     let compression = match at.u32()? {
@@ -115,17 +121,27 @@ fn parse_as(fields: &Fields<'_>, parents: Parents, file_len: u64) -> Result<Head
     let has_disk = at.bool()?;
     let has_memory = at.bool()?;
     let _variable_blocks = at.bool()?;
-    at.check(has_disk || has_memory, "a disk or a memory stream")?;
     let chunking = at.option(|at| at.bytes(12).map(|_| ()))?.is_some();
+    // Release 0.8 packs what is empty, too: it has neither then.
+    at.check(
+        has_disk || has_memory || chunking,
+        "a disk or a memory stream",
+    )?;
     let rest = fields.rest(at.at)?;
     at.check(rest.iter().all(|b| *b == 0), "zeros to the end")?;
+    let behind = [metadata, signature].into_iter().flatten();
+    let behind = behind.map(|(offset, _)| offset);
+    let behind = behind.filter(|offset| *offset > index_offset);
     Ok(Header {
         index_offset,
+        index_end: behind.min().unwrap_or(file_len),
+        metadata,
         parents,
         dictionary,
         encrypted,
         compression,
         has_disk,
+        has_memory,
         chunking,
     })
 }

@@ -31,13 +31,14 @@ pub(super) struct PageEntry {
     pub(super) start: u64,
 }
 
-/// The pages of the disk stream, rising, and its length.
+/// The pages of a stream (the disk, or the memory), rising, and its length, from the master index
+/// in `place`.
 pub(super) fn read_master(
     file: &dyn ReadAt,
-    offset: u64,
+    place: ByteRange,
     disk: bool,
 ) -> Result<(Vec<PageEntry>, u64)> {
-    let length = file.len().saturating_sub(offset);
+    let (offset, length) = (place.start(), place.len());
     if length > MAX_INDEX {
         return Err(Error::limit(
             "hxz index",

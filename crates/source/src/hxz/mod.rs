@@ -28,8 +28,30 @@ use index::{Block, Kind, Page, PageEntry};
 use notes::Notes;
 use parents::{Family, HashIndex};
 
-pub(crate) use compare::candidates;
+pub(crate) use compare::{candidates, differing};
+pub(crate) use header::Header;
 pub use header::MAGIC;
+
+/// Which of the two streams of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// The disk, or the files of a directory.
+    Main,
+    /// The memory of a machine, or the file of that name in a directory.
+    Memory,
+}
+
+/// Reads the header of the archive in `file`, which lies at `path`.
+pub(crate) fn read_header(file: &RawFile, path: &Path) -> Result<Header> {
+    let length = usize_of(file.len()).min(header::HEADER_SIZE);
+    let header = read(file, "hxz header", 0, length);
+    header
+        .and_then(|bytes| header::parse(&bytes, file.len()))
+        .map_err(|e| {
+            let name = path.display().to_string();
+            Error::new(e.kind(), "archive").message(name).source(e)
+        })
+}
 
 /// An open archive: reads as the disk it holds.
 pub struct Archive {
@@ -67,28 +89,47 @@ impl Archive {
         diagnostics: &Diagnostics,
     ) -> Result<Self> {
         let mut family = Family::new(limits, gate, diagnostics);
-        Self::open_in(file, path, &mut family)
+        Self::open_in(file, path, None, &mut family)
     }
 
-    fn open_in(file: RawFile, path: &Path, family: &mut Family<'_>) -> Result<Self> {
+    /// As [`open`](Self::open), and reads the given stream.
+    pub(crate) fn open_stream(
+        file: RawFile,
+        path: &Path,
+        stream: Stream,
+        limits: &Limits,
+        gate: &dyn OpenGate,
+        diagnostics: &Diagnostics,
+    ) -> Result<Self> {
+        let mut family = Family::new(limits, gate, diagnostics);
+        Self::open_in(file, path, Some(stream), &mut family)
+    }
+
+    /// Opens it for `stream`, or for the disk it holds: where there is none, the memory is read.
+    fn open_in(
+        file: RawFile,
+        path: &Path,
+        stream: Option<Stream>,
+        family: &mut Family<'_>,
+    ) -> Result<Self> {
         let name = path.display().to_string();
         let in_file = |e: Error| {
             Error::new(e.kind(), "archive")
                 .message(name.clone())
                 .source(e)
         };
-        let length = usize_of(file.len()).min(header::HEADER_SIZE);
-        let bytes = read(&file, "hxz header", 0, length).map_err(in_file)?;
-        let header = header::parse(&bytes, file.len()).map_err(in_file)?;
+        let header = read_header(&file, path)?;
         if header.encrypted {
             return Err(Error::unsupported(
                 "archive",
                 format!("{name} is encrypted; decrypt it with hexz first"),
             ));
         }
-        let (pages, size) =
-            index::read_master(&file, header.index_offset, header.has_disk).map_err(in_file)?;
-        if !header.has_disk {
+        let no_disk = stream.is_none() && !header.has_disk && header.has_memory;
+        let main = stream != Some(Stream::Memory) && !no_disk;
+        let place = ByteRange::new(header.index_offset, header.index_end);
+        let (pages, size) = index::read_master(&file, place, main).map_err(in_file)?;
+        if no_disk {
             family.diagnostics.push(Diagnostic::warning(
                 "hxz-no-disk",
                 format!("{name} holds no disk, only memory: that is what is read"),
@@ -119,6 +160,11 @@ impl Archive {
                 .source(e)
         })?;
         Ok(archive)
+    }
+
+    /// Bytes of the stream.
+    pub(crate) const fn length(&self) -> u64 {
+        self.size
     }
 
     /// Checks that the index reaches to the end of the disk, or a parent does.
@@ -208,7 +254,7 @@ impl Archive {
 
     /// Fills `out` with the disk's bytes from `offset` on, for an archive that this one is a parent
     /// of.
-    fn read_range(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+    pub(crate) fn read_range(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         let range = ByteRange::at(offset, u64_of(out.len())).unwrap_or_default();
         let mut rest = out;
         let mut outcome = Ok(());

@@ -90,7 +90,7 @@ impl<'a> Family<'a> {
                 continue;
             }
             let file = RawFile::open_regular(&path)?;
-            let archive = Arc::new(Archive::open_in(file, &path, self)?);
+            let archive = Arc::new(Archive::open_in(file, &path, None, self)?);
             self.opened.push((real, Arc::clone(&archive)));
             parents.push(archive);
         }

@@ -32,10 +32,9 @@ impl Here<'_> {
             .collect()
     }
 
-    fn volume(&self, lv: &Logical, role: Option<&String>) -> FoundVolume {
-        let hidden = || "it is a part of another logical volume".to_owned();
-        let not_one = role.cloned().or_else(|| (!lv.visible).then(hidden));
-        let mut problem = not_one.map(Unusable::Unsupported);
+    fn volume(&self, lv: &Logical, role: Option<&Unusable>) -> FoundVolume {
+        let hidden = || Unusable::Unsupported("it is a part of another logical volume".to_owned());
+        let mut problem = role.cloned().or_else(|| (!lv.visible).then(hidden));
         let mut pieces = Vec::new();
         let mut extent = 0u64;
         let mut at = 0u64;
@@ -144,16 +143,21 @@ impl Here<'_> {
 
     /// Why volumes that have to do with a snapshot are none to read, by their names. The origin
     /// of one is as any other volume.
-    fn snapshots(&self) -> BTreeMap<&str, String> {
+    fn snapshots(&self) -> BTreeMap<&str, Unusable> {
         let mut roles = BTreeMap::new();
         let segments = self.group.logical.iter().flat_map(|lv| &lv.segments);
         for snapshot in segments.filter_map(|s| s.snapshot.as_ref()) {
             let (origin, store) = (snapshot.origin.as_str(), snapshot.store.as_str());
-            let text =
-                format!("it is a snapshot: it only holds what differs between it and {origin}");
-            roles.insert(store, text);
+            let of_store = Unusable::Snapshot {
+                origin: format!("{}/{origin}", self.group.name),
+                reason: format!(
+                    "it is a snapshot: it only holds what differs between it and {origin}"
+                ),
+            };
+            roles.insert(store, of_store);
             if snapshot.merging {
-                roles.insert(origin, format!("{store} is being merged into it"));
+                let text = format!("{store} is being merged into it");
+                roles.insert(origin, Unusable::Unsupported(text));
             }
         }
         roles

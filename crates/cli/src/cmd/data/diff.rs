@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use clap::Parser as _;
 use hexz_report::{Form as Written, Original, Places, Selection};
 use hexz_resolve::engine::Options;
 use hexz_resolve::report::{Report, VolumeRecord};
@@ -13,10 +14,11 @@ use hexz_resolve::{Limits, Loaded, Precision, Registry, engine};
 use hexz_source::meta::{Index, meta_path, read_index};
 
 use super::{owner, take};
-use crate::args::DiffArgs;
+use crate::args::{Cli, Command, DiffArgs};
 use crate::guest;
 use crate::output;
 use crate::progress::Bar;
+use crate::snapshots::{self, OnDisk};
 use crate::sources::{self, Form};
 use crate::status::{self, Outcome};
 use crate::stream;
@@ -76,6 +78,41 @@ pub fn run(overlay: PathBuf, blocks: bool, files: bool) -> Result<()> {
     original(&overlay, blocks, files).map(|_| ())
 }
 
+/// Executes the diff command on two archives: says which files differ. They may be of disks, or
+/// both of directories; blocks that have the same hash in both are not read.
+///
+/// # Arguments
+///
+/// * `a` - Path to the archive before
+/// * `b` - Path to the archive after
+///
+/// # Errors
+///
+/// Returns an error if one of them can't be opened, if a parent of one is not there or lies where
+/// it may not be opened, or if one is of a disk and the other of a directory.
+///
+/// # Examples
+///
+/// ```
+/// use std::path::Path;
+/// use hexz_cli::cmd::data::diff;
+///
+/// # fn main() -> anyhow::Result<()> {
+/// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo"))?;
+/// diff::archives(Path::new("base.hxz"), Path::new("base.hxz"))?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn archives(a: &Path, b: &Path) -> Result<()> {
+    let cli = Cli::try_parse_from(["hexz", "diff", "--files", "before", "after"])?;
+    let Command::Diff(mut args) = cli.command else {
+        anyhow::bail!("no arguments of diff");
+    };
+    args.overlay = Some(a.to_owned());
+    args.other = Some(b.to_owned());
+    command(&crate::registry(), &args).map(|_| ())
+}
+
 /// The original modes. Gives the index, where there is one.
 fn original(overlay: &Path, blocks: bool, files: bool) -> Result<Option<Index>> {
     sources::exists(overlay)?;
@@ -116,6 +153,9 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
         return super::overlays::command(registry, args, folder);
     }
     let resolve = args.files || args.format.any() || args.view.html.is_some() || args.take.any();
+    if let Some(found) = snapshots::named(registry, args)? {
+        return resolved(registry, args, resolve, Some(found));
+    }
     let self_contained = Form::of(args)? != Form::Overlay;
     if !self_contained {
         // Arguments in the wrong order are answered before anything is said of an index.
@@ -141,7 +181,7 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
         Some(overlay) if !self_contained && !has_index(args, overlay)? => {
             Ok(exit(args, without_index(overlay)?))
         }
-        _ => resolved(registry, args, resolve),
+        _ => resolved(registry, args, resolve, None),
     }
 }
 
@@ -182,15 +222,27 @@ fn no_index(overlay: &Path) -> String {
     )
 }
 
-fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitCode> {
+fn resolved(
+    registry: &Registry,
+    args: &DiffArgs,
+    resolve: bool,
+    on_disk: Option<OnDisk>,
+) -> Result<ExitCode> {
     let progress = Arc::new(Bar::new());
-    let source = sources::changes(args)?;
-    let gate = sources::gate(&args.engine);
-    let mut loaded = source
-        .load(&Limits::default(), &gate)
-        .context("cannot load the changes")?;
+    let mut options = sources::options(registry, &args.engine, &*progress);
+    let mut loaded = match on_disk {
+        Some(found) => {
+            options.volume = Some(found.volume);
+            found.loaded
+        }
+        None => {
+            let source = sources::changes(args)?;
+            let gate = sources::gate(&args.engine);
+            let loaded = source.load(&Limits::default(), &gate);
+            loaded.context("cannot load the changes")?
+        }
+    };
     if !resolve || args.blocks && !args.format.any() {
-        let options = sources::options(registry, &args.engine, &*progress);
         loaded.changes = engine::compare(&loaded, &options)?;
         progress.finish();
         let mut out = output::plain();
@@ -218,7 +270,6 @@ fn resolved(registry: &Registry, args: &DiffArgs, resolve: bool) -> Result<ExitC
         }
     }
     if loaded.base.is_some() && loaded.merged.is_some() {
-        let mut options = sources::options(registry, &args.engine, &*progress);
         if let Some(disk) = &loaded.merged {
             options = guest::narrowed(disk, options);
         }
