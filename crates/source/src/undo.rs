@@ -178,11 +178,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 
 impl UndoFile {
     /// The blocks that it keeps, of a disk of `disk_size` bytes.
-    pub(crate) fn changes(
-        &self,
-        disk_size: Option<u64>,
-        found: &Diagnostics,
-    ) -> Result<ChangeSet> {
+    pub(crate) fn changes(&self, disk_size: Option<u64>, found: &Diagnostics) -> Result<ChangeSet> {
         let alone = Self {
             path: self.path.clone(),
             base: None,
@@ -191,7 +187,10 @@ impl UndoFile {
         let mut changes = alone.load(&Limits::default(), &DefaultGate::new())?.changes;
         let disk = ByteRange::new(0, disk_size.unwrap_or(u64::MAX));
         changes.ranges = changes.ranges.clipped(disk);
-        changes.diagnostics.drain(..).for_each(|finding| found.push(finding));
+        changes
+            .diagnostics
+            .drain(..)
+            .for_each(|finding| found.push(finding));
         changes.diagnostics = found.take();
         Ok(changes)
     }
