@@ -233,6 +233,7 @@ mod tests {
     fn boot_code_in_a_partition_is_that_volumes_and_a_table_is_no_ones() {
         let range = ByteRange::new(100, 200);
         let volume = OpenVolume {
+            snapshot_of: None,
             name: "p1".to_owned(),
             map: ByteMap::contiguous(range),
             scheme: None,
