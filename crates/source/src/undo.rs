@@ -109,7 +109,8 @@ impl Undo {
         (block, unit): (u64, u64),
         most: usize,
     ) -> Result<()> {
-        let per_block = (block / u64_of(KEY)).saturating_sub(1);
+        let keys = block.checked_div(u64_of(KEY)).unwrap_or(0);
+        let per_block = keys.saturating_sub(1);
         let (mut left, mut next) = (count, first);
         while left > 0 {
             let at = next.saturating_mul(block);
@@ -222,7 +223,7 @@ impl ChangeSource for UndoFile {
             found.push(Diagnostic::warning("undo-damaged", text).losing());
         }
         let views = [&given, &merged].into_iter().flatten();
-        let end = views.map(|view| view.len()).max().unwrap_or(u64::MAX);
+        let end = views.map(ReadAt::len).max().unwrap_or(u64::MAX);
         let disk = ByteRange::new(0, end);
         let cut = |(range, at): (ByteRange, u64)| Some((range.intersection(&disk)?, at));
         let pieces = undo.pieces.into_iter().filter_map(cut).collect();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use hexz_resolve::{
     ByteRange, ChangeSet, ChangeSource, Diagnostic, Diagnostics, Error, Limits, Loaded, OpenGate,
-    Precision, RangeSet, ReadAt as _, Result, read_vec,
+    Precision, RangeSet, ReadAt, Result, read_vec,
 };
 
 use crate::file::RawFile;
@@ -117,7 +117,7 @@ impl ChangeSource for ExtentList {
         let base = self.base.as_ref().map(open).transpose()?;
         let merged = self.merged.as_ref().map(open).transpose()?;
         let views = [&base, &merged].into_iter().flatten();
-        let disk_size = views.map(|view| view.len()).max();
+        let disk_size = views.map(ReadAt::len).max();
         Ok(Loaded {
             changes: self.changes(disk_size, &found)?,
             base,
