@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(of("free text").unwrap(), None);
         assert!(of(&format!(r#"{{"files":[{file}"#)).is_err(), "cut");
         assert!(of(r#"{"files":[{"path":"a"}]}"#).is_err());
-        let many = vec![file; 4].join(",");
+        let many = [file; 4].join(",");
         assert!(of(&format!(r#"{{"files":[{many}]}}"#)).is_err());
     }
 }
