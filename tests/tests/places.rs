@@ -1,8 +1,8 @@
 //! Which volume of one view is which of the other, and what tells that a volume was taken for what
 //! it is no more.
 
-use hexz_acceptance::Hexz;
 use hexz_acceptance::schema::Report;
+use hexz_acceptance::{Case, Hexz};
 use hexz_testkit::Fixture;
 use tempfile::TempDir;
 
@@ -146,4 +146,54 @@ fn data_in_free_space_tells_of_a_wrong_detection() {
     let report = diff(&after, &cleared);
     let codes: Vec<_> = report.diagnostics.iter().map(|d| d.code.as_str()).collect();
     assert!(!codes.contains(&"free-space-written"), "{codes:?}");
+}
+
+/// Nothing of a fixture's files is told, and all of it is accounted for.
+fn unchanged(name: &str) -> Report {
+    let case = Case::new(env!("CARGO_BIN_EXE_hexz-under-test"), name);
+    let report = case.diff("");
+    report.check_sums();
+    assert_eq!(told(&report), [], "{name}");
+    assert!(report.unresolved.is_empty(), "{:?}", report.unresolved);
+    assert!(report.summary.complete, "{:?}", report.diagnostics);
+    report
+}
+
+/// What a volume was called, and where it started, in base.
+fn before(report: &Report, name: &str) -> (Option<String>, Option<u64>) {
+    let volume = report.volume(name);
+    (volume.base_volume.clone(), volume.base_start)
+}
+
+#[test]
+fn logical_partitions_that_move_up_stay_what_they_are() {
+    let report = unchanged("partition-renumbered");
+    assert_eq!(before(&report, "p5"), (Some("p6".to_owned()), None));
+    assert_eq!(before(&report, "p6"), (Some("p7".to_owned()), None));
+    // What was p5 has a name of its own, since another volume is p5 now.
+    let gone = report.volume("p5@base");
+    assert_eq!(gone.start, 4096 * SECTOR as u64);
+}
+
+#[test]
+fn a_renamed_logical_volume_stays_what_it_is() {
+    let report = unchanged("lv-renamed");
+    let expected = (Some("old/root".to_owned()), None);
+    assert_eq!(before(&report, "new/data"), expected);
+}
+
+#[test]
+fn a_disk_made_into_a_gpt_keeps_its_volumes() {
+    let report = unchanged("mbr-to-gpt");
+    assert_eq!(report.volume("p1").scheme.as_deref(), Some("gpt"));
+    assert_eq!(before(&report, "p1"), (None, None));
+    // `sgdisk` numbers the logical partition as its slot is, from 5 on.
+    assert_eq!(before(&report, "p5"), (None, None));
+}
+
+#[test]
+fn a_partition_moved_with_its_data_stays_what_it_is() {
+    let report = unchanged("partition-moved");
+    let expected = (None, Some(MIB as u64));
+    assert_eq!(before(&report, "p1"), expected);
 }

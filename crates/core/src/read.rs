@@ -70,6 +70,13 @@ pub trait ReadAt: Send + Sync {
             .collect()
     }
 
+    /// Bytes of a logical sector, where what holds the disk tells it: the container of a virtual
+    /// disk, or a block device. A hint for what counts in sectors and does not say how large they
+    /// are.
+    fn sector_size(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether it has no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -183,6 +190,10 @@ impl<R: ReadAt + ?Sized> ReadAt for Arc<R> {
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
         (**self).read_exact_at(offset, buf)
+    }
+
+    fn sector_size(&self) -> Option<u64> {
+        (**self).sector_size()
     }
 
     fn data_in(&self, range: ByteRange) -> RangeSet {

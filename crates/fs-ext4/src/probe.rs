@@ -24,6 +24,9 @@ pub(crate) fn probe(window: &Window) -> Probe {
         Err(error) => Probe::Damaged {
             reason: error.to_string(),
         },
+        // `s_block_group_nr`: a backup that a volume happens to start in front of, whose blocks lie
+        // elsewhere.
+        Ok(_) if fields.le16(0x5A).is_ok_and(|group| group != 0) => Probe::No,
         Ok(sb) => Probe::matches(match checksum_matches(&sb, fields) {
             Some(true) => 95,
             Some(false) => 60,

@@ -63,10 +63,15 @@ pub(crate) trait ForkVisitor {
 struct Leaves<'a, 'b> {
     disk: &'a Disk<'b>,
     out: &'a mut dyn ForkVisitor,
+    /// Whether the extents lie on the realtime device: the tree that maps them does not.
+    realtime: bool,
 }
 
 impl Leaves<'_, '_> {
     fn put(&mut self, record: &Fields<'_>) -> Result<()> {
+        if self.realtime {
+            return Ok(());
+        }
         match Extent::parse(self.disk, record) {
             Ok(extent) => self.out.extent(extent),
             Err(error) => self.disk.tolerate(error),
@@ -84,7 +89,8 @@ impl Visitor for Leaves<'_, '_> {
     }
 }
 
-/// Hands out the extents of a fork of `inode`. What can't be read is told and left out.
+/// Hands out the extents of a fork of `inode`, as far as they are on this device. What can't be
+/// read is told and left out.
 pub(crate) fn visit(
     disk: &Disk<'_>,
     inode: &Inode<'_>,
@@ -94,7 +100,12 @@ pub(crate) fn visit(
     let Some(fork) = inode.fork(which)? else {
         return Ok(());
     };
-    let mut leaves = Leaves { disk, out };
+    let realtime = which == Which::Data && inode.is_realtime();
+    let mut leaves = Leaves {
+        disk,
+        out,
+        realtime,
+    };
     match fork.format {
         format::EXTENTS => {
             let room = fork.fields.len() / 16;

@@ -196,9 +196,6 @@ impl Xfs {
                         found.claims.extend(holder.record(record));
                     }
                     for which in [Which::Data, Which::Attr] {
-                        if which == Which::Data && inode.is_realtime() {
-                            continue;
-                        }
                         let mut forks = Forks {
                             holder,
                             which,

@@ -75,8 +75,9 @@ pub(crate) fn thin_pool(window: &Window) -> Option<Sign> {
     Some(sign)
 }
 
+/// `CACHE_SUPERBLOCK_MAGIC` is written as an octal number in the kernel, perhaps by chance.
 pub(crate) fn cache(window: &Window) -> Option<Sign> {
-    let (sb, sound) = persistent(window, 6_142_003, 9_031_977)?;
+    let (sb, sound) = persistent(window, 0o6_142_003, 9_031_977)?;
     let sign = Sign::new(
         "DM_cache_metadata",
         if sound { 90 } else { 60 },

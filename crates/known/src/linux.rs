@@ -19,7 +19,9 @@ const JOURNAL_DEVICE: u32 = 8;
 
 fn ext_superblock<'a>(window: &'a Window) -> Option<(Fields<'a>, u8)> {
     let sb = fields(window, "ext4 superblock", 1024, 1024)?;
-    if sb.le16(56).ok()? != 0xEF53 || sb.le32(24).ok()? > 6 {
+    // `s_block_group_nr` tells a backup, in front of which nothing of the filesystem lies.
+    let is_backup = sb.le16(90).ok()? != 0;
+    if sb.le16(56).ok()? != 0xEF53 || sb.le32(24).ok()? > 6 || is_backup {
         return None;
     }
     // `metadata_csum`.

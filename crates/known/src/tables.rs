@@ -19,6 +19,15 @@ pub(crate) fn mbr(window: &Window) -> Option<Sign> {
     signed.then_some(Sign::new("dos", 10, place(446, 66)?).written(0, 512))
 }
 
+/// First byte and end of the entries of the header in sector 1.
+fn entries(window: &Window, sector: u64) -> Option<(u64, u64)> {
+    let header = fields(window, "GPT header", sector, 92)?;
+    let start = header.le64(72).ok()?.checked_mul(sector)?;
+    let count = u64::from(header.le32(80).ok()?);
+    let length = count.checked_mul(header.le32(84).ok()?.into())?;
+    Some((start, start.checked_add(length)?))
+}
+
 pub(crate) fn gpt(window: &Window) -> Option<Sign> {
     let header = |at: u64| window.elsewhere(at, 8).is_some_and(|bytes| bytes == HEADER);
     // The entry that stands for a GPT, in a table that was not overwritten.
@@ -39,7 +48,13 @@ pub(crate) fn gpt(window: &Window) -> Option<Sign> {
     };
     let sign = Sign::new("gpt", 50, place(at, 92)?)
         .standing(standing)
-        .written(0, FRONT.checked_mul(512)?)
+        .written(0, 512)
         .written_at_end(END.checked_mul(512)?, window);
-    Some(sign)
+    let entries = front.and_then(|sector| entries(window, sector));
+    Some(match (front, entries) {
+        (Some(sector), Some((start, end))) => sign
+            .written(sector, sector.checked_add(512)?)
+            .written(start, end),
+        _ => sign.written(512, FRONT.checked_mul(512)?),
+    })
 }

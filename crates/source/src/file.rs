@@ -63,6 +63,18 @@ impl RawFile {
         Ok(Self { file, len })
     }
 
+    /// Bytes of a logical sector of a block device; `None` for a file.
+    #[cfg(target_os = "linux")]
+    fn device_sector_size(&self) -> Option<u64> {
+        rustix::fs::ioctl_blksszget(&self.file).ok().map(u64::from)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unused_self, reason = "the form of the one above")]
+    fn device_sector_size(&self) -> Option<u64> {
+        None
+    }
+
     /// Where the next data at or after `at` starts, or the next hole: `None` when there is none,
     /// an error when the system can't tell.
     fn seek(&self, whence: rustix::fs::SeekFrom) -> io::Result<Option<u64>> {
@@ -77,6 +89,10 @@ impl RawFile {
 impl ReadAt for RawFile {
     fn len(&self) -> u64 {
         self.len
+    }
+
+    fn sector_size(&self) -> Option<u64> {
+        self.device_sector_size()
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {

@@ -153,6 +153,10 @@ impl ReadAt for OverlayReader {
         self.len
     }
 
+    fn sector_size(&self) -> Option<u64> {
+        self.base.sector_size()
+    }
+
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
         check_bounds(offset, buf.len(), self.len)?;
         let end = offset.saturating_add(u64_of(buf.len()));

@@ -209,6 +209,14 @@ impl ReadAt for Image {
         self.layer.size()
     }
 
+    fn sector_size(&self) -> Option<u64> {
+        match self.format {
+            // A device tells it.
+            Format::Raw => ReadAt::sector_size(self.layer.file(0)?),
+            _ => self.layer.sector_size(),
+        }
+    }
+
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
         check_bounds(offset, buf.len(), self.len())?;
         let range = ByteRange::new(offset, offset.saturating_add(u64_of(buf.len())));

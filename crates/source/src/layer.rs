@@ -108,6 +108,11 @@ pub(crate) trait Layer: Send + Sync {
     /// Bytes of the smallest piece that is mapped by itself; a power of two.
     fn unit(&self) -> u64;
 
+    /// Bytes of a logical sector of the disk, where the format tells it.
+    fn sector_size(&self) -> Option<u64> {
+        None
+    }
+
     /// Hands `visit` the pieces of `range`, which lies on the disk: rising and without gaps, until
     /// it breaks. What the tables do not tell is [`Place::Damaged`].
     fn pieces(&self, range: ByteRange, visit: &mut Visit<'_>) -> ControlFlow<()>;

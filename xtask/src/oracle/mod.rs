@@ -42,8 +42,8 @@ tools. The table goes to docs/oracle-FILESYSTEM.md, unless --mix chose a part. W
 FILESYSTEM images of every format are compared with qemu-img, which needs no root. With `formats`
 each format that the tools of Debian make is made over each other one, and must be named as `blkid`
 names it; --mix NAME takes the pairs that NAME is in. With `layers` each filesystem's layers are
-unpacked by umoci, and patches applied by git (--seeds 10; --mix NAME takes one filesystem; --hexz
-PROGRAM takes one that is built).";
+unpacked by umoci, and patches applied by git (--seeds 10; --mix NAME takes one filesystem).
+--hexz PROGRAM takes one that is built, for all but `sources`.";
 
 /// A filesystem with its features, as it is made and mounted.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +92,16 @@ struct Options {
     hexz: Option<PathBuf>,
 }
 
+impl Options {
+    /// The program that is tried: the one that is given, or an optimised one that is built now.
+    fn binary(&self, root: &Path) -> Result<PathBuf> {
+        match &self.hexz {
+            Some(hexz) => Ok(hexz.clone()),
+            None => release_binary(root, &[]),
+        }
+    }
+}
+
 /// Runs `cargo xtask oracle`.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let mut options = Options {
@@ -133,18 +143,17 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         }
     }
     if with_makers {
-        let binary = release_binary(root, &[])?;
-        return formats::run(&binary, &options.dir.join("formats"), &options.mixes);
+        let binary = options.binary(root)?;
+        let page = root.join("docs/oracle-formats.md");
+        let dir = options.dir.join("formats");
+        return formats::run(&binary, &dir, &options.mixes, Some(&page));
     }
     if with_qemu {
         let seeds = options.first..options.first + options.seeds;
         return sources::run(root, &sources::binary(root)?, &options.dir, seeds);
     }
     if with_layers {
-        let hexz = match options.hexz {
-            Some(hexz) => hexz,
-            None => release_binary(root, &[])?,
-        };
+        let hexz = options.binary(root)?;
         let seeds = options.first..options.first + options.seeds;
         let layers = layers::Layers {
             hexz: &hexz,
@@ -160,7 +169,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
 }
 
 fn compare(root: &Path, subject: &dyn Subject, options: &Options) -> Result<()> {
-    let hexz = release_binary(root, &[])?;
+    let hexz = options.binary(root)?;
     std::fs::create_dir_all(&options.dir)?;
     let mut rows = Vec::new();
     for mix in subject.mixes() {

@@ -257,7 +257,8 @@ impl Looker<'_> {
     }
 
     /// Reads a table with each size of a sector that it may count in, and takes the one with which
-    /// most partitions start at a known format; where all are alike, what the scheme itself takes.
+    /// most partitions start at a known format; where all are alike, the one that the container of
+    /// the disk tells, else what the scheme itself takes.
     fn divided(
         &self,
         plugin: &Arc<dyn VolumeScheme>,
@@ -269,8 +270,11 @@ impl Looker<'_> {
         let sizes = match forced {
             Some(size) => vec![Some(size)],
             None => {
+                let told = device.sector_size();
+                let told = told.filter(|size| plugin.sector_sizes().contains(size));
                 let sizes = plugin.sector_sizes().iter().copied().map(Some);
-                [None].into_iter().chain(sizes).collect()
+                let first = told.map(Some).into_iter().chain([None]);
+                first.chain(sizes).collect()
             }
         };
         let mut best: Option<(Divided, VolumeSet, Diagnostics)> = None;
@@ -315,15 +319,17 @@ impl Looker<'_> {
             let part: Arc<dyn ReadAt> = Arc::new(MappedReader::new(Arc::clone(device), map));
             let window = Window::of(&part);
             let (hits, _) = self.hits(&window, &[]);
+            // One that was cut by the end of the disk may be of any length.
+            let room = (end < device.len()).then(|| volume.map.len());
             let holds = hits.iter().any(|hit| {
-                let is_table = matches!(&hit.candidate, Candidate::Scheme(plugin)
-                    if !plugin.sector_sizes().is_empty());
+                let size = hit.evidence.sign.as_ref().and_then(|sign| sign.size);
+                let fits = room.is_none_or(|room| size.is_none_or(|size| size <= room));
                 let place = hit.evidence.sign.as_ref().map(|sign| sign.place);
                 let place = place.and_then(|place| place.moved_up(start));
                 let is_copy = hit.evidence.sign.as_ref();
                 let is_copy = is_copy.is_some_and(|sign| sign.standing == Standing::Copy);
                 let repeats = place.is_some_and(|p| tables.iter().any(|t| t.overlaps(&p)));
-                !is_table && !is_copy && !repeats && hit.evidence.confidence >= HELD
+                fits && !is_copy && !repeats && hit.evidence.confidence >= HELD
             });
             divided.holds += usize::from(holds);
         }

@@ -11,7 +11,7 @@ use super::fields::Namer;
 use super::free;
 use super::layout::Layout;
 use super::pair::{Files, PairWork};
-use super::pairing::Pairing;
+use super::pairing::{Pairing, tell_apart};
 use super::refine::Differences;
 use super::run::Run;
 use super::writer::Writer;
@@ -48,10 +48,11 @@ pub(super) fn diff_to<V: DiffVisitor>(
         }
         false => (Cow::Borrowed(&loaded.changes), listed),
     };
-    let layouts = [
+    let mut layouts = [
         Layout::detect(&run, base, View::Base)?,
         Layout::detect(&run, merged, View::Merged)?,
     ];
+    tell_apart(&mut layouts);
     let pairing = Pairing::of(&layouts, options.volume.as_deref())?;
     let scope = pairing.scope(&changed);
 

@@ -92,12 +92,13 @@ pub(super) struct Decision {
     pub(super) lost: Vec<String>,
 }
 
-/// Decides. `within` says that the device is a volume of another one, `size` is its length.
+/// Decides. `within` says that the device is a partition of another one, `size` is its length.
 pub(super) fn decide(all: &[Evidence], within: bool, size: u64) -> Decision {
     let mut lost = vec![String::new(); all.len()];
-    let rules: [&Rule<'_>; 4] = [
+    let rules: [&Rule<'_>; 5] = [
         &|one, other| copy(one, other),
         &|one, other| around(one, other, size),
+        &|one, other| in_entries(one, other),
         &|one, other| divided(one, other, within),
         &|one, other| overwritten(one, other, within),
     ];
@@ -150,13 +151,15 @@ fn around(one: &Evidence, other: &Evidence, size: u64) -> Option<String> {
         (Standing::Around, Standing::Front) if other.is_front() => {
             let place = one.place()?.start();
             let data = one.sign.as_ref()?.size.unwrap_or(place);
-            let end = other.end()?;
-            if end > data && end <= size {
-                Some(format!("{} takes up the place where it lies", other.name))
-            } else if !one.read && end <= data {
-                Some(format!("what it keeps is read as it lies: {}", other.name))
-            } else {
-                None
+            match other.end() {
+                Some(end) if end > data && end <= size => {
+                    Some(format!("{} takes up the place where it lies", other.name))
+                }
+                // Also where the format in front does not say how far it goes.
+                end if !one.read && end.is_none_or(|end| end <= data) => {
+                    Some(format!("what it keeps is read as it lies: {}", other.name))
+                }
+                _ => None,
             }
         }
         (Standing::Front, Standing::Around) if one.is_front() => {
@@ -166,6 +169,20 @@ fn around(one: &Evidence, other: &Evidence, size: u64) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// A table is gone when a format lies whole where its entries were. The first sector tells nothing:
+/// what makes a table leaves the code in front of its entries.
+fn in_entries(one: &Evidence, other: &Evidence) -> Option<String> {
+    let tables = one.table.is_some() && other.table.is_none();
+    let behind = other.place().is_some_and(|place| place.start() >= 512);
+    let overwrote = one.writes(other) && !other.writes(one);
+    (tables && behind && overwrote && other.confidence >= SOUND).then(|| {
+        format!(
+            "the {} lies where its entries were, and therefore came later",
+            other.name
+        )
+    })
 }
 
 /// A table on a whole disk holds when its partitions hold formats; within a partition a filesystem

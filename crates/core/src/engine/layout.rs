@@ -234,6 +234,9 @@ struct Place<'a> {
     window: &'a Window,
     found: &'a FoundVolume,
     depth: usize,
+    /// Whether it is a part of a partition table. What a volume manager gives is used as a whole
+    /// disk is.
+    is_partition: bool,
 }
 
 impl Place<'_> {
@@ -270,6 +273,7 @@ impl Detector<'_> {
                     window: &window,
                     found: &found,
                     depth,
+                    is_partition: depth > 0 && origin.sector_size.is_some(),
                 };
                 self.content(layout, &place)?
             }
@@ -314,7 +318,7 @@ impl Detector<'_> {
             place.device,
             place.window,
             tables.as_slice(),
-            place.depth > 0,
+            place.is_partition,
         )?;
         if let Some(Forced::Format(id)) = forced {
             look.force(id, self.run.options.registry)?;

@@ -174,6 +174,18 @@ impl<'a> Pairing<'a> {
     }
 }
 
+/// Gives each volume of base that merged has no more a name that no volume of merged has: another
+/// partition may have its number by now.
+pub(super) fn tell_apart([base, merged]: &mut [Layout; 2]) {
+    let matches = matches(&base.volumes, &merged.volumes);
+    let taken: Vec<String> = merged.volumes.iter().map(|v| v.name.clone()).collect();
+    for (index, volume) in base.volumes.iter_mut().enumerate() {
+        if !matches.contains(&Some(index)) && taken.contains(&volume.name) {
+            volume.name.push_str("@base");
+        }
+    }
+}
+
 pub(super) fn no_such_volume(name: &str, known: &[String]) -> Error {
     let known = if known.is_empty() {
         "none".to_owned()

@@ -162,6 +162,10 @@ impl Layer for Vhdx {
         self.layout.disk_size
     }
 
+    fn sector_size(&self) -> Option<u64> {
+        Some(self.layout.sector_size)
+    }
+
     fn unit(&self) -> u64 {
         match self.layout.parent {
             Some(_) => self.layout.sector_size,

@@ -42,7 +42,7 @@ impl Entry {
 /// The table of one sector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Table {
-    /// Entries with a type and a length.
+    /// Entries with a length.
     pub(crate) entries: Vec<Entry>,
     /// Whether each entry says it is active or not, and no third.
     pub(crate) status_known: bool,
@@ -73,7 +73,8 @@ impl Table {
             &header.partition_3,
             &header.partition_4,
         ];
-        let used = |e: &MBRPartitionEntry| e.sys != 0 && e.sectors != 0;
+        // As in Linux, whatever the type says: hybrid ISOs name the whole of themselves with type 0.
+        let used = |e: &MBRPartitionEntry| e.sectors != 0;
         let mut entries = Vec::new();
         for ((slot, offset), entry) in (1..).zip((446..).step_by(ENTRY_SIZE)).zip(four) {
             if used(entry) {
@@ -87,10 +88,11 @@ impl Table {
             }
         }
         let clean = |e: &MBRPartitionEntry| e.sys == 0 && e.sectors == 0 && e.starting_lba == 0;
+        let odd = |e: &MBRPartitionEntry| (e.sys == 0 || e.sectors == 0) && !clean(e);
         Some(Self {
             entries,
             status_known,
-            unused_clean: four.into_iter().all(|e| used(e) || clean(e)),
+            unused_clean: !four.into_iter().any(odd),
         })
     }
 

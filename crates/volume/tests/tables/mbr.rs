@@ -183,3 +183,17 @@ fn without_a_signature_it_is_an_error() {
     let (set, _) = try_open("mbr", Arc::new(SparseDisk::new(SIZE)));
     assert_eq!(set.unwrap_err().kind(), ErrorKind::Corrupt);
 }
+
+#[test]
+fn an_entry_without_a_type_is_a_partition_as_in_linux() {
+    // Hybrid ISOs name the whole of themselves so, beside the partition of their boot loader.
+    let disk = disk(&[(0, mbr(&[(0, 0, 60_000), (0xEF, 304, 2880)]))]);
+    assert_eq!(confidence("mbr", &disk), Some(60));
+    let opened = open("mbr", &disk);
+    let mut usable = opened.usable();
+    usable.sort_unstable();
+    assert_eq!(
+        usable,
+        [("p1", 0, 60_000 * 512), ("p2", 304 * 512, 2880 * 512)]
+    );
+}
