@@ -56,7 +56,7 @@ pub(crate) fn of_file(view: &View<'_>, key: FileKey, found: &mut Vec<Attributes>
     tree.each(
         Key::new(key.number, item::INODE_ITEM, 0),
         Key::new(key.number, item::XATTR_ITEM, u64::MAX),
-        |item, _| {
+        |item| {
             match (item.key.kind, &mut attributes) {
                 (item::INODE_ITEM, none) => *none = inode(key, &InodeItem(item.fields))?,
                 (item::XATTR_ITEM, Some(attributes)) => xattrs(&item.fields, attributes)?,
@@ -157,7 +157,7 @@ fn target(view: &View<'_>, key: FileKey) -> Result<Option<RawName>> {
     };
     let mut target = None;
     let at = Key::new(key.number, item::EXTENT_DATA, 0);
-    tree.each(at, at, |found, _| {
+    tree.each(at, at, |found| {
         let extent = FileExtent::parse(&found.fields)?;
         let bytes = found.fields.rest(FileExtent::HEADER)?;
         let plain = extent.kind == ExtentKind::Inline && extent.is_plain();

@@ -122,6 +122,14 @@ pub(crate) struct Share {
     pub(crate) plain: bool,
 }
 
+/// Who has a data extent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shares {
+    pub(crate) files: Vec<Share>,
+    /// Whether a log took the extent from a file that has it in its tree.
+    pub(crate) dropped: bool,
+}
+
 /// Finds out who refers to extents; what was found about tree blocks is remembered.
 #[derive(Default)]
 pub(crate) struct Resolver {
@@ -151,7 +159,7 @@ impl Resolver {
         let nodesize = view.fs.blocks.nodesize;
         let mut open: Option<Extent> = None;
         let last = Key::new(range.end().saturating_sub(1), u8::MAX, u64::MAX);
-        tree.each(Key::new(first, item::EXTENT_ITEM, 0), last, |found, _| {
+        tree.each(Key::new(first, item::EXTENT_ITEM, 0), last, |found| {
             let key = found.key;
             match key.kind {
                 item::EXTENT_ITEM | item::METADATA_ITEM => {
@@ -251,8 +259,8 @@ impl Resolver {
     }
 
     /// Every file's part of a data extent, in every tree that has it; each once.
-    pub(crate) fn shares(&self, view: &View<'_>, extent: &Extent) -> Result<Vec<Share>> {
-        let mut shares = Vec::new();
+    pub(crate) fn shares(&self, view: &View<'_>, extent: &Extent) -> Result<Shares> {
+        let mut shares = Shares::default();
         for reference in &extent.refs {
             match *reference {
                 Ref::Data {
@@ -269,11 +277,11 @@ impl Resolver {
                     let length = extent.range.len().max(DECODED);
                     let last = offset.wrapping_add(length).max(first);
                     let mut left = count;
-                    tree.each(
+                    tree.each_stored(
                         Key::new(objectid, item::EXTENT_DATA, first),
                         Key::new(objectid, item::EXTENT_DATA, last),
                         |found, leaf| {
-                            let part = part_of(extent, found)?;
+                            let part = part_of(extent.range.start(), found)?;
                             let Some(part) = part
                                 .filter(|p| p.file_offset.wrapping_sub(p.inner.start()) == offset)
                             else {
@@ -296,7 +304,7 @@ impl Resolver {
                         if found.key.kind != item::EXTENT_DATA {
                             continue;
                         }
-                        if let Some(part) = part_of(extent, &found)? {
+                        if let Some(part) = part_of(extent.range.start(), &found)? {
                             self.add(view, &leaf, &part, &mut shares)?;
                         }
                     }
@@ -304,20 +312,21 @@ impl Resolver {
                 _ => {}
             }
         }
-        shares.sort_unstable();
-        shares.dedup();
+        let logged = view.fs.logged.shares(extent.range.start());
+        shares.files.extend_from_slice(logged);
+        shares.files.sort_unstable();
+        shares.files.dedup();
         Ok(shares)
     }
 
-    fn add(
-        &self,
-        view: &View<'_>,
-        leaf: &Node,
-        part: &Share,
-        shares: &mut Vec<Share>,
-    ) -> Result<()> {
+    fn add(&self, view: &View<'_>, leaf: &Node, part: &Share, shares: &mut Shares) -> Result<()> {
+        let key = Key::new(part.objectid, item::EXTENT_DATA, part.file_offset);
         for root in self.trees_of(view, leaf)?.iter() {
-            shares.push(Share {
+            if view.fs.logged.hides(*root, key) {
+                shares.dropped = true;
+                continue;
+            }
+            shares.files.push(Share {
                 root: *root,
                 ..part.clone()
             });
@@ -326,10 +335,10 @@ impl Resolver {
     }
 }
 
-/// The part of `extent` that the item is about, for no tree yet.
-fn part_of(extent: &Extent, found: &crate::node::Item<'_>) -> Result<Option<Share>> {
+/// The part of the extent at `bytenr` that the item is about, for no tree yet.
+pub(crate) fn part_of(bytenr: u64, found: &crate::node::Item<'_>) -> Result<Option<Share>> {
     let file = FileExtent::parse(&found.fields)?;
-    if file.disk_bytenr != extent.range.start() {
+    if file.kind == crate::ondisk::ExtentKind::Inline || file.disk_bytenr != bytenr {
         return Ok(None);
     }
     let inner = ByteRange::at(file.offset, file.num_bytes);

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use hexz_resolve::{Diagnostic, FileKey, FsInfo, RangeSet, ReadAt, Replayed, Result};
+use hexz_resolve::{Diagnostic, FileKey, FsInfo, ReadAt, Replayed, Result};
 
+use crate::logged::Logged;
 use crate::node::{Blocks, Findings, Node};
 use crate::ondisk::{Root, objectid};
 use crate::roots::Roots;
@@ -48,8 +49,8 @@ pub(crate) struct Btrfs {
     pub(crate) blocks: Blocks,
     pub(crate) roots: Roots,
     pub(crate) replayed: Replayed,
-    /// Logical addresses of the blocks of log trees, which are in no extent tree.
-    pub(crate) log: RangeSet,
+    /// What the log trees hold.
+    pub(crate) logged: Logged,
 }
 
 impl Btrfs {
@@ -86,17 +87,22 @@ impl<'a> View<'a> {
             volume: self.volume,
             findings: self.findings,
             root,
+            overlay: None,
         }
     }
 
-    /// A tree, be it in use or being deleted.
+    /// A tree as it lies, be it in use or being deleted.
     pub(crate) fn tree(&self, id: u64) -> Option<Tree<'a>> {
         self.fs.roots.get(id).map(|found| self.at(found.root))
     }
 
-    /// The tree of a subvolume that is in use.
+    /// The tree of a subvolume that is in use, with its log replayed.
     pub(crate) fn subvolume(&self, id: u64) -> Option<Tree<'a>> {
-        self.fs.roots.subvolume(id).map(|found| self.at(found.root))
+        let found = self.fs.roots.subvolume(id)?;
+        Some(Tree {
+            overlay: self.fs.logged.overlay(id),
+            ..self.at(found.root)
+        })
     }
 
     /// The tree block at `at`.

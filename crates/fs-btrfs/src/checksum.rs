@@ -10,6 +10,17 @@ use hexz_resolve::{Error, Result};
 /// Bytes of the checksum field at the start of superblocks and tree blocks.
 pub(crate) const FIELD: usize = 32;
 
+/// The offset of the key of a `DIR_ITEM` with this name.
+pub(crate) fn name_hash(name: &[u8]) -> u64 {
+    u64::from(!crc32c::crc32c_append(1, name))
+}
+
+/// The offset of the key of an `INODE_EXTREF` with this name.
+pub(crate) fn extref_hash(parent: u64, name: &[u8]) -> u64 {
+    let seed = u32::try_from(parent & 0xFFFF_FFFF).unwrap_or_default();
+    u64::from(!crc32c::crc32c_append(!seed, name))
+}
+
 /// `enum btrfs_csum_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Checksum {
@@ -66,5 +77,16 @@ impl Checksum {
             return false;
         };
         self.compute(rest).starts_with(stored)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The hash of `default` is that of the entry that each `mkfs.btrfs` makes.
+    #[test]
+    fn names_are_hashed_as_the_kernel_does() {
+        assert_eq!(name_hash(b"default"), 2_378_154_706);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hexz_resolve::{ByteRange, Claim, FileKey, RangeSet, Result, Role, Scan, Sink, UnitReader};
 
-use crate::backrefs::{Extent, Resolver, Share};
+use crate::backrefs::{Extent, Resolver, Share, Shares};
 use crate::btrfs::{Btrfs, View};
 use crate::chunks::Use;
 use crate::metadata;
@@ -80,12 +80,24 @@ fn log_blocks(
         wanted,
         found: &mut found,
     };
-    for range in &fs.log {
+    for range in &fs.logged.blocks {
         if logical.overlaps(range) {
             claimed.put(range, |range| {
                 Claim::structure(range, Role::Journal, "log-tree")
             });
         }
+    }
+    for inline in fs.logged.inline() {
+        let role = match inline.symlink {
+            true => Role::Symlink,
+            false => Role::Data,
+        };
+        let offset = (!inline.symlink).then_some(inline.file_offset);
+        claimed.put_at(inline.range, offset, |range| {
+            let mut claim = Claim::file(range, inline.owner, role);
+            claim.encoded = inline.encoded && !inline.symlink;
+            claim
+        });
     }
     found.into_iter().try_for_each(|claim| out.put(claim))
 }
@@ -146,7 +158,8 @@ fn units(logical: &RangeSet) -> Vec<Vec<ByteRange>> {
     units
 }
 
-/// The claims of a logical range: of its extents, and of the free space between them.
+/// The claims of a logical range: of its extents, and of the free space between them. What a log
+/// allocated is in the extent tree only if it was there before.
 fn owners(
     fs: &Btrfs,
     resolver: &Resolver,
@@ -159,11 +172,26 @@ fn owners(
     let view = fs.view(reader, &findings);
     let mut out = Claimed { fs, wanted, found };
     let mut reached = range.start();
+    let logged = |part: ByteRange| fs.logged.extents(part).map(|extent| extent.range);
+    let mut added: BTreeMap<u64, ByteRange> = logged(range).map(|r| (r.start(), r)).collect();
+    let free = |gap: ByteRange, out: &mut Claimed<'_>| {
+        if fs.logged.unknown {
+            return;
+        }
+        let gaps: RangeSet = [gap].into_iter().collect();
+        let taken: RangeSet = logged(gap)
+            .chain(fs.logged.blocks.overlapping(gap))
+            .collect();
+        for gap in &gaps.difference(&taken) {
+            out.put(gap, Claim::free);
+        }
+    };
     let read = Resolver::extents(&view, range, |extent| {
         let from = extent.range.start().max(range.start());
         if from > reached {
-            out.put(ByteRange::new(reached, from), Claim::free);
+            free(ByteRange::new(reached, from), &mut out);
         }
+        added.remove(&extent.range.start());
         reached = reached.max(extent.range.end());
         let result = match extent.level {
             Some(level) => metadata::claims(&view, resolver, &extent, level, &mut out),
@@ -172,14 +200,20 @@ fn owners(
         result.or_else(|error| reader.tolerate(error))
     });
     match read {
-        Ok(()) if reached < range.end() => {
-            out.put(ByteRange::new(reached, range.end()), Claim::free);
-            Ok(())
-        }
-        Ok(()) => Ok(()),
+        Ok(()) if reached < range.end() => free(ByteRange::new(reached, range.end()), &mut out),
+        Ok(()) => {}
         // What the extent tree could not tell stays unresolved.
-        Err(error) => reader.tolerate(error),
+        Err(error) => reader.tolerate(error)?,
     }
+    for range in added.into_values() {
+        let extent = Extent {
+            range,
+            level: None,
+            refs: Vec::new(),
+        };
+        data(&view, resolver, &extent, &mut out).or_else(|error| reader.tolerate(error))?;
+    }
+    Ok(())
 }
 
 /// Where claims of logical ranges go: as claims of each copy that shares a byte with what is
@@ -229,7 +263,7 @@ fn data(
     let shares = resolver.shares(view, extent)?;
     let mut covered = RangeSet::new();
     let mut owners: BTreeMap<FileKey, ()> = BTreeMap::new();
-    for share in &shares {
+    for share in &shares.files {
         let Some(owner) = owner_of(view, share) else {
             continue;
         };
@@ -281,13 +315,17 @@ fn owner_of(view: &View<'_>, share: &Share) -> Option<FileKey> {
 }
 
 /// The claim of an extent that no file of a user has.
-fn no_file(range: ByteRange, shares: &[Share]) -> Claim {
-    let has = |id: u64| shares.iter().any(|share| share.root == id);
+fn no_file(range: ByteRange, shares: &Shares) -> Claim {
+    let has = |id: u64| shares.files.iter().any(|share| share.root == id);
+    if shares.files.is_empty() && shares.dropped {
+        // A mount gives it free.
+        return Claim::free(range);
+    }
     if has(objectid::ROOT_TREE) {
         Claim::structure(range, Role::Allocation, "free-space-cache")
     } else if has(objectid::DATA_RELOC_TREE) {
         Claim::structure(range, Role::VolumeMetadata, "relocation")
-    } else if shares.iter().any(|share| is_subvolume(share.root)) {
+    } else if shares.files.iter().any(|share| is_subvolume(share.root)) {
         Claim::structure(range, Role::Data, "deleted-subvolume")
     } else {
         Claim::structure(range, Role::Data, "no-owner")

@@ -10,7 +10,6 @@ use hexz_resolve::{
 
 use crate::attributes::attributes;
 use crate::btrfs::Btrfs;
-use crate::checksum::Checksum;
 use crate::decompress::{MOST, decompress};
 use crate::extents::each_extent;
 use crate::ondisk::{ExtentKind, FileExtent, Key, item, objectid};
@@ -37,7 +36,7 @@ pub(crate) fn content(
     let findings = |finding| cx.diagnose(finding);
     let view = fs.view(&*fs.volume, &findings);
     let mut pieces = Vec::new();
-    each_extent(&view, file, |extent, item, _| {
+    each_extent(&view, file, |extent, item| {
         if extent.foreign {
             let text = "it is encrypted, or encoded in a way that is not known";
             return Err(Error::unsupported("content", text));
@@ -214,7 +213,7 @@ fn verified(fs: &Btrfs, range: ByteRange) -> Result<Vec<u8>> {
             for (n, (sector, best)) in (0u64..).zip(bytes.chunks(size).zip(&mut best)) {
                 let inner = n.saturating_mul(u64::from(fs.info.block_size));
                 let logical = place.logical.start().saturating_add(inner);
-                if best.is_none() && sums.hold(fs.blocks.checksum, logical, sector) {
+                if best.is_none() && sums.hold(fs, logical, sector) {
                     *best = Some(sector.to_vec());
                 } else if best.is_none() {
                     let error = Error::corrupt("data").at(copy.saturating_add(inner));
@@ -246,21 +245,26 @@ struct Sums {
     /// Where each run begins, and its bytes.
     runs: Vec<(u64, Vec<u8>)>,
     sector: u64,
+    length: usize,
 }
 
 impl Sums {
-    /// Whether a sector has the checksum that is noted for it, or none is.
-    fn hold(&self, checksum: Checksum, logical: u64, bytes: &[u8]) -> bool {
+    /// Whether a sector has the checksum that is noted for it, or none is. What a log has is newer
+    /// than what the checksum tree has.
+    fn hold(&self, fs: &Btrfs, logical: u64, bytes: &[u8]) -> bool {
         let at = self.runs.partition_point(|(start, _)| *start <= logical);
         let run = at.checked_sub(1).and_then(|at| self.runs.get(at));
-        let Some((start, sums)) = run else {
-            return true;
-        };
-        let number = logical.saturating_sub(*start).checked_div(self.sector);
-        let at = number.and_then(to_usize);
-        let at = at.and_then(|n| n.checked_mul(checksum.length()));
-        let stored = at.and_then(|at| sums.get(at..at.checked_add(checksum.length())?));
-        stored.is_none_or(|stored| checksum.compute(bytes).starts_with(stored))
+        let run = run.map(|(start, sums)| (*start, sums.as_slice()));
+        let mut runs = [fs.logged.sums(logical), run].into_iter().flatten();
+        let stored = runs.find_map(|run| self.of(run, logical));
+        stored.is_none_or(|stored| fs.blocks.checksum.compute(bytes).starts_with(stored))
+    }
+
+    /// The checksum in a run of the sector at `logical`; `None` where the run ends before it.
+    fn of<'r>(&self, (start, sums): (u64, &'r [u8]), logical: u64) -> Option<&'r [u8]> {
+        let number = logical.checked_sub(start)?.checked_div(self.sector)?;
+        let at = to_usize(number)?.checked_mul(self.length)?;
+        sums.get(at..at.checked_add(self.length)?)
     }
 }
 
@@ -270,6 +274,7 @@ fn checksums(fs: &Btrfs, range: ByteRange) -> Result<Sums> {
     let mut sums = Sums {
         runs: Vec::new(),
         sector: u64::from(fs.info.block_size),
+        length: fs.blocks.checksum.length(),
     };
     let Some(tree) = view.tree(objectid::CSUM_TREE) else {
         return Ok(sums);

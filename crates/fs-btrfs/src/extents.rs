@@ -5,7 +5,7 @@ use hexz_resolve::{ByteRange, Claim, FileKey, FileSet, Result, Role, Scan, Sink}
 use crate::btrfs::{Btrfs, View};
 use crate::links::each_file;
 use crate::metadata::inline_range;
-use crate::node::{Item, Node};
+use crate::node::Item;
 use crate::ondisk::{ExtentKind, FileExtent, Key, item};
 
 /// The content of `files`.
@@ -22,7 +22,7 @@ pub(crate) fn extents(
 pub(crate) fn each_extent(
     view: &View<'_>,
     file: FileKey,
-    mut visit: impl FnMut(&FileExtent, &Item<'_>, &Node) -> Result<()>,
+    mut visit: impl FnMut(&FileExtent, &Item<'_>) -> Result<()>,
 ) -> Result<()> {
     let Some(tree) = view.subvolume(file.subvolume) else {
         return Ok(());
@@ -30,10 +30,10 @@ pub(crate) fn each_extent(
     tree.each(
         Key::new(file.number, item::EXTENT_DATA, 0),
         Key::new(file.number, item::EXTENT_DATA, u64::MAX),
-        |found, leaf| {
+        |found| {
             let extent = FileExtent::parse(&found.fields)?;
             if extent.kind == ExtentKind::Inline || extent.disk_bytenr != 0 {
-                visit(&extent, found, leaf)?;
+                visit(&extent, found)?;
             }
             Ok(true)
         },
@@ -44,14 +44,14 @@ fn of_file(view: &View<'_>, file: FileKey, found: &mut Vec<Claim>) -> Result<()>
     if !is_regular(view, file)? {
         return Ok(());
     }
-    each_extent(view, file, |extent, item, leaf| {
+    each_extent(view, file, |extent, item| {
         let role = match extent.kind {
             ExtentKind::Prealloc => Role::Unwritten,
             ExtentKind::Inline | ExtentKind::Regular => Role::Data,
         };
         let header = u64::try_from(FileExtent::HEADER).unwrap_or_default();
         let stored = match (extent.kind, extent.is_plain()) {
-            (ExtentKind::Inline, _) => inline_range(leaf, item, header),
+            (ExtentKind::Inline, _) => inline_range(item, header),
             (_, false) => ByteRange::at(extent.disk_bytenr, extent.disk_num_bytes),
             (_, true) => extent
                 .disk_bytenr

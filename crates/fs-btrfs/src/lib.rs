@@ -28,12 +28,16 @@ mod devices;
 mod extents;
 mod fields;
 mod links;
+mod logged;
+mod logs;
 mod lzo;
 mod metadata;
 mod node;
 mod ondisk;
 mod open;
+mod overlay;
 mod probe;
+mod replay;
 mod roots;
 mod tree;
 

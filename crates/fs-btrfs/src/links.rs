@@ -91,7 +91,7 @@ pub(crate) fn names_of(view: &View<'_>, child: FileKey, found: &mut Vec<Link>) -
     tree.each(
         Key::new(child.number, item::INODE_REF, 0),
         Key::new(child.number, item::INODE_EXTREF, u64::MAX),
-        |item, _| {
+        |item| {
             for name in InodeName::all(item.key, &item.fields)? {
                 let parent = FileKey {
                     subvolume: child.subvolume,
@@ -116,7 +116,7 @@ fn entries_of(view: &View<'_>, parent: FileKey, found: &mut Vec<Link>) -> Result
     tree.each(
         Key::new(parent.number, item::DIR_INDEX, 0),
         Key::new(parent.number, item::DIR_INDEX, u64::MAX),
-        |item, _| {
+        |item| {
             for entry in DirItem::all(&item.fields)? {
                 let child = child(view, parent, &entry);
                 let name = RawName::from(entry.name);

@@ -76,18 +76,12 @@ fn subvolumes(view: &View<'_>, leaf: &Node, out: &mut Claimed<'_>) -> Result<()>
         if !about || view.fs.roots.subvolume(id).is_none() {
             continue;
         }
-        if let Some(range) = place(leaf, &found) {
+        if let Some(range) = found.range() {
             let root = Btrfs::root_of(id);
             out.put(range, |range| Claim::file(range, root, Role::InodeRecord));
         }
     }
     Ok(())
-}
-
-/// Logical addresses of the bytes of an item.
-fn place(leaf: &Node, found: &Item<'_>) -> Option<ByteRange> {
-    let at = leaf.bytenr.checked_add(u64::try_from(found.at).ok()?)?;
-    ByteRange::at(at, u64::try_from(found.fields.len()).ok()?)
 }
 
 /// What an item is to the inode it is about.
@@ -120,6 +114,9 @@ fn items(view: &View<'_>, leaf: &Node, trees: &[u64], out: &mut Claimed<'_>) -> 
                 subvolume: *tree,
                 number: run.objectid,
             };
+            if view.fs.logged.is_gone(key) {
+                continue;
+            }
             out.put(run.range, |range| Claim::file(range, key, run.role));
         }
     };
@@ -130,7 +127,7 @@ fn items(view: &View<'_>, leaf: &Node, trees: &[u64], out: &mut Claimed<'_>) -> 
             let bits = InodeItem(found.fields).mode()?;
             mode = Some((key.objectid, bits));
         }
-        let (Some(role), Some(range)) = (role(key.kind), place(leaf, &found)) else {
+        let (Some(role), Some(range)) = (role(key.kind), found.range()) else {
             flush(run.take(), out);
             continue;
         };
@@ -139,7 +136,9 @@ fn items(view: &View<'_>, leaf: &Node, trees: &[u64], out: &mut Claimed<'_>) -> 
             Some(data) => {
                 let kind = kind_of(view, trees, key.objectid, mode)?;
                 for tree in trees {
-                    inline_claim(leaf, &found, *tree, kind, data, out);
+                    if !view.fs.logged.hides(*tree, key) {
+                        inline_claim(&found, *tree, kind, data, out);
+                    }
                 }
                 let header = ByteRange::at(range.start(), data);
                 header.unwrap_or(range)
@@ -197,7 +196,7 @@ fn kind_of(
     };
     let key = Key::new(number, item::INODE_ITEM, 0);
     let mut kind = None;
-    tree.each(key, key, |found, _| {
+    tree.each(key, key, |found| {
         kind = from(InodeItem(found.fields).mode()?);
         Ok(false)
     })?;
@@ -205,14 +204,13 @@ fn kind_of(
 }
 
 fn inline_claim(
-    leaf: &Node,
     found: &Item<'_>,
     tree: u64,
     kind: Option<FileKind>,
     data: u64,
     out: &mut Claimed<'_>,
 ) {
-    let Some(range) = inline_range(leaf, found, data) else {
+    let Some(range) = inline_range(found, data) else {
         return;
     };
     let owner = FileKey {
@@ -231,8 +229,8 @@ fn inline_claim(
 }
 
 /// Logical addresses of inline data.
-pub(crate) fn inline_range(leaf: &Node, found: &Item<'_>, data: u64) -> Option<ByteRange> {
-    let whole = place(leaf, found)?;
+pub(crate) fn inline_range(found: &Item<'_>, data: u64) -> Option<ByteRange> {
+    let whole = found.range()?;
     let start = whole.start().checked_add(data)?;
     (start < whole.end()).then(|| ByteRange::new(start, whole.end()))
 }

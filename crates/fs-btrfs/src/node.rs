@@ -42,8 +42,15 @@ pub(crate) struct Item<'a> {
     pub(crate) key: Key,
     /// Its bytes, at their volume address.
     pub(crate) fields: Fields<'a>,
-    /// Where its bytes begin in the leaf.
-    pub(crate) at: usize,
+    /// Logical address of its bytes; `None` for one that was put together in memory.
+    pub(crate) logical: Option<u64>,
+}
+
+impl Item<'_> {
+    /// Logical addresses of its bytes.
+    pub(crate) fn range(&self) -> Option<ByteRange> {
+        ByteRange::at(self.logical?, u64::try_from(self.fields.len()).ok()?)
+    }
 }
 
 impl Node {
@@ -71,17 +78,23 @@ impl Node {
         })
     }
 
+    /// Where in a leaf the bytes of item `slot` begin.
+    fn place_of(&self, slot: usize) -> Result<usize> {
+        position(self.fields().le32(entry(slot, ITEM).saturating_add(17))?)
+    }
+
     /// Item `slot` of a leaf.
     pub(crate) fn item(&self, slot: usize) -> Result<Item<'_>> {
         let fields = self.fields();
         let head = entry(slot, ITEM);
-        let at = position(fields.le32(head.saturating_add(17))?)?;
+        let at = self.place_of(slot)?;
         let length = fields.le32(head.saturating_add(21))?;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let inner = u64::try_from(at).ok();
         Ok(Item {
             key: Key::parse(&fields, head)?,
             fields: fields.sub("item", at, length)?,
-            at,
+            logical: inner.and_then(|inner| self.bytenr.checked_add(inner)),
         })
     }
 
@@ -112,12 +125,13 @@ impl Node {
             }
             last = Some(key);
             if self.level == 0 {
-                let item = self.item(slot)?;
-                if item.at < entry(self.count, ITEM) {
+                self.item(slot)?;
+                let at = self.place_of(slot)?;
+                if at < entry(self.count, ITEM) {
                     let error = fields
                         .corrupt(entry(slot, size))
                         .expected("an item's bytes");
-                    return Err(error.found(format_args!("byte {}", item.at)));
+                    return Err(error.found(format_args!("byte {at}")));
                 }
             }
         }

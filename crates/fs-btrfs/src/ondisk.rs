@@ -48,6 +48,7 @@ pub(crate) mod item {
     pub(crate) const XATTR_ITEM: u8 = 24;
     pub(crate) const VERITY_DESC_ITEM: u8 = 36;
     pub(crate) const VERITY_MERKLE_ITEM: u8 = 37;
+    pub(crate) const DIR_LOG_INDEX: u8 = 72;
     pub(crate) const DIR_ITEM: u8 = 84;
     pub(crate) const DIR_INDEX: u8 = 96;
     pub(crate) const EXTENT_DATA: u8 = 108;
@@ -67,6 +68,7 @@ pub(crate) mod item {
 /// Bits of `incompat_flags`.
 pub(crate) mod incompat {
     pub(crate) const RAID56: u64 = 1 << 7;
+    pub(crate) const NO_HOLES: u64 = 1 << 9;
     pub(crate) const METADATA_UUID: u64 = 1 << 10;
     /// All that are read: up to `RAID1C34`, and `SIMPLE_QUOTA`.
     pub(crate) const KNOWN: u64 = 0xFFF | 1 << 16;
@@ -105,6 +107,30 @@ impl Key {
             kind,
             offset,
         }
+    }
+
+    /// The key after it with the same object and type, or the first one of the next type.
+    pub(crate) fn next(self) -> Option<Self> {
+        let Self {
+            objectid,
+            kind,
+            offset,
+        } = self;
+        match offset.checked_add(1) {
+            Some(offset) => Some(Self::new(objectid, kind, offset)),
+            None => Some(Self::new(objectid, kind.checked_add(1)?, 0)),
+        }
+    }
+
+    /// Its bytes.
+    pub(crate) fn encode(self) -> [u8; Self::LENGTH] {
+        let mut bytes = [0; Self::LENGTH];
+        let parts = self.objectid.to_le_bytes().into_iter();
+        let parts = parts.chain([self.kind]).chain(self.offset.to_le_bytes());
+        for (to, from) in bytes.iter_mut().zip(parts) {
+            *to = from;
+        }
+        bytes
     }
 
     pub(crate) fn parse(fields: &Fields<'_>, at: usize) -> Result<Self> {
@@ -193,7 +219,7 @@ impl Superblock {
             generation: fields.le64(72)?,
             root: root(80, 198, Some(fields.le64(72)?))?,
             chunk_root: root(88, 199, Some(fields.le64(164)?))?,
-            log_root: root(96, 200, None)?,
+            log_root: root(96, 200, fields.le64(72)?.checked_add(1))?,
             total_bytes: fields.le64(112)?,
             num_devices: fields.le64(136)?,
             sectorsize,
@@ -230,6 +256,13 @@ impl Superblock {
 pub(crate) struct InodeItem<'a>(pub(crate) Fields<'a>);
 
 impl InodeItem<'_> {
+    /// Where fields lie that are changed when a log is replayed.
+    pub(crate) const GENERATION: usize = 0;
+    pub(crate) const SIZE: usize = 16;
+    pub(crate) const NLINK: usize = 40;
+    pub(crate) const CTIME: usize = 124;
+    pub(crate) const MTIME: usize = 136;
+
     /// The transaction that made the inode.
     pub(crate) fn generation(&self) -> Result<u64> {
         self.0.le64(0)
@@ -297,6 +330,8 @@ pub(crate) struct FileExtent {
 impl FileExtent {
     /// Bytes before inline data.
     pub(crate) const HEADER: usize = 21;
+    /// Bytes of an item without inline data.
+    pub(crate) const LENGTH: usize = 53;
 
     pub(crate) fn parse(fields: &Fields<'_>) -> Result<Self> {
         let kind = match fields.u8(20)? {
@@ -343,8 +378,12 @@ impl FileExtent {
 /// `struct btrfs_dir_item`: a directory entry or an extended attribute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DirItem<'a> {
+    /// Where in its item it begins.
+    pub(crate) at: usize,
     /// What an entry names: an inode of this tree, or the root of another.
     pub(crate) location: Key,
+    /// `BTRFS_FT_*`.
+    pub(crate) kind: u8,
     pub(crate) name: &'a [u8],
     pub(crate) data: &'a [u8],
 }
@@ -363,7 +402,9 @@ impl<'a> DirItem<'a> {
             let name_at = at.saturating_add(Self::HEADER);
             let data_at = name_at.saturating_add(name_len);
             found.push(Self {
+                at,
                 location: Key::parse(&header, 0)?,
+                kind: header.u8(29)?,
                 name: fields.bytes(name_at, name_len)?,
                 data: fields.bytes(data_at, data_len)?,
             });
@@ -371,12 +412,36 @@ impl<'a> DirItem<'a> {
         }
         Ok(found)
     }
+
+    /// Bytes that it takes up in its item.
+    pub(crate) const fn length(&self) -> usize {
+        Self::HEADER
+            .saturating_add(self.name.len())
+            .saturating_add(self.data.len())
+    }
+
+    /// The bytes of an entry, as they lie in an item.
+    pub(crate) fn encode(location: Key, transaction: u64, kind: u8, name: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        let mut bytes = location.encode().to_vec();
+        bytes.extend(transaction.to_le_bytes());
+        bytes.extend([0, 0]);
+        bytes.extend(length.to_le_bytes());
+        bytes.push(kind);
+        bytes.extend(name);
+        bytes
+    }
 }
 
 /// A name of an inode: its directory, and what it is called there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InodeName<'a> {
+    /// Where in its item it begins, and how many bytes it takes up there.
+    pub(crate) at: usize,
+    pub(crate) length: usize,
     pub(crate) parent: u64,
+    /// The number of its entry in the directory: the offset of the key of its `DIR_INDEX`.
+    pub(crate) index: u64,
     pub(crate) name: &'a [u8],
 }
 
@@ -388,16 +453,23 @@ impl<'a> InodeName<'a> {
         let mut found = Vec::new();
         let mut at = 0usize;
         while at < fields.len() {
-            let (parent, length) = if extended {
-                (fields.le64(at)?, fields.le16(at.saturating_add(16))?)
+            let (parent, index_at) = if extended {
+                (fields.le64(at)?, at.saturating_add(8))
             } else {
-                (key.offset, fields.le16(at.saturating_add(8))?)
+                (key.offset, at)
             };
-            let length = usize::from(length);
+            let length = usize::from(fields.le16(index_at.saturating_add(8))?);
             let name_at = at.saturating_add(header);
             let name = fields.bytes(name_at, length)?;
-            found.push(Self { parent, name });
-            at = name_at.saturating_add(length);
+            let end = name_at.saturating_add(length);
+            found.push(Self {
+                at,
+                length: end.saturating_sub(at),
+                parent,
+                index: fields.le64(index_at)?,
+                name,
+            });
+            at = end;
         }
         Ok(found)
     }

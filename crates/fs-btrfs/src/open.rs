@@ -1,25 +1,27 @@
 //! Opening: superblocks, chunks, the tree of trees.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hexz_ondisk::{Fields, Guid, read};
 use hexz_resolve::{
-    Diagnostic, Error, ErrorKind, FsInfo, FsState, Member, OpenContext, RangeSet, ReadAt, Replayed,
-    Result,
+    Diagnostic, Error, ErrorKind, FsInfo, FsState, JournalMode, Member, OpenContext, RangeSet,
+    ReadAt, Replayed, Result,
 };
 
 use crate::btrfs::Btrfs;
 use crate::checksum::Checksum;
 use crate::chunks::{Chunk, ChunkMap, Device, Devices};
 use crate::devices::join;
+use crate::logged::Logged;
+use crate::logs::Logs;
 use crate::node::{Blocks, Findings};
 use crate::ondisk::{Key, SUPER_OFFSETS, SUPER_SIZE, Superblock, incompat, item, objectid};
-use crate::roots::{Roots, root_of};
+use crate::replay::{Rules, replay};
+use crate::roots::Roots;
 use crate::tree::Tree;
 
-/// Log trees are dropped with each commit, and stay small.
-const MOST_LOG_BLOCKS: usize = 1 << 16;
+/// Bytes of log trees that are replayed: they are dropped with each commit, and stay small.
+const MOST_LOG: u32 = 128 << 20;
 
 /// Opens the filesystem on `members`.
 pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<Btrfs> {
@@ -60,6 +62,7 @@ pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<Btrfs> {
         volume: &*volume,
         findings: &findings,
         root: superblock.root,
+        overlay: None,
     };
     let mut roots = Roots::default();
     roots.read(&tree)?;
@@ -78,24 +81,7 @@ pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<Btrfs> {
             cx.diagnose(Diagnostic::from(&error));
         }
     }
-    let mut log = RangeSet::new();
-    let state = match superblock.log_root.bytenr {
-        0 => FsState::Clean,
-        _ => {
-            let tree = Tree {
-                root: superblock.log_root,
-                ..tree
-            };
-            log = log_blocks(&tree).unwrap_or_else(|error| {
-                cx.diagnose(Diagnostic::from(&error));
-                RangeSet::new()
-            });
-            let text =
-                "the log tree is not replayed: what was written and synchronised last is missing";
-            cx.diagnose(Diagnostic::warning("log-not-replayed", text).losing());
-            FsState::NeedsRecovery
-        }
-    };
+    let (logged, state) = replay_logs(&tree, &roots, superblock, cx);
     Ok(Btrfs {
         info: FsInfo {
             filesystem: "btrfs",
@@ -109,15 +95,80 @@ pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<Btrfs> {
                 .max()
                 .unwrap_or_default(),
             state,
-            transactions_replayed: 0,
+            transactions_replayed: logged.replayed,
             local_times: false,
         },
         volume,
         blocks,
         roots,
-        replayed: Replayed::default(),
-        log,
+        replayed: Replayed {
+            ranges: RangeSet::new(),
+            files: logged.files(),
+        },
+        logged,
     })
+}
+
+/// Replays what the superblock's log leads to. A subvolume whose log can't be replayed stays as
+/// it was.
+fn replay_logs(
+    tree: &Tree<'_>,
+    roots: &Roots,
+    superblock: &Superblock,
+    cx: &OpenContext<'_>,
+) -> (Logged, FsState) {
+    let mut logged = Logged::default();
+    if superblock.log_root.bytenr == 0 {
+        return (logged, FsState::Clean);
+    }
+    let failed = |error: &Error, what: &str| {
+        let text = format!(
+            "{what} is not replayed: what was written and synchronised last is missing: {}",
+            error.chain()
+        );
+        let mut finding = Diagnostic::warning("log-not-replayed", text).losing();
+        if let Some(at) = error.offset() {
+            finding = finding.at(at);
+        }
+        cx.diagnose(finding);
+    };
+    let rules = Rules {
+        transaction: superblock.generation.saturating_add(1),
+        sectorsize: superblock.sectorsize,
+        nodesize: superblock.nodesize,
+        no_holes: superblock.incompat_flags & incompat::NO_HOLES != 0,
+    };
+    let at = |root| Tree { root, ..*tree };
+    let most = MOST_LOG
+        .checked_div(superblock.nodesize)
+        .unwrap_or_default();
+    let most = usize::try_from(most).unwrap_or_default();
+    let logs = match Logs::read(&at(superblock.log_root), most) {
+        Ok(logs) => logs,
+        Err(error) => {
+            failed(&error, "the log");
+            logged.unknown = true;
+            return (logged, FsState::NeedsRecovery);
+        }
+    };
+    logged.blocks = logs.blocks;
+    if cx.journal == JournalMode::Ignore {
+        return (logged, FsState::NeedsRecovery);
+    }
+    let mut state = FsState::Clean;
+    for (id, root) in logs.trees {
+        // The log of a subvolume that is gone is thrown away.
+        let Some(subvolume) = roots.subvolume(id) else {
+            continue;
+        };
+        let result = replay(at(subvolume.root), at(root), rules);
+        if let Err(error) = result.and_then(|outcome| logged.add(id, outcome)) {
+            logged.unknown = true;
+            failed(&error, &format!("the log of subvolume {id}"));
+            state = FsState::NeedsRecovery;
+        }
+    }
+    (logged, state)
 }
 
 /// The newest sound superblock of a device.
@@ -168,31 +219,6 @@ fn superblock_at(device: &dyn ReadAt, at: u64) -> Result<Superblock> {
         return Err(fields.corrupt(0).message("its checksum is wrong"));
     }
     Superblock::parse(&fields, at)
-}
-
-/// The blocks of the tree of log trees, and of the log trees.
-fn log_blocks(tree: &Tree<'_>) -> Result<RangeSet> {
-    let mut found = Vec::new();
-    let mut blocks = vec![tree.root];
-    let mut seen = BTreeSet::new();
-    while let Some(at) = blocks.pop() {
-        if !seen.insert(at.bytenr) || seen.len() > MOST_LOG_BLOCKS {
-            continue;
-        }
-        let node = tree.read(at)?;
-        found.extend(tree.blocks.range(at.bytenr));
-        for slot in 0..node.count {
-            if node.level > 0 {
-                blocks.push(node.child(slot)?);
-                continue;
-            }
-            let item = node.item(slot)?;
-            if item.key.kind == item::ROOT_ITEM && item.key.objectid == objectid::TREE_LOG {
-                blocks.push(root_of(&item.fields)?);
-            }
-        }
-    }
-    Ok(found.into_iter().collect())
 }
 
 fn devices(supers: &[(Superblock, &Member)], newest: &Superblock, cx: &OpenContext<'_>) -> Devices {
@@ -256,13 +282,14 @@ fn all_chunks(
         volume: &**volume,
         findings,
         root: superblock.chunk_root,
+        overlay: None,
     };
     let identity = tree.read(superblock.chunk_root)?.chunk_tree_uuid;
     let mut chunks = Vec::new();
     tree.each(
         Key::new(objectid::FIRST_CHUNK, item::CHUNK_ITEM, 0),
         Key::new(objectid::FIRST_CHUNK, item::CHUNK_ITEM, u64::MAX),
-        |found, _| {
+        |found| {
             chunks.push(Chunk::parse(found.key, &found.fields)?.0);
             Ok(true)
         },

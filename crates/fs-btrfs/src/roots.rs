@@ -45,7 +45,7 @@ impl Roots {
     /// Reads the tree of trees.
     pub(crate) fn read(&mut self, tree: &Tree<'_>) -> Result<()> {
         let last = Key::new(u64::MAX, u8::MAX, u64::MAX);
-        tree.each(Key::default(), last, |found, _| {
+        tree.each(Key::default(), last, |found| {
             match found.key.kind {
                 item::ROOT_ITEM => self.add_root(found)?,
                 item::ROOT_BACKREF => self.add_name(found)?,

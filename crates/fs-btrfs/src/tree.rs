@@ -6,6 +6,7 @@ use hexz_resolve::{Error, ReadAt, Result};
 
 use crate::node::{Blocks, Findings, Item, Node};
 use crate::ondisk::{Key, Root};
+use crate::overlay::Overlay;
 
 /// A tree of one view, and where what is odd about it goes.
 #[derive(Clone, Copy)]
@@ -14,6 +15,8 @@ pub(crate) struct Tree<'a> {
     pub(crate) volume: &'a dyn ReadAt,
     pub(crate) findings: Findings<'a>,
     pub(crate) root: Root,
+    /// What replaying a log changed; `None` for the tree as it lies.
+    pub(crate) overlay: Option<&'a Overlay>,
 }
 
 impl<'a> Tree<'a> {
@@ -22,7 +25,7 @@ impl<'a> Tree<'a> {
         self.blocks.read(self.volume, at, self.findings)
     }
 
-    /// The items from `key` on.
+    /// The items that lie in the tree from `key` on.
     pub(crate) fn from(&self, key: Key) -> Result<Cursor<'a>> {
         let mut cursor = Cursor {
             tree: *self,
@@ -33,8 +36,8 @@ impl<'a> Tree<'a> {
         Ok(cursor)
     }
 
-    /// The items from the last one on whose key is not above `key`; from the first one where all
-    /// are.
+    /// The items that lie in the tree, from the last one on whose key is not above `key`; from the
+    /// first one where all are.
     pub(crate) fn at_or_before(&self, key: Key) -> Result<Cursor<'a>> {
         let mut cursor = Cursor {
             tree: *self,
@@ -79,6 +82,38 @@ impl<'a> Tree<'a> {
 
     /// Calls `visit` with each item from `first` to `last`, until it says `false`.
     pub(crate) fn each(
+        &self,
+        first: Key,
+        last: Key,
+        mut visit: impl FnMut(&Item<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        let Some(overlay) = self.overlay else {
+            return self.each_stored(first, last, |item, _| visit(item));
+        };
+        let mut put = overlay.range(first, last).peekable();
+        let mut going = true;
+        self.each_stored(first, last, |item, _| {
+            while let Some((key, before)) = put.next_if(|(key, _)| *key <= item.key) {
+                going = visit(&before.item(key))?;
+                if !going {
+                    return Ok(false);
+                }
+            }
+            going = overlay.hides(item.key) || visit(item)?;
+            Ok(going)
+        })?;
+        for (key, item) in put {
+            going = going && visit(&item.item(key))?;
+            if !going {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each item that lies in the tree from `first` to `last`, whatever a log
+    /// made of it, and with its leaf, until it says `false`.
+    pub(crate) fn each_stored(
         &self,
         first: Key,
         last: Key,

@@ -11,6 +11,9 @@ use super::{Mix, Subject};
 /// Compressed: what lies there is no part of the file as it is.
 const ENCODED: u64 = 0x8;
 
+/// A mount that commits only when it is asked to, so that logs are not empty.
+pub(crate) const SELDOM: &str = "commit=900";
+
 /// The subject.
 pub(crate) struct Btrfs;
 
@@ -35,7 +38,8 @@ impl Subject for Btrfs {
         "Subvolumes come and go, snapshots are made and changed, extents are shared in part, files \
          are compressed anew and defragmented, and block groups are balanced. A snapshot that came \
          or went is one record, as is said in the page about the format: what the kernel shows \
-         below it is left out."
+         below it is left out. Live copies have log trees: files and directories are synchronised \
+         one by one, renamed, linked and unlinked, and nothing is committed after that."
     }
 }
 

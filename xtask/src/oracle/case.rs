@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::btrfs;
 use super::disk::{self, Mount, output};
@@ -142,15 +142,23 @@ impl Case<'_> {
         let image = self.dir.join("disk.img");
         let root = self.dir.join("mnt");
         disk::create(&image, self.mix)?;
-        let mount = || Mount::new(&image, self.mix, self.mix.mount, &root);
-        let mut mounted = mount()?;
         let subvolumes = btrfs::applies(self.mix);
+        let options = match subvolumes && self.live {
+            true => format!("{},{}", self.mix.mount, btrfs::SELDOM),
+            false => self.mix.mount.to_owned(),
+        };
+        let mount = || Mount::new(&image, self.mix, &options, &root);
+        let mut mounted = mount()?;
         let clones = subvolumes || self.mix.filesystem == "xfs";
         let mut workload = Workload::new(mounted.root(), self.seed, self.live)
             .with_clones(clones)
             .with_subvolumes(subvolumes);
         workload.fill(self.steps)?;
         if self.live {
+            if subvolumes {
+                sync(&root)?;
+                workload.change_and_log(self.steps / 4)?;
+            }
             self.copy_live(&mut workload, &image, base)?;
         } else {
             mounted.unmount()?;
@@ -160,10 +168,14 @@ impl Case<'_> {
         workload.change(self.steps / 2)?;
         if self.live {
             // So that data has its place, too, and not metadata alone.
-            output("sync", &[])?;
+            sync(&root)?;
         }
         workload.change(self.steps.div_ceil(2))?;
         if self.live {
+            if subvolumes {
+                // Subvolumes that come and go have all committed: what comes now is in logs.
+                workload.change_and_log(self.steps / 2)?;
+            }
             self.copy_live(&mut workload, &image, merged)?;
         }
         workload.close();
@@ -214,7 +226,7 @@ impl Case<'_> {
     fn copy_live(&self, workload: &mut Workload, image: &Path, to: &Path) -> Result<()> {
         workload.commit()?;
         if !self.has_journal() {
-            output("sync", &[])?;
+            sync(&self.dir.join("mnt"))?;
         }
         let again = self.dir.join("again.img");
         for _ in 0..20 {
@@ -233,9 +245,7 @@ impl Case<'_> {
     /// Without a journal a copy of a disk in use is a copy of a damaged filesystem, unless all
     /// was written before.
     fn has_journal(&self) -> bool {
-        !btrfs::applies(self.mix)
-            && self.mix.filesystem != "ext2"
-            && !self.mix.format.iter().any(|o| o.contains("^has_journal"))
+        self.mix.filesystem != "ext2" && !self.mix.format.iter().any(|o| o.contains("^has_journal"))
     }
 
     /// The tree of the volume in `image`, of which a copy is mounted and recovered.
@@ -298,6 +308,12 @@ impl Case<'_> {
         }
         row
     }
+}
+
+/// Has the filesystem mounted at `root` written, and no other one.
+fn sync(root: &Path) -> Result<()> {
+    let root = root.to_str().context("path of the mount")?;
+    output("sync", &["-f", root]).map(drop)
 }
 
 fn show(record: &Record) -> String {

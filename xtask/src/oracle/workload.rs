@@ -1,5 +1,7 @@
 //! Random changes to a mounted tree, the same for the same seed.
 
+mod logged;
+
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Seek as _, SeekFrom, Write as _};
@@ -116,6 +118,10 @@ impl Workload {
         if self.subvolumes.is_some() && self.random.chance(1, 5) {
             return self.subvolume_step();
         }
+        self.plain_step()
+    }
+
+    fn plain_step(&mut self) -> Result<()> {
         match self.random.below(26) {
             5 | 6 if self.plain => self.make_file(),
             12 if self.plain => self.append(),
@@ -173,7 +179,7 @@ impl Workload {
         for _ in 0..8 {
             let at = self.random.index(self.files.len());
             let path = self.files.get(at)?;
-            if path.symlink_metadata().is_ok_and(|m| m.is_file()) {
+            if is_file(path) {
                 return Some(path.clone());
             }
         }
@@ -649,6 +655,10 @@ impl Workload {
         file.sync_all()?;
         Ok(())
     }
+}
+
+fn is_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|m| m.is_file())
 }
 
 /// Renames, unless that is from one subvolume to another.
