@@ -47,6 +47,19 @@ pub struct Header {
     pub block_size: u64,
     pub blocks: u64,
     pub precision: Option<String>,
+    #[serde(default)]
+    pub disks: Vec<Disk>,
+}
+
+/// One of several disks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Disk {
+    pub disk: u32,
+    pub size: u64,
+    pub base: Option<String>,
+    pub overlay: Option<String>,
 }
 
 /// A volume.
@@ -76,6 +89,12 @@ pub struct Volume {
     pub base_volume: Option<String>,
     #[serde(default)]
     pub base_start: Option<u64>,
+    #[serde(default)]
+    pub base_disk: Option<u32>,
+    #[serde(default)]
+    pub disk: Option<u32>,
+    #[serde(default)]
+    pub disks: Vec<u32>,
 }
 
 /// All names of a file that has very many.
@@ -136,6 +155,8 @@ pub struct Range {
     pub file_offset: Option<u64>,
     pub length: u64,
     pub disk_offset: u64,
+    #[serde(default)]
+    pub disk: Option<u32>,
 }
 
 /// Changed bytes that are no file's content.
@@ -155,6 +176,8 @@ pub struct Region {
     pub unnamed: Option<u64>,
     #[serde(default)]
     pub more_fields: Option<bool>,
+    #[serde(default)]
+    pub disk: Option<u32>,
 }
 
 /// A field of an on-disk record that differs.
@@ -178,6 +201,8 @@ pub struct Unresolved {
     pub start: u64,
     pub length: u64,
     pub reason: String,
+    #[serde(default)]
+    pub disk: Option<u32>,
 }
 
 /// Who owns a piece of the disk.
@@ -194,6 +219,8 @@ pub struct Owner {
     pub owners: Vec<FileOwner>,
     #[serde(default)]
     pub reason: Option<String>,
+    #[serde(default)]
+    pub disk: Option<u32>,
 }
 
 /// A file that owns it.

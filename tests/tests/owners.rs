@@ -19,6 +19,7 @@ fn ask(disk: &Arc<dyn ReadAt>, wanted: &RangeSet, limits: Limits) -> OwnerReport
         threads: 2,
         volume: None,
         detection: Default::default(),
+        disks: hexz_resolve::Disks::default(),
         progress: &Silent,
         cancel: None,
     };

@@ -209,6 +209,10 @@ impl FormatArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct EngineArgs {
+    /// One more disk of the same machine, for volumes that span disks; BASE:AFTER where it changed
+    /// too. May be repeated: disks are numbered as they are given, from 1, the first argument
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) disk: Vec<String>,
     /// Look at one volume only: p2, disk, vg/lv, or its label, UUID or mount point
     #[arg(long, value_name = "NAME")]
     pub(crate) volume: Option<String>,
@@ -330,7 +334,8 @@ Examples:
 pub(crate) struct OwnerArgs {
     /// The image: raw, .hxz, qcow2 or VHD, or a block device
     pub(crate) image: PathBuf,
-    /// A block of 4096 bytes, or a range A-B of them; may be repeated
+    /// A block of 4096 bytes, or a range A-B of them; may be repeated. With --disk, DISK:N is one
+    /// of that disk
     #[arg(long, value_name = "N", value_parser = range_of::<4096>)]
     pub(crate) block: Vec<Span>,
     /// A byte, or a range A-B
@@ -414,7 +419,12 @@ pub(crate) struct CompletionsArgs {
 
 /// Bytes from the first to one past the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span(pub(crate) u64, pub(crate) u64);
+pub(crate) struct Span {
+    /// Which of several disks, from 1 on.
+    pub(crate) disk: Option<u32>,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
 
 /// What of `text` is worth repeating: a list may be one line of a hundred megabytes.
 fn quoted(text: &str) -> String {
@@ -423,8 +433,18 @@ fn quoted(text: &str) -> String {
     format!("{start:?}{more}")
 }
 
-/// Reads `N`, `A-B` or `A+LENGTH`, in units of `UNIT` bytes.
+/// Reads `N`, `A-B` or `A+LENGTH`, in units of `UNIT` bytes, of the first disk, or with `DISK:`
+/// before it of another one.
 pub(crate) fn range_of<const UNIT: u64>(text: &str) -> Result<Span, String> {
+    let (disk, text) = match text.split_once(':') {
+        Some((disk, rest)) => {
+            let number = disk.trim().parse::<u32>();
+            let number = number.ok().filter(|number| *number > 0);
+            let wrong = || format!("{} is no number of a disk", quoted(disk));
+            (Some(number.ok_or_else(wrong)?), rest.trim())
+        }
+        None => (None, text),
+    };
     let number = |text: &str| {
         let text = text.trim();
         let parsed = match text.strip_prefix("0x") {
@@ -452,7 +472,11 @@ pub(crate) fn range_of<const UNIT: u64>(text: &str) -> Result<Span, String> {
         return Err(format!("{} holds nothing", quoted(text)));
     }
     let bytes = |n: u64| n.checked_mul(UNIT).ok_or_else(too_far);
-    Ok(Span(bytes(first)?, bytes(end)?))
+    Ok(Span {
+        disk,
+        start: bytes(first)?,
+        end: bytes(end)?,
+    })
 }
 
 #[cfg(test)]
@@ -482,10 +506,22 @@ mod tests {
 
     #[test]
     fn ranges() {
-        assert_eq!(range_of::<512>("3"), Ok(Span(1536, 2048)));
-        assert_eq!(range_of::<1>("0x10-0x1f"), Ok(Span(16, 32)));
-        assert_eq!(range_of::<4096>("2+3"), Ok(Span(8192, 20480)));
-        for bad in ["", "x", "5-3", "3+0", "18446744073709551615"] {
+        let span = |disk, start, end| Ok(Span { disk, start, end });
+        assert_eq!(range_of::<512>("3"), span(None, 1536, 2048));
+        assert_eq!(range_of::<1>("0x10-0x1f"), span(None, 16, 32));
+        assert_eq!(range_of::<4096>("2+3"), span(None, 8192, 20480));
+        assert_eq!(range_of::<1>("2: 7"), span(Some(2), 7, 8));
+        for bad in [
+            "",
+            "x",
+            "5-3",
+            "3+0",
+            "18446744073709551615",
+            "0:1",
+            "x:1",
+            "1:",
+            "1:2:3",
+        ] {
             assert!(range_of::<4096>(bad).is_err(), "{bad}");
         }
     }

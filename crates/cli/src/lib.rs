@@ -5,6 +5,7 @@
 mod about;
 mod args;
 pub mod cmd;
+mod disks;
 mod failure;
 mod file_args;
 mod guest;

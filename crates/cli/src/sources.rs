@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use hexz_resolve::engine::{Detection, Options};
-use hexz_resolve::{ChangeSource, Diagnostics, JournalMode, Limits, Progress, ReadAt, Registry};
+use hexz_resolve::{
+    ChangeSource, Diagnostics, Disks, JournalMode, Limits, Progress, ReadAt, Registry,
+};
 use hexz_source::{ChangesOptions, DefaultGate, ExtentList, Given, TwoImages};
 
 use crate::args::{DiffArgs, EngineArgs, Journal};
@@ -32,6 +34,7 @@ pub(crate) fn options<'a>(
         },
         threads: args.threads,
         volume: args.volume.clone(),
+        disks: Disks::default(),
         detection: Detection {
             formats: args.filesystem.iter().cloned().collect(),
             sector_size: args.sector_size,
@@ -107,7 +110,7 @@ pub(crate) fn changes(args: &DiffArgs) -> Result<Box<dyn ChangeSource>> {
 }
 
 /// An image that was named, and how the arguments say to take it.
-fn given(path: impl Into<PathBuf>, args: &EngineArgs) -> Given {
+pub(crate) fn given(path: impl Into<PathBuf>, args: &EngineArgs) -> Given {
     Given {
         raw: args.raw,
         ..Given::from(path)

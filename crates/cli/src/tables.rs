@@ -96,6 +96,7 @@ pub(crate) fn diff(dir: &Path, report: &Report) -> Result<()> {
 /// Writes the tables of the map of an image below `dir`.
 pub(crate) fn map(registry: &Registry, args: &MapArgs, dir: &Path) -> Result<ExitCode> {
     let diagnostics = Diagnostics::new();
+    crate::disks::one_only(&args.engine, "--parquet")?;
     let disk = sources::image(&args.image, &args.engine, &diagnostics)?;
     let progress = Bar::new();
     let options = sources::options(registry, &args.engine, &progress);

@@ -38,6 +38,8 @@ pub enum Role {
     PartitionTable,
     /// Metadata of a volume manager.
     VolumeMetadata,
+    /// Sums of the data on other devices, by which it can be computed.
+    Parity,
     /// Swap space.
     Swap,
     /// Between or behind what holds anything.
@@ -76,6 +78,7 @@ impl Role {
             Self::Boot => Class::Boot,
             Self::PartitionTable => Class::PartitionTable,
             Self::VolumeMetadata => Class::VolumeMetadata,
+            Self::Parity => Class::Parity,
             Self::Swap => Class::Swap,
             Self::Gap => Class::Gap,
             Self::Free => Class::Free,
@@ -101,6 +104,7 @@ pub enum Class {
     Boot,
     PartitionTable,
     VolumeMetadata,
+    Parity,
     Swap,
     Gap,
     Free,
@@ -109,7 +113,7 @@ pub enum Class {
 
 impl Class {
     /// All classes, in report order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::FileData,
         Self::Directory,
         Self::Symlink,
@@ -124,6 +128,7 @@ impl Class {
         Self::Boot,
         Self::PartitionTable,
         Self::VolumeMetadata,
+        Self::Parity,
         Self::Swap,
         Self::Gap,
         Self::Free,
@@ -148,6 +153,7 @@ impl Class {
             Self::Boot => "boot",
             Self::PartitionTable => "partition-table",
             Self::VolumeMetadata => "volume-metadata",
+            Self::Parity => "parity",
             Self::Swap => "swap",
             Self::Gap => "gap",
             Self::Free => "free",

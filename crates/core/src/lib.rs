@@ -10,6 +10,7 @@ mod change;
 mod claim;
 mod content;
 mod diagnostic;
+mod disks;
 pub mod engine;
 mod error;
 mod fields;
@@ -30,6 +31,7 @@ mod volume;
 pub use change::{ChangeSet, ChangeSource, Loaded, OpenGate, Precision};
 pub use claim::{Bounded, Claim, Class, ExtentKey, ExtentSet, Owner, Role, Sink};
 pub use diagnostic::{Diagnostic, Diagnostics, Loss, Severity};
+pub use disks::{Disk, Disks, Joined};
 pub use error::{Error, ErrorKind, Result, View};
 pub use fields::{Field, FieldForm, FieldTable, Records};
 pub use file::{
@@ -49,6 +51,6 @@ pub use registry::{DuplicateId, Registry, RegistryBuilder, UnknownId};
 pub use scan::{Scan, Shared, UnitReader};
 pub use threads::Threads;
 pub use volume::{
-    ByteMap, FoundVolume, MappedReader, Member, Segment, Structure, Unusable, VolumeScheme,
-    VolumeSet,
+    ByteMap, FoundVolume, MappedReader, Member, Parity, Piece, Places, Rule, Segment, StripeLayout,
+    Stripes, Structure, Turn, Unusable, VolumeScheme, VolumeSet,
 };

@@ -239,10 +239,14 @@ impl Probe {
 pub struct Group {
     /// Which set: the same bytes on each device of it, such as the UUID of the filesystem.
     pub id: Vec<u8>,
-    /// Which one of it: its number, as the format counts its devices.
+    /// Which one of it: its number, as the format counts its devices; `u64::MAX` for one that has
+    /// no place of its own, such as a spare.
     pub member: u64,
     /// How many there should be, where each says so.
     pub members: Option<u32>,
+    /// Rises with what is written: of two devices that say they are the same one, the greater is
+    /// the newer. 0 where the format does not count.
+    pub generation: u64,
 }
 
 /// Whether journals are replayed in memory.

@@ -51,6 +51,22 @@ pub struct Header {
     pub blocks: u64,
     /// How far the change set can be trusted; `None` where there is none (`owner`, `map`).
     pub precision: Option<Precision>,
+    /// The disks, where there are several: `disk_size`, `base` and `overlay` are those of the
+    /// first.
+    pub disks: Vec<DiskRecord>,
+}
+
+/// One of several disks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiskRecord {
+    /// From 1 on.
+    pub disk: u32,
+    /// Length in bytes of the disk after.
+    pub size: u64,
+    /// The disk before, as the user named it.
+    pub base: Option<String>,
+    /// What changed on it, as the user named that.
+    pub overlay: Option<String>,
 }
 
 /// How far a volume could be resolved.
@@ -89,6 +105,10 @@ pub struct VolumeRecord {
     pub volume: String,
     /// First byte on the disk.
     pub start: u64,
+    /// The disk that it starts on, from 1 on, where there are several.
+    pub disk: Option<u32>,
+    /// All disks that it has bytes on, where it is on more than one.
+    pub disks: Vec<u32>,
     /// Bytes.
     pub length: u64,
     /// `gpt`, `mbr`, `lvm2`; `None` for an unpartitioned disk.
@@ -121,10 +141,23 @@ pub struct VolumeRecord {
     pub base_volume: Option<String>,
     /// Its first byte in base, where it lay elsewhere.
     pub base_start: Option<u64>,
+    /// The disk that it started on in base, where it was another one.
+    pub base_disk: Option<u32>,
     /// Changed blocks (see [`Header::block_size`]) that lie in it in full or in part.
     pub changed_blocks: u64,
     /// The accounting of this volume alone.
     pub classes: BTreeMap<Class, ClassBytes>,
+}
+
+impl VolumeRecord {
+    /// Where it starts, as people read it: the disk too, where there are several.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.disk {
+            Some(disk) => format!("byte {} of disk {disk}", self.start),
+            None => format!("byte {}", self.start),
+        }
+    }
 }
 
 /// What happened to a path.
@@ -235,6 +268,8 @@ pub struct ChangedRange {
     pub length: u64,
     /// Offset on the disk.
     pub disk_offset: u64,
+    /// The disk that it is on, from 1 on, where there are several.
+    pub disk: Option<u32>,
 }
 
 impl ChangedRange {
@@ -247,6 +282,7 @@ impl ChangedRange {
             file_offset: None,
             length,
             disk_offset,
+            disk: None,
         }
     }
 }
@@ -263,6 +299,8 @@ pub struct Region {
     pub detail: &'static str,
     /// Offset on the disk.
     pub start: u64,
+    /// The disk that it is on, from 1 on, where there are several.
+    pub disk: Option<u32>,
     /// Bytes.
     pub length: u64,
     /// Differing bytes.
@@ -307,6 +345,8 @@ pub struct Unresolved {
     pub volume: Option<usize>,
     /// Offset on the disk.
     pub start: u64,
+    /// The disk that it is on, from 1 on, where there are several.
+    pub disk: Option<u32>,
     /// Bytes.
     pub length: u64,
     /// Why.
@@ -557,6 +597,8 @@ pub struct OwnerRecord {
     pub volume: Option<usize>,
     /// Offset on the disk.
     pub start: u64,
+    /// The disk that it is on, from 1 on, where there are several.
+    pub disk: Option<u32>,
     /// Bytes.
     pub length: u64,
     /// Its class.
@@ -578,6 +620,7 @@ impl OwnerRecord {
         Self {
             volume: None,
             start,
+            disk: None,
             length,
             class,
             detail: "",
@@ -660,6 +703,8 @@ pub struct CandidateRecord {
     pub confidence: u8,
     /// Where its sign lies on the disk, where that is known.
     pub offset: Option<u64>,
+    /// The disk that it is on, from 1 on, where there are several.
+    pub disk: Option<u32>,
     /// Whether it won.
     pub chosen: bool,
     /// Why it won or lost.

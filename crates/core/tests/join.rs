@@ -468,6 +468,7 @@ fn options(registry: &Registry, threads: usize) -> Options<'_> {
         threads,
         volume: None,
         detection: Default::default(),
+        disks: hexz_resolve::Disks::default(),
         progress: &Silent,
         cancel: None,
     }

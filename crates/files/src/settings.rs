@@ -141,6 +141,7 @@ impl Settings {
             threads: self.threads,
             volume: self.volume.clone(),
             detection: self.detection.clone(),
+            disks: hexz_resolve::Disks::default(),
             progress: &*self.progress,
             cancel: Some(&self.cancel.0),
         }

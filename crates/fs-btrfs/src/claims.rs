@@ -115,7 +115,7 @@ fn in_use(fs: &Btrfs, wanted: &RangeSet, out: &mut dyn Sink<Claim>) -> Result<Ra
             };
             fs.blocks.chunks.uses(range, |part, used| match used {
                 Use::Logical(at) => logical.extend(ByteRange::at(at, part.len())),
-                Use::Parity => claims.push(Claim::structure(part, Role::VolumeMetadata, "parity")),
+                Use::Parity => claims.push(Claim::structure(part, Role::Parity, "")),
                 Use::Nothing => claims.extend(unused(part, device.start)),
             });
         }

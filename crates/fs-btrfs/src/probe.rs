@@ -54,5 +54,6 @@ fn group(superblock: &Superblock) -> Option<Group> {
         id: superblock.fsid.to_vec(),
         member: superblock.devid,
         members: u32::try_from(superblock.num_devices).ok(),
+        generation: superblock.generation,
     })
 }

@@ -37,7 +37,11 @@ impl HumanOwners {
     fn owner(&self, out: &mut dyn Write, record: &OwnerRecord) -> Result<()> {
         let volume = record.volume.and_then(|v| self.volumes.get(v));
         let volume = volume.map_or("-", String::as_str);
-        let (start, length) = (record.start, record.length);
+        let length = record.length;
+        let start = match record.disk {
+            Some(disk) => format!("{disk}:{}", record.start),
+            None => record.start.to_string(),
+        };
         write!(
             out,
             "{start:>14} {length:>12}  {volume:<6} {}",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::layout::{Content, DiskStructure, OpenVolume};
 use super::refine::Differences;
 use crate::report::{ClassBytes, Region, Summary, Unresolved};
-use crate::{ByteRange, Class, RangeSet};
+use crate::{ByteRange, Class, RangeSet, Role};
 
 /// A piece of the changed blocks, on the disk, with its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,9 +81,19 @@ impl Ledger {
         self.give(left.iter().map(|r| (r, Class::Gap, "")), None);
     }
 
+    /// Gives away what is left of the parity of a volume.
+    pub(super) fn give_parity(&mut self, volume: &OpenVolume, index: usize) {
+        if volume.map.has_parity() {
+            let parity = volume.map.parity_in(&self.left.intersection(&volume.own));
+            let class = Role::Parity.class();
+            self.give(parity.iter().map(|r| (r, class, "")), Some(index));
+        }
+    }
+
     /// Ends the account of a volume, of which all was read or not: what is left of it is
     /// unresolved, with the reason, or a gap between the volumes within it.
     pub(super) fn close(&mut self, volume: &OpenVolume, index: usize, whole: bool) {
+        self.give_parity(volume, index);
         match &volume.content {
             Content::Volumes(_) => {
                 let left = self.left.intersection(&volume.own);
@@ -186,7 +196,7 @@ fn entry<'m>(classes: &'m mut BTreeMap<Class, ClassBytes>, piece: &Piece) -> &'m
     classes.entry(piece.class).or_default()
 }
 
-/// The region and unresolved records of `pieces`, without what lies in `shown`: the ranges that
+/// The region and unresolved records of `pieces`, in the space of all disks, without what lies in `shown`: the ranges that
 /// change records carry.
 pub(super) fn regions(
     pieces: &[Piece],
@@ -201,6 +211,7 @@ pub(super) fn regions(
             unresolved.push(Unresolved {
                 volume: piece.volume,
                 start: piece.range.start(),
+                disk: None,
                 length: piece.range.len(),
                 reason: reasons.get(piece.reason).cloned().unwrap_or_default(),
             });
@@ -212,6 +223,7 @@ pub(super) fn regions(
                 class: piece.class,
                 detail: piece.detail,
                 start: range.start(),
+                disk: None,
                 length: range.len(),
                 changed: differences.count(range),
                 fields: None,
@@ -226,8 +238,8 @@ pub(super) fn regions(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ByteMap;
     use crate::report::VolumeStatus;
-    use crate::{ByteMap, Role};
 
     #[test]
     fn boot_code_in_a_partition_is_that_volumes_and_a_table_is_no_ones() {

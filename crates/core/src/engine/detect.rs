@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::evidence::{Decision, Divided, Evidence, decide};
 use super::run::{Run, guarded};
 use crate::{
-    ByteMap, ByteRange, Descriptor, Diagnostic, Diagnostics, Error, FilesystemPlugin, KnownFormat,
-    MappedReader, Member, Probe, ReadAt, Registry, Result, Sign, Standing, View, VolumeScheme,
-    VolumeSet, Window,
+    ByteMap, ByteRange, Descriptor, Diagnostic, Diagnostics, Error, FilesystemPlugin, Group,
+    KnownFormat, MappedReader, Member, Probe, ReadAt, Registry, Result, Sign, Standing, View,
+    VolumeScheme, VolumeSet, Window,
 };
 
 /// How sure a format must be to count as what a partition holds.
@@ -36,6 +36,8 @@ impl Candidate {
 pub(super) struct Hit {
     pub(super) candidate: Candidate,
     pub(super) evidence: Evidence,
+    /// For what may lie on several devices: which of them this is.
+    pub(super) group: Option<Group>,
     /// Of partition tables: what was read of it, and what is odd about it.
     pub(super) table: Option<(VolumeSet, Diagnostics)>,
 }
@@ -117,6 +119,7 @@ impl Hit {
                 read: true,
                 sign: None,
             },
+            group: None,
             table: None,
         })
     }
@@ -174,7 +177,7 @@ impl Looker<'_> {
         let mut add =
             |descriptor: &Descriptor, candidate: Candidate, probe: Result<Probe>| match probe {
                 Ok(Probe::No) => {}
-                Ok(Probe::Match { confidence, .. }) => {
+                Ok(Probe::Match { confidence, group }) => {
                     let sign = self.sign_of(descriptor.id, window);
                     hits.push(Hit {
                         candidate,
@@ -186,6 +189,7 @@ impl Looker<'_> {
                             read: true,
                             sign,
                         },
+                        group,
                         table: None,
                     });
                 }
@@ -224,6 +228,7 @@ impl Looker<'_> {
                         sign: Some(sign.clone()),
                     },
                     candidate: Candidate::Known(Box::new((*format, sign))),
+                    group: None,
                     table: None,
                 });
             }

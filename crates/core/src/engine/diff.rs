@@ -10,13 +10,14 @@ use super::account::{Ledger, Sums, regions};
 use super::fields::Namer;
 use super::free;
 use super::layout::Layout;
+use super::owners::{disk_records, disk_size};
 use super::pair::{Files, PairWork};
 use super::pairing::{Pairing, tell_apart};
 use super::refine::Differences;
 use super::run::Run;
 use super::writer::Writer;
 use crate::report::{Change, DiffEnd, DiffVisitor, Header, Report, VolumeRecord};
-use crate::{ByteRange, ChangeSet, Error, Loaded, Precision, RangeSet, Result, View};
+use crate::{ChangeSet, Error, Loaded, Precision, RangeSet, Result, View};
 
 pub(super) fn diff_to<V: DiffVisitor>(
     loaded: &Loaded,
@@ -34,15 +35,15 @@ pub(super) fn diff_to<V: DiffVisitor>(
         run.report(None, diagnostic.clone());
     }
     let block = u64::from(loaded.changes.block_size.max(1));
-    let disk = ByteRange::new(0, base.len().max(merged.len()));
-    let listed = run.within(&loaded.changes.ranges, disk);
+    let disk = options.disks.whole(base.len().max(merged.len()));
+    let listed = run.within(&loaded.changes.ranges, &disk);
 
     let progress = options.progress;
     progress.stage("comparing changed blocks", Some(listed.len()));
     let differences = Differences::find(&run, base, merged, &listed, block)?;
     let (changes, changed) = match loaded.changes.candidates {
         true => {
-            let changes = compared(&loaded.changes, &differences, disk);
+            let changes = compared(&loaded.changes, &differences, &disk);
             let ranges = changes.ranges.clone();
             (Cow::Owned(changes), ranges)
         }
@@ -88,7 +89,10 @@ pub(super) fn diff_to<V: DiffVisitor>(
     for (index, volume) in merged_volumes {
         ledger.close(volume, index, run.diagnostics.is_whole(&volume.name));
     }
-    ledger.give_structures(&base_layout.structures, base_volumes);
+    ledger.give_structures(&base_layout.structures, base_volumes.clone());
+    for (index, volume) in base_volumes {
+        ledger.give_parity(volume, index);
+    }
     ledger.give_gaps();
     let identical = changed.difference(&differences.ranges().aligned_out(block));
     let (pieces, reasons) = ledger.settle();
@@ -104,20 +108,23 @@ pub(super) fn diff_to<V: DiffVisitor>(
     let header = Header {
         overlay: loaded.overlay_name.clone(),
         base: loaded.base_name.clone(),
-        disk_size: merged.len(),
+        disk_size: disk_size(&run, merged.len()),
         block_size: changes.block_size,
         blocks: changes.blocks(),
         precision: Some(changes.precision),
+        disks: disk_records(&run),
     };
-    let volumes = pairing.records(&sums, gone, |own| blocks(&scope.intersection(own)));
+    let volumes = pairing.records(&sums, gone, &options.disks, |own| {
+        blocks(&scope.intersection(own))
+    });
     out.begin(&header, &volumes)?;
 
-    let mut writer = Writer::new(&*out);
+    let mut writer = Writer::new(&*out, &options.disks);
     for (pair, files) in work {
         pair.changes(files, &mut writer)?;
     }
     let (shown, kinds) = writer.finish();
-    let (mut regions, unresolved) = regions(&pieces, &reasons, &differences, &shown);
+    let (mut regions, mut unresolved) = regions(&pieces, &reasons, &differences, &shown);
     let namer = Namer {
         run: &run,
         pairing: &pairing,
@@ -126,6 +133,15 @@ pub(super) fn diff_to<V: DiffVisitor>(
         disks: [&**base, &**merged],
     };
     namer.name(&mut regions);
+    for region in &mut regions {
+        (region.disk, region.start) = options.disks.place(region.start);
+        for field in region.fields.iter_mut().flatten() {
+            field.start = options.disks.place(field.start).1;
+        }
+    }
+    for piece in &mut unresolved {
+        (piece.disk, piece.start) = options.disks.place(piece.start);
+    }
     summary.changes = kinds;
     summary.complete = run.diagnostics.is_complete()
         && changes.precision != Precision::MayMiss
@@ -133,7 +149,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
     Ok(DiffEnd {
         regions,
         unresolved,
-        diagnostics: run.diagnostics.take(),
+        diagnostics: run.findings(),
         summary,
     })
 }
@@ -148,18 +164,18 @@ pub(super) fn compare(loaded: &Loaded, options: &Options<'_>) -> Result<ChangeSe
     };
     let run = Run::new(options);
     let block = u64::from(loaded.changes.block_size.max(1));
-    let disk = ByteRange::new(0, base.len().max(merged.len()));
-    let listed = run.within(&loaded.changes.ranges, disk);
+    let disk = options.disks.whole(base.len().max(merged.len()));
+    let listed = run.within(&loaded.changes.ranges, &disk);
     options
         .progress
         .stage("comparing images", Some(listed.len()));
     let differences = Differences::find(&run, base, merged, &listed, block)?;
-    let mut changes = compared(&loaded.changes, &differences, disk);
-    changes.diagnostics.extend(run.diagnostics.take());
+    let mut changes = compared(&loaded.changes, &differences, &disk);
+    changes.diagnostics.extend(run.findings());
     Ok(changes)
 }
 
-fn compared(candidates: &ChangeSet, differences: &Differences, disk: ByteRange) -> ChangeSet {
+fn compared(candidates: &ChangeSet, differences: &Differences, disk: &RangeSet) -> ChangeSet {
     let block = u64::from(candidates.block_size.max(1));
     let precision = match differences.unreadable() {
         true => candidates.precision.max(Precision::Over),

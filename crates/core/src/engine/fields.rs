@@ -71,6 +71,8 @@ impl Namer<'_> {
             && let [Some(before), Some(after)] = pair.filesystems()
             && before.info().filesystem == after.info().filesystem
             && let Some(volume) = pair.merged
+            // A record of a mirror lies in several places, and is named in none.
+            && !volume.map.has_copies()
         {
             for piece in &volume.map.to_volume(&range.into()) {
                 for records in after.records(piece, region.class, region.detail) {

@@ -1,19 +1,21 @@
 //! What is on a disk: partition tables, volumes in volumes, filesystems.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::Forced;
 use super::detect::{Candidate, Hit, Look, Looker, member};
+use super::groups::{Format, Waiting};
 use super::run::Run;
 use crate::report::{CandidateRecord, VolumeRecord, VolumeStatus};
 use crate::{
-    ByteMap, ByteRange, Diagnostic, Error, ErrorKind, Filesystem, FoundVolume, KnownFormat,
-    MappedReader, RangeSet, ReadAt, Result, Role, Sign, Unusable, View, VolumeScheme, VolumeSet,
-    Window,
+    ByteMap, ByteRange, Diagnostic, Disks, Error, ErrorKind, Filesystem, FoundVolume, Group,
+    KnownFormat, MappedReader, RangeSet, ReadAt, Result, Role, Sign, Unusable, View, VolumeScheme,
+    VolumeSet, Window,
 };
 
 /// Volumes within volumes within volumes.
-const NESTING: usize = 4;
+pub(super) const NESTING: usize = 4;
 /// A format that is passed over is worth a finding when it is this sure.
 const WORTH_TELLING: u8 = 60;
 /// A container that is this sure, and is not there by the evidence, contradicts what is there.
@@ -132,7 +134,14 @@ impl OpenVolume {
         }
     }
 
-    pub(super) fn record(&self) -> VolumeRecord {
+    pub(super) fn record(&self, disks: &Disks) -> VolumeRecord {
+        let (disk, start) = disks.place(self.map.device_offset(0).unwrap_or(0));
+        let mut on: Vec<u32> = Vec::new();
+        if disk.is_some() {
+            let ranges = self.map.device_ranges();
+            on.extend(ranges.iter().filter_map(|r| disks.place(r.start()).0));
+            on.dedup();
+        }
         let info = self.filesystem().map(Filesystem::info);
         let (status, reason, named) = match &self.content {
             Content::Nothing {
@@ -147,7 +156,9 @@ impl OpenVolume {
         let uuid = info.map(|i| &i.uuid).or(named.map(|n| &n.uuid));
         VolumeRecord {
             volume: self.name.clone(),
-            start: self.map.device_offset(0).unwrap_or(0),
+            start,
+            disk,
+            disks: if on.len() > 1 { on } else { Vec::new() },
             length: self.map.len(),
             scheme: self.scheme,
             partition_type: self.partition_type.clone(),
@@ -164,6 +175,7 @@ impl OpenVolume {
             reason,
             base_volume: None,
             base_start: None,
+            base_disk: None,
             changed_blocks: 0,
             classes: std::collections::BTreeMap::new(),
         }
@@ -178,15 +190,27 @@ impl Layout {
             structures: Vec::new(),
             candidates: Vec::new(),
         };
-        let whole = FoundVolume {
-            name: "disk".to_owned(),
-            map: ByteMap::contiguous(ByteRange::new(0, disk.len())),
-            partition_type: None,
-            label: None,
-            unusable: None,
+        let detector = Detector {
+            run,
+            disk,
+            view,
+            waiting: RefCell::default(),
         };
-        let detector = Detector { run, disk, view };
-        detector.volume(&mut layout, whole, Origin::default(), 0)?;
+        let disks = run.options.disks.ranges(view, disk.len());
+        for (n, range) in disks.into_iter().enumerate() {
+            let whole = FoundVolume {
+                name: match n {
+                    0 => "disk".to_owned(),
+                    n => format!("disk{}", n + 1),
+                },
+                map: ByteMap::contiguous(range),
+                partition_type: None,
+                label: None,
+                unusable: None,
+            };
+            detector.volume(&mut layout, whole, Origin::default(), 0)?;
+        }
+        detector.open_sets(&mut layout)?;
         detector.check_forced(&layout)?;
         layout.settle_ownership();
         Ok(layout)
@@ -215,17 +239,26 @@ impl Layout {
     }
 }
 
-struct Detector<'a> {
-    run: &'a Run<'a>,
+pub(super) struct Detector<'a> {
+    pub(super) run: &'a Run<'a>,
     disk: &'a Arc<dyn ReadAt>,
-    view: View,
+    pub(super) view: View,
+    /// Devices of sets that are not open yet.
+    pub(super) waiting: RefCell<Vec<Waiting>>,
 }
 
 /// What a volume was found by.
 #[derive(Clone, Copy, Default)]
-struct Origin {
-    scheme: Option<&'static str>,
-    sector_size: Option<u64>,
+pub(super) struct Origin {
+    pub(super) scheme: Option<&'static str>,
+    pub(super) sector_size: Option<u64>,
+}
+
+/// What came of a look at a device.
+enum Outcome {
+    Is(Content),
+    /// It is one of a set, which is opened when all devices were looked at.
+    IsOneOf(Box<(Group, Format, Option<Sign>)>),
 }
 
 /// A device that is looked at.
@@ -240,9 +273,9 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The name that findings about its content have: none for those about the tables of a disk.
+    /// The name that findings about its content have: none for those about the first disk.
     fn name(&self) -> Option<&str> {
-        Some(self.found.name.as_str()).filter(|_| self.depth > 0)
+        Some(self.found.name.as_str()).filter(|name| *name != "disk")
     }
 }
 
@@ -256,7 +289,7 @@ impl Detector<'_> {
         depth: usize,
     ) -> Result<()> {
         self.run.check()?;
-        let device: Arc<dyn ReadAt> = if depth == 0 {
+        let device: Arc<dyn ReadAt> = if depth == 0 && !self.run.options.disks.several() {
             Arc::clone(self.disk)
         } else {
             Arc::new(MappedReader::new(Arc::clone(self.disk), found.map.clone()))
@@ -275,7 +308,23 @@ impl Detector<'_> {
                     depth,
                     is_partition: depth > 0 && origin.sector_size.is_some(),
                 };
-                self.content(layout, &place)?
+                match self.content(layout, &place)? {
+                    Outcome::Is(content) => content,
+                    Outcome::IsOneOf(set) => {
+                        let (group, format, sign) = *set;
+                        self.waiting.borrow_mut().push(Waiting {
+                            found,
+                            origin,
+                            depth,
+                            device,
+                            window,
+                            group,
+                            format,
+                            sign,
+                        });
+                        return Ok(());
+                    }
+                }
             }
         };
         // The whole disk is a volume only when nothing divides it.
@@ -300,12 +349,12 @@ impl Detector<'_> {
         Ok(())
     }
 
-    fn content(&self, layout: &mut Layout, place: &Place<'_>) -> Result<Content> {
+    fn content(&self, layout: &mut Layout, place: &Place<'_>) -> Result<Outcome> {
         let volume = Some(place.found.name.as_str());
         let forced = &self.run.options.detection.formats;
         let forced = forced.get(&place.found.name);
         if let Some(left) = forced.and_then(Forced::leaves) {
-            return Ok(left);
+            return Ok(Outcome::Is(left));
         }
         let looker = Looker {
             run: self.run,
@@ -330,10 +379,11 @@ impl Detector<'_> {
             .iter()
             .all(|n| look.hits.get(*n).is_some_and(Hit::is_copy));
         if let Some(reason) = look.damaged.as_ref().filter(|_| copies_only) {
-            return Ok(nothing(VolumeStatus::Damaged, reason.clone()));
+            let content = nothing(VolumeStatus::Damaged, reason.clone());
+            return Ok(Outcome::Is(content));
         }
         let Some(won) = look.won() else {
-            return Ok(match (left.is_empty(), lost) {
+            return Ok(Outcome::Is(match (left.is_empty(), lost) {
                 (true, Some(reason)) => nothing(VolumeStatus::Damaged, reason),
                 (true, None) => Content::Nothing {
                     status: VolumeStatus::Unsupported,
@@ -347,12 +397,16 @@ impl Detector<'_> {
                     let reason = format!("could as well be {}", names.join(" or "));
                     nothing(VolumeStatus::Ambiguous, reason)
                 }
-            });
+            }));
         };
         self.tell_passed_over(place, &look, won);
+        if let (Some(group), Some(format)) = (&won.group, Format::of(won)) {
+            let set = (group.clone(), format, won.evidence.sign.clone());
+            return Ok(Outcome::IsOneOf(Box::new(set)));
+        }
         let content = self.open(layout, place, won)?;
         self.contradicting(layout, place, &look)?;
-        Ok(content)
+        Ok(Outcome::Is(content))
     }
 
     /// Opens what is there.
@@ -374,7 +428,7 @@ impl Detector<'_> {
             }
             Candidate::Scheme(plugin) => match self.opened_scheme(place, hit, plugin) {
                 Ok(set) => {
-                    self.members(layout, set, place, plugin.descriptor().id)?;
+                    self.within(layout, set, place, plugin.descriptor().id)?;
                     Ok(Content::Volumes(plugin.descriptor().id))
                 }
                 // What it is stays known where it is not read, as of any known format.
@@ -416,12 +470,15 @@ impl Detector<'_> {
             let lost = look.decision.lost.get(n).map_or("", String::as_str);
             let sign = hit.evidence.sign.as_ref();
             let sign = sign.filter(|sign| sign.confidence > 0);
+            let at = sign.and_then(|sign| start.checked_add(sign.place.start()));
+            let at = at.map(|at| self.run.options.disks.place(at));
             layout.candidates.push(CandidateRecord {
                 volume: place.found.name.clone(),
                 format: hit.candidate.id(),
                 name: hit.evidence.name,
                 confidence: hit.evidence.confidence,
-                offset: sign.and_then(|sign| start.checked_add(sign.place.start())),
+                offset: at.map(|(_, offset)| offset),
+                disk: at.and_then(|(disk, _)| disk),
                 chosen: lost.is_empty() && look.decision.left.len() == 1,
                 reason: match (lost, look.decision.left.len()) {
                     ("", 1) => "nothing else that shows itself speaks against it".to_owned(),
@@ -437,6 +494,7 @@ impl Detector<'_> {
                 name: "",
                 confidence: 0,
                 offset: None,
+                disk: None,
                 chosen: false,
                 reason: reason.clone(),
             });
@@ -495,7 +553,7 @@ impl Detector<'_> {
             let at = hit.evidence.sign.as_ref().map_or(0, |s| s.place.start());
             let finding = Diagnostic::warning("formats-contradict", text).at(at);
             self.run.report(None, finding.view(self.view));
-            self.members(layout, set, place, plugin.descriptor().id)?;
+            self.within(layout, set, place, plugin.descriptor().id)?;
         }
         Ok(())
     }
@@ -532,15 +590,29 @@ impl Detector<'_> {
         reason
     }
 
-    fn members(
+    fn within(
         &self,
         layout: &mut Layout,
         set: VolumeSet,
         around: &Place<'_>,
         scheme: &'static str,
     ) -> Result<()> {
+        let around_it = (&around.found.map, around.name());
+        self.inner(layout, set, around_it, scheme, around.depth)
+    }
+
+    /// Adds the volumes of a scheme, whose members lie where `map` says, in a volume of this name.
+    pub(super) fn inner(
+        &self,
+        layout: &mut Layout,
+        set: VolumeSet,
+        (map, name): (&ByteMap, Option<&str>),
+        scheme: &'static str,
+        depth: usize,
+    ) -> Result<()> {
         for structure in set.structures {
-            let ranges = around.found.map.to_device(structure.range);
+            let pieces = map.pieces(structure.range);
+            let ranges = pieces.flat_map(|piece| piece.on_device().collect::<Vec<_>>());
             layout.structures.extend(ranges.map(|range| DiskStructure {
                 range,
                 role: structure.role,
@@ -552,18 +624,18 @@ impl Detector<'_> {
             sector_size: set.sector_size,
         };
         for mut inner in set.volumes {
-            inner.map = inner.map.through(&around.found.map);
+            inner.map = inner.map.through(map);
             // A logical volume has a name of its own; a partition within a partition does not.
-            if around.depth > 0 && !inner.name.contains('/') {
-                inner.name = format!("{}/{}", around.found.name, inner.name);
+            if let (Some(name), false) = (name, inner.name.contains('/')) {
+                inner.name = format!("{name}/{}", inner.name);
             }
-            self.volume(layout, inner, origin, around.depth + 1)?;
+            self.volume(layout, inner, origin, depth + 1)?;
         }
         Ok(())
     }
 
     /// Turns a failure to open into a volume that stays raw, with the reason.
-    fn settle(&self, volume: Option<&str>, opened: Result<Content>) -> Result<Content> {
+    pub(super) fn settle(&self, volume: Option<&str>, opened: Result<Content>) -> Result<Content> {
         opened.or_else(|error| {
             let status = match error.kind() {
                 ErrorKind::Unsupported => VolumeStatus::Unsupported,
@@ -606,7 +678,7 @@ fn named(format: &KnownFormat, sign: &Sign) -> Content {
     }
 }
 
-fn nothing(status: VolumeStatus, reason: String) -> Content {
+pub(super) fn nothing(status: VolumeStatus, reason: String) -> Content {
     Content::Nothing {
         status,
         reason,

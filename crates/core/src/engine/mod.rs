@@ -6,6 +6,7 @@
 mod account;
 mod briefs;
 mod content;
+mod copies;
 mod detect;
 mod diff;
 mod evidence;
@@ -13,6 +14,7 @@ mod fields;
 mod free;
 mod gather;
 mod gone;
+mod groups;
 mod layout;
 mod links;
 mod matching;
@@ -43,7 +45,8 @@ use crate::report::{
     DiffEnd, DiffVisitor, LayoutReport, OwnerEnd, OwnerReport, OwnerVisitor, Report,
 };
 use crate::{
-    ChangeSet, JournalMode, Limits, Loaded, Progress, RangeSet, ReadAt, Registry, Result, View,
+    ChangeSet, Disks, JournalMode, Limits, Loaded, Progress, RangeSet, ReadAt, Registry, Result,
+    View,
 };
 
 /// What the user says of the formats on a disk.
@@ -83,6 +86,8 @@ pub struct Options<'a> {
     pub volume: Option<String>,
     /// What the user says of the formats on the disk.
     pub detection: Detection,
+    /// Which disks there are in the space of offsets, where there are several.
+    pub disks: Disks,
     /// Told how far the run is.
     pub progress: &'a dyn Progress,
     /// Ends the run when set.

@@ -75,7 +75,7 @@ impl OpenDisk<'_> {
     /// Takes out what was odd so far.
     #[must_use]
     pub fn take_findings(&self) -> Vec<Diagnostic> {
-        self.run.diagnostics.take()
+        self.run.findings()
     }
 
     /// Does `work` on each of `items` on all threads, and gives the results in their order.
@@ -113,7 +113,7 @@ impl<'d> OpenedVolume<'d> {
     /// What the report says of it.
     #[must_use]
     pub fn record(&self) -> VolumeRecord {
-        self.volume.record()
+        self.volume.record(&self.disk.run.options.disks)
     }
 
     /// The disk it is on.

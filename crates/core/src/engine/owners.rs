@@ -11,21 +11,45 @@ use super::pieces::{Answer, halves};
 use super::run::Run;
 use super::teller::Teller;
 use crate::report::{
-    Header, LayoutReport, OwnerEnd, OwnerRecord, OwnerReport, OwnerVisitor, Region, VolumeRecord,
+    DiskRecord, Header, LayoutReport, OwnerEnd, OwnerRecord, OwnerReport, OwnerVisitor, Region,
+    VolumeRecord,
 };
-use crate::{ByteRange, RangeSet, ReadAt, Result, View};
+use crate::{RangeSet, ReadAt, Result, View};
 
 const BLOCK: u32 = 4096;
 
-fn header(disk: &Arc<dyn ReadAt>, asked: &RangeSet) -> Header {
+fn header(run: &Run<'_>, disk: &Arc<dyn ReadAt>, asked: &RangeSet) -> Header {
     Header {
         overlay: None,
         base: None,
-        disk_size: disk.len(),
+        disk_size: disk_size(run, disk.len()),
         block_size: BLOCK,
         blocks: asked.units(u64::from(BLOCK)),
         precision: None,
+        disks: disk_records(run),
     }
+}
+
+/// Length of the first disk; `length` where there is one only.
+pub(super) fn disk_size(run: &Run<'_>, length: u64) -> u64 {
+    let mut disks = run.options.disks.iter();
+    disks
+        .next()
+        .map_or(length, |disk| disk.length(View::Merged))
+}
+
+/// What is said of the disks, where there are several.
+pub(super) fn disk_records(run: &Run<'_>) -> Vec<DiskRecord> {
+    let disks = run.options.disks.iter();
+    (1..)
+        .zip(disks)
+        .map(|(number, disk)| DiskRecord {
+            disk: number,
+            size: disk.length(View::Merged),
+            base: disk.base.clone(),
+            overlay: disk.overlay.clone(),
+        })
+        .collect()
 }
 
 /// The volumes to look at, as indexes into the layout.
@@ -112,14 +136,15 @@ pub(super) fn owners(
         .iter()
         .filter_map(|i| layout.volumes.get(*i))
         .collect();
-    let mut scope = run.within(wanted, ByteRange::new(0, disk.len()));
+    let mut scope = run.within(wanted, &options.disks.whole(disk.len()));
     if options.volume.is_some() {
         scope = volumes.iter().fold(RangeSet::new(), |all, v| {
             all.union(&scope.intersection(&v.own))
         });
     }
-    let header = header(disk, &scope);
-    let records: Vec<VolumeRecord> = volumes.iter().map(|v| v.record()).collect();
+    let header = header(&run, disk, &scope);
+    let records = volumes.iter().map(|v| v.record(&options.disks));
+    let records: Vec<VolumeRecord> = records.collect();
     out.begin(&header, &records)?;
     options.progress.stage("finding owners", Some(scope.len()));
     let mut teller = Teller::new(out);
@@ -144,7 +169,7 @@ pub(super) fn owners(
     let coverage = summary.coverage();
     summary.complete = run.diagnostics.is_complete() && coverage.resolved == coverage.bytes;
     Ok(OwnerEnd {
-        diagnostics: run.diagnostics.take(),
+        diagnostics: run.findings(),
         summary,
     })
 }
@@ -153,7 +178,7 @@ pub(super) fn layout(disk: &Arc<dyn ReadAt>, options: &Options<'_>) -> Result<La
     let run = Run::of_one_view(options);
     let layout = Layout::detect(&run, disk, View::Merged)?;
     let volumes = chosen(&layout, options.volume.as_deref())?;
-    let whole: RangeSet = ByteRange::new(0, disk.len()).into();
+    let whole = options.disks.whole(disk.len());
     let between = layout
         .volumes
         .iter()
@@ -164,26 +189,31 @@ pub(super) fn layout(disk: &Arc<dyn ReadAt>, options: &Options<'_>) -> Result<La
     let (pieces, _) = ledger.settle();
     let regions = pieces
         .into_iter()
-        .map(|p| Region {
-            volume: None,
-            class: p.class,
-            detail: p.detail,
-            start: p.range.start(),
-            length: p.range.len(),
-            changed: 0,
-            fields: None,
-            unnamed: 0,
-            more_fields: false,
+        .map(|p| {
+            let (disk, start) = options.disks.place(p.range.start());
+            Region {
+                volume: None,
+                class: p.class,
+                detail: p.detail,
+                start,
+                disk,
+                length: p.range.len(),
+                changed: 0,
+                fields: None,
+                unnamed: 0,
+                more_fields: false,
+            }
         })
         .collect();
     Ok(LayoutReport {
-        header: header(disk, &whole),
+        header: header(&run, disk, &whole),
         volumes: volumes
             .into_iter()
-            .filter_map(|i| layout.volumes.get(i).map(OpenVolume::record))
+            .filter_map(|i| layout.volumes.get(i))
+            .map(|volume| volume.record(&options.disks))
             .collect(),
         regions,
         candidates: layout.candidates,
-        diagnostics: run.diagnostics.take(),
+        diagnostics: run.findings(),
     })
 }

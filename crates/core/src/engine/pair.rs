@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::content::budget;
+use super::copies;
 use super::gather::{Claims, replayed};
 use super::gone::Gone;
 use super::layout::OpenVolume;
@@ -94,6 +95,9 @@ impl<'a> PairWork<'a> {
             once.as_ref(),
         )?;
         drop(once);
+        if let Some(volume) = pair.merged {
+            copies::compare(run, volume, &volume.wanted(self.changed), &**self.disk)?;
+        }
         // Another format in its place leaves no doubt about its files: they are listed.
         let replaced = pair.merged.is_some_and(OpenVolume::is_named);
         let files = if pair.one_eyed {
@@ -247,12 +251,12 @@ impl<'a> PairWork<'a> {
         progress.stage("comparing a volume that was moved", None);
         let found = Differences::find(self.run, base, merged, &whole, 4096)?;
         if let (Some(then), Some(now)) = (self.pair.base, self.pair.merged) {
-            let start = |v: &OpenVolume| v.map.device_offset(0).unwrap_or_default();
+            let disks = &self.run.options.disks;
             let text = format!(
-                "it was {} at byte {} and lies at byte {} now; both were compared as a whole",
+                "it was {} at {} and lies at {} now; both were compared as a whole",
                 then.name,
-                start(then),
-                start(now)
+                then.record(disks).place(),
+                now.record(disks).place()
             );
             let finding = Diagnostic::info("volume-moved", text);
             self.run.report(Some(&now.name), finding);
@@ -310,12 +314,9 @@ fn owners_of(claims: &Claims, touching: &RangeSet) -> BTreeSet<FileKey> {
 fn disk_labels(run: &Run<'_>, claims: &Claims, volume: &OpenVolume, wanted: &RangeSet) -> Labelled {
     let mut out = Labelled::new();
     for (range, label) in claims.labelled(run, &volume.wanted(wanted)) {
-        out.extend(
-            volume
-                .map
-                .to_device(range)
-                .map(|r| (r, label.class, label.detail)),
-        );
+        for piece in volume.map.pieces(range) {
+            out.extend(piece.on_device().map(|r| (r, label.class, label.detail)));
+        }
     }
     out.sort_unstable();
     out

@@ -7,7 +7,7 @@ use super::briefs::Brief;
 use super::layout::{Layout, OpenVolume};
 use super::matching::matches;
 use crate::report::VolumeRecord;
-use crate::{ByteRange, Error, Filesystem, RangeSet, Result, View};
+use crate::{ByteRange, Disks, Error, Filesystem, RangeSet, Result, View};
 
 /// A volume in its two views; at least one is there.
 #[derive(Clone, Copy)]
@@ -44,7 +44,7 @@ impl<'a> Pair<'a> {
         };
         let common = ByteRange::new(0, base.map.len().min(merged.map.len()));
         let known = self.same_filesystem && base.filesystem().is_some();
-        known && !base.map.to_device(common).eq(merged.map.to_device(common))
+        known && base.map != merged.map && !base.map.pieces(common).eq(merged.map.pieces(common))
     }
 
     /// Whether a file of base and one of merged are one file, wherever they are named: of one kind
@@ -144,6 +144,7 @@ impl<'a> Pairing<'a> {
         &self,
         sums: &Sums,
         mut gone: BTreeMap<usize, String>,
+        disks: &Disks,
         blocks: impl Fn(&RangeSet) -> u64,
     ) -> Vec<VolumeRecord> {
         self.pairs
@@ -151,7 +152,7 @@ impl<'a> Pairing<'a> {
             .enumerate()
             .filter_map(|(index, pair)| {
                 let volume = pair.shown()?;
-                let mut record = volume.record();
+                let mut record = volume.record(disks);
                 if pair.merged.is_none() {
                     record
                         .reason
@@ -164,7 +165,11 @@ impl<'a> Pairing<'a> {
                     let start = |v: &OpenVolume| v.map.device_offset(0);
                     let renamed = (base.name != merged.name).then(|| base.name.clone());
                     record.base_volume = renamed;
-                    record.base_start = start(base).filter(|at| Some(*at) != start(merged));
+                    let moved = start(base).filter(|at| Some(*at) != start(merged));
+                    let moved = moved.map(|at| disks.place(at));
+                    record.base_start = moved.map(|(_, at)| at);
+                    let disk = moved.and_then(|(disk, _)| disk);
+                    record.base_disk = disk.filter(|disk| Some(*disk) != record.disk);
                 }
                 record.changed_blocks = blocks(&volume.own);
                 record.classes = sums.volumes.get(&index).cloned().unwrap_or_default();

@@ -221,6 +221,9 @@ impl<'a> Answer<'a> {
         let unclaimed = |p| unclaimed(self.run, p, &reasons, self.volumes);
         records.extend(pieces.iter().map(unclaimed));
         records.sort_by_key(|r| r.start);
+        for record in &mut records {
+            (record.disk, record.start) = self.run.options.disks.place(record.start);
+        }
         records.dedup_by(|next, last| continues(last, next));
         let told = Told::new(&records, visitor);
         self.spare.put(records);
@@ -314,6 +317,7 @@ fn unclaimed(
     OwnerRecord {
         volume: piece.volume,
         start: piece.range.start(),
+        disk: None,
         length: piece.range.len(),
         class: piece.class,
         detail: piece.detail,
@@ -338,10 +342,15 @@ fn place(
     mut owners: Vec<FileOwner>,
     out: &mut Vec<OwnerRecord>,
 ) {
-    let mut places = volume.map.to_device(range).peekable();
-    // The places follow each other in the volume.
-    let mut skipped = 0u64;
-    while let Some(device) = places.next() {
+    let pieces = volume.map.pieces(range);
+    let mut places = pieces
+        .flat_map(|piece| {
+            let skipped = piece.volume.start() - range.start();
+            let places: Vec<_> = piece.on_device().map(|place| (skipped, place)).collect();
+            places
+        })
+        .peekable();
+    while let Some((skipped, device)) = places.next() {
         let owners = match places.peek() {
             Some(_) => owners.clone(),
             None => std::mem::take(&mut owners),
@@ -349,6 +358,7 @@ fn place(
         out.push(OwnerRecord {
             volume: Some(index),
             start: device.start(),
+            disk: None,
             length: device.len(),
             class: label.class,
             detail: label.detail,
@@ -360,7 +370,6 @@ fn place(
             owners: moved_on(owners, skipped),
             reason: None,
         });
-        skipped = skipped.saturating_add(device.len());
     }
 }
 

@@ -110,30 +110,30 @@ impl Ranges<'_> {
                 }
                 _ => data.range,
             };
-            for device in volume.map.to_device(range) {
-                self.differing_blocks(device, |piece| {
-                    let place = volume.map.to_volume(&piece.into()).bounds();
-                    let skipped = place.map_or(0, |p| p.start().saturating_sub(range.start()));
-                    let offset = data.file_offset.filter(|_| !data.encoded);
-                    found.push(ChangedRange {
-                        view,
-                        stream: data.stream.clone(),
-                        file_offset: offset.map(|o| o.saturating_add(skipped)),
-                        length: piece.len(),
-                        disk_offset: piece.start(),
+            let offset = data.file_offset.filter(|_| !data.encoded);
+            for part in volume.map.pieces(range) {
+                let before = part.volume.start() - range.start();
+                for (copy, device) in part.on_device().enumerate() {
+                    self.differing_blocks(device, |piece| {
+                        let skipped = before + (piece.start() - device.start());
+                        let changed = ChangedRange {
+                            view,
+                            stream: data.stream.clone(),
+                            file_offset: offset.map(|o| o.saturating_add(skipped)),
+                            length: piece.len(),
+                            disk_offset: piece.start(),
+                            disk: None,
+                        };
+                        found.push((copy, changed));
                     });
-                });
+                }
             }
         }
-        found.sort_by(|a, b| {
-            (&a.stream, a.file_offset, a.disk_offset).cmp(&(
-                &b.stream,
-                b.file_offset,
-                b.disk_offset,
-            ))
-        });
-        found.dedup_by(|next, kept| {
-            let follows = kept.stream == next.stream
+        // What follows each other does so in one copy.
+        found.sort_by(|(m, a), (n, b)| (&a.stream, m, place(a)).cmp(&(&b.stream, n, place(b))));
+        found.dedup_by(|(copy, next), (kept_copy, kept)| {
+            let follows = copy == kept_copy
+                && kept.stream == next.stream
                 && kept.disk_offset + kept.length == next.disk_offset
                 && kept.file_offset.map(|o| o.saturating_add(kept.length)) == next.file_offset;
             if follows {
@@ -141,6 +141,8 @@ impl Ranges<'_> {
             }
             follows
         });
+        let mut found: Vec<ChangedRange> = found.into_iter().map(|(_, range)| range).collect();
+        found.sort_by(|a, b| place(a).cmp(&place(b)));
         found
     }
 
@@ -163,6 +165,11 @@ impl Ranges<'_> {
             }
         }
     }
+}
+
+/// The order in which ranges of a file are told.
+fn place(range: &ChangedRange) -> (&Option<RawName>, Option<u64>, u64) {
+    (&range.stream, range.file_offset, range.disk_offset)
 }
 
 /// Where they lie on the disk.

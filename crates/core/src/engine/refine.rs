@@ -107,8 +107,8 @@ impl Differences {
     }
 
     /// The blocks of `disk` in which a byte differs.
-    pub(super) fn blocks(&self, block: u64, disk: ByteRange) -> RangeSet {
-        self.ranges.aligned_out(block).clipped(disk)
+    pub(super) fn blocks(&self, block: u64, disk: &RangeSet) -> RangeSet {
+        self.ranges.aligned_out(block).intersection(disk)
     }
 
     /// Whether something could not be read, and counts as different for that.

@@ -10,8 +10,8 @@ use super::Options;
 use super::layout::OpenVolume;
 use crate::scan::in_order;
 use crate::{
-    ByteRange, Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, OpenContext, RangeSet,
-    Result, Scan, Shared, Sink, Threads, View,
+    Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, OpenContext, RangeSet, Result,
+    Scan, Shared, Sink, Threads, View,
 };
 
 /// Bounds of a question about many files.
@@ -123,12 +123,25 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Takes out all findings. Those about the disks count from the start of one.
+    pub(super) fn findings(&self) -> Vec<Diagnostic> {
+        let mut findings = self.diagnostics.take();
+        let disks = &self.options.disks;
+        for finding in findings.iter_mut().filter(|f| f.volume.is_none()) {
+            if let Some((Some(disk), offset)) = finding.offset.map(|at| disks.place(at)) {
+                finding.offset = Some(offset);
+                finding.volume = (disk > 1).then(|| format!("disk{disk}"));
+            }
+        }
+        findings
+    }
+
     /// Adds a finding about `volume`, or about the disk.
     pub(super) fn report(&self, volume: Option<&str>, diagnostic: Diagnostic) {
         self.diagnostics.push(self.about(volume, diagnostic));
     }
 
-    fn about(&self, volume: Option<&str>, diagnostic: Diagnostic) -> Diagnostic {
+    pub(super) fn about(&self, volume: Option<&str>, diagnostic: Diagnostic) -> Diagnostic {
         let mut diagnostic = diagnostic;
         diagnostic.view = diagnostic.view.filter(|_| !self.one_view);
         match volume {
@@ -287,12 +300,13 @@ impl<'a> Run<'a> {
     }
 
     /// What of `ranges` lies on the disk; the rest is a finding.
-    pub(super) fn within(&self, ranges: &RangeSet, disk: ByteRange) -> RangeSet {
-        let inside = ranges.clipped(disk);
+    pub(super) fn within(&self, ranges: &RangeSet, disk: &RangeSet) -> RangeSet {
+        let inside = ranges.intersection(disk);
         let outside = ranges.len() - inside.len();
         if outside > 0 {
+            let end = disk.bounds().map_or(0, |bounds| bounds.end());
             let text = format!("{outside} bytes that were asked for lie past the end of the disk");
-            self.report(None, Diagnostic::warning("past-end", text).at(disk.end()));
+            self.report(None, Diagnostic::warning("past-end", text).at(end));
         }
         inside
     }

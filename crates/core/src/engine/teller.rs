@@ -99,7 +99,7 @@ impl<'a, V: OwnerVisitor> Teller<'a, V> {
 
 /// Adds `next` to `last`, when it is the same answer for the bytes right behind it.
 pub(super) fn continues(last: &mut OwnerRecord, next: &OwnerRecord) -> bool {
-    let same = last.start + last.length == next.start
+    let same = (last.disk, last.start + last.length) == (next.disk, next.start)
         && (last.class, last.detail, last.allocated) == (next.class, next.detail, next.allocated)
         && (last.volume, &last.reason) == (next.volume, &next.reason)
         && last.owners.len() == next.owners.len()
@@ -163,6 +163,7 @@ mod tests {
         OwnerRecord {
             volume: Some(0),
             start,
+            disk: None,
             length,
             class,
             detail: "",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ranges::on_disk;
 use crate::report::{Change, ChangeKind, DiffVisitor, FileNames};
-use crate::{ByteRange, FileKey, RangeSet, Result, View};
+use crate::{ByteRange, Disks, FileKey, RangeSet, Result, View};
 
 /// What was made of a few changes, and what is counted of them.
 pub(super) struct Made<M> {
@@ -16,18 +16,21 @@ pub(super) struct Made<M> {
 }
 
 impl<M: Send> Made<M> {
-    /// Makes something of `changes`.
+    /// Makes something of `changes`, whose places are in the space of all disks.
     pub(super) fn of(
-        visitor: &impl DiffVisitor<Made = M>,
-        changes: Vec<Change>,
+        (visitor, disks): (&impl DiffVisitor<Made = M>, &Disks),
+        mut changes: Vec<Change>,
         names: Vec<FileNames>,
     ) -> Self {
         let mut shown = Vec::new();
         let mut kinds: BTreeMap<ChangeKind, u64> = BTreeMap::new();
-        for change in &changes {
+        for change in &mut changes {
             *kinds.entry(change.change).or_default() += 1;
             let merged = change.ranges.iter().filter(|r| r.view == View::Merged);
             shown.extend(merged.flat_map(|r| on_disk(std::slice::from_ref(r))));
+            for range in &mut change.ranges {
+                (range.disk, range.disk_offset) = disks.place(range.disk_offset);
+            }
         }
         Self {
             made: visitor.make(changes),
@@ -41,6 +44,7 @@ impl<M: Send> Made<M> {
 /// Passes changes on in their order.
 pub(super) struct Writer<'a, V> {
     visitor: &'a V,
+    disks: &'a Disks,
     shown: Vec<ByteRange>,
     kinds: BTreeMap<ChangeKind, u64>,
     /// The files whose names were passed on.
@@ -48,17 +52,18 @@ pub(super) struct Writer<'a, V> {
 }
 
 impl<'a, V: DiffVisitor> Writer<'a, V> {
-    pub(super) fn new(visitor: &'a V) -> Self {
+    pub(super) fn new(visitor: &'a V, disks: &'a Disks) -> Self {
         Self {
             visitor,
+            disks,
             shown: Vec::new(),
             kinds: BTreeMap::new(),
             named: BTreeSet::new(),
         }
     }
 
-    pub(super) fn visitor(&self) -> &'a V {
-        self.visitor
+    pub(super) fn visitor(&self) -> (&'a V, &'a Disks) {
+        (self.visitor, self.disks)
     }
 
     pub(super) fn take(&mut self, made: Made<V::Made>) -> Result<()> {

@@ -279,6 +279,7 @@ pub(crate) fn with_disk<T>(fake: Fake, work: impl FnOnce(&OpenDisk<'_>) -> T) ->
         threads: 2,
         volume: None,
         detection: Default::default(),
+        disks: hexz_resolve::Disks::default(),
         progress: &Silent,
         cancel: None,
     };

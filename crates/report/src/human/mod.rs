@@ -15,7 +15,7 @@ use std::io::{Result, Write};
 use anstyle::Style;
 use hexz_resolve::Class;
 use hexz_resolve::report::{
-    Change, ChangeKind, ClassBytes, LayoutReport, Report, VolumeRecord, VolumeStatus,
+    Change, ChangeKind, ClassBytes, DiskRecord, LayoutReport, Report, VolumeRecord, VolumeStatus,
 };
 
 use crate::escape::escaped;
@@ -328,6 +328,10 @@ fn title(volume: &VolumeRecord) -> String {
     {
         text.push_str(&format!(" \"{}\"", escaped(label)));
     }
+    if !volume.disks.is_empty() {
+        let disks: Vec<String> = volume.disks.iter().map(u32::to_string).collect();
+        text.push_str(&format!("  (on disks {})", disks.join(", ")));
+    }
     if volume.transactions_replayed > 0 {
         let replayed = count(volume.transactions_replayed, "transaction");
         text.push_str(&format!("  (journal: {replayed} replayed)"));
@@ -369,13 +373,7 @@ pub(crate) fn accounting(classes: &BTreeMap<Class, ClassBytes>) -> String {
 /// # Errors
 /// Of `out`.
 pub fn write_layout(out: &mut dyn Write, report: &LayoutReport) -> Result<()> {
-    writeln!(
-        out,
-        "disk of {} ({} bytes)",
-        size(report.header.disk_size),
-        report.header.disk_size
-    )?;
-    let mut lines: Vec<(u64, String)> = report
+    let mut lines: Vec<(Option<u32>, u64, String)> = report
         .volumes
         .iter()
         .map(|v| {
@@ -394,7 +392,7 @@ pub fn write_layout(out: &mut dyn Write, report: &LayoutReport) -> Result<()> {
             if let Some(uuid) = &v.uuid {
                 text.push_str(&format!("  {}", escaped(uuid.as_bytes())));
             }
-            (v.start, row_of(v.start, v.length, &text))
+            (v.disk, v.start, row_of(v.start, v.length, &text))
         })
         .collect();
     lines.extend(report.regions.iter().map(|r| {
@@ -403,17 +401,38 @@ pub fn write_layout(out: &mut dyn Write, report: &LayoutReport) -> Result<()> {
         } else {
             r.detail
         };
-        (r.start, row_of(r.start, r.length, text))
+        (r.disk, r.start, row_of(r.start, r.length, text))
     }));
     lines.sort();
-    for (_, line) in lines {
-        writeln!(out, "{line}")?;
+    let first = DiskRecord {
+        size: report.header.disk_size,
+        ..DiskRecord::default()
+    };
+    let disks = match &report.header.disks[..] {
+        [] => std::slice::from_ref(&first),
+        disks => disks,
+    };
+    for disk in disks {
+        let number = Some(disk.disk).filter(|number| *number > 0);
+        let shown = number.map_or(String::new(), |number| format!(" {number}"));
+        writeln!(
+            out,
+            "disk{shown} of {} ({} bytes)",
+            size(disk.size),
+            disk.size
+        )?;
+        for (_, _, line) in lines.iter().filter(|(on, ..)| *on == number) {
+            writeln!(out, "{line}")?;
+        }
     }
     for candidate in &report.candidates {
         let mark = if candidate.chosen { "*" } else { " " };
         let at = candidate
             .offset
-            .map_or(String::new(), |at| format!(" at {at}"));
+            .map_or(String::new(), |at| match candidate.disk {
+                Some(disk) => format!(" at {disk}:{at}"),
+                None => format!(" at {at}"),
+            });
         writeln!(
             out,
             "{mark} {}: {} ({}{at}): {}",

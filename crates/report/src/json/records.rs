@@ -30,6 +30,16 @@ pub(super) struct HeaderLine<'a> {
     block_size: u32,
     blocks: u64,
     precision: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    disks: Vec<DiskLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct DiskLine<'a> {
+    disk: u32,
+    size: u64,
+    base: Option<&'a str>,
+    overlay: Option<&'a str>,
 }
 
 pub(super) fn header(header: &Header) -> HeaderLine<'_> {
@@ -43,6 +53,16 @@ pub(super) fn header(header: &Header) -> HeaderLine<'_> {
         block_size: header.block_size,
         blocks: header.blocks,
         precision: header.precision.map(hexz_resolve::Precision::as_str),
+        disks: header
+            .disks
+            .iter()
+            .map(|disk| DiskLine {
+                disk: disk.disk,
+                size: disk.size,
+                base: disk.base.as_deref(),
+                overlay: disk.overlay.as_deref(),
+            })
+            .collect(),
     }
 }
 
@@ -69,6 +89,12 @@ pub(super) struct VolumeLine<'a> {
     base_volume: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     base_start: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_disk: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<u32>,
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+    disks: &'a [u32],
 }
 
 #[derive(Serialize)]
@@ -81,6 +107,8 @@ pub(super) struct CandidateLine<'a> {
     offset: Option<u64>,
     chosen: bool,
     reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<u32>,
 }
 
 pub(super) fn candidate(candidate: &CandidateRecord) -> CandidateLine<'_> {
@@ -93,6 +121,7 @@ pub(super) fn candidate(candidate: &CandidateRecord) -> CandidateLine<'_> {
         offset: candidate.offset,
         chosen: candidate.chosen,
         reason: &candidate.reason,
+        disk: candidate.disk,
     }
 }
 
@@ -116,6 +145,9 @@ pub(super) fn volume(volume: &VolumeRecord) -> VolumeLine<'_> {
         sector_size: volume.sector_size,
         base_volume: volume.base_volume.as_deref(),
         base_start: volume.base_start,
+        base_disk: volume.base_disk,
+        disk: volume.disk,
+        disks: &volume.disks,
     }
 }
 
@@ -171,6 +203,8 @@ struct RangeLine<'a> {
     file_offset: Option<u64>,
     length: u64,
     disk_offset: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<u32>,
 }
 
 pub(super) fn change<'a>(
@@ -240,6 +274,7 @@ fn range(range: &ChangedRange) -> RangeLine<'_> {
         file_offset: range.file_offset,
         length: range.length,
         disk_offset: range.disk_offset,
+        disk: range.disk,
     }
 }
 
@@ -345,6 +380,8 @@ pub(super) struct RegionLine<'a> {
     unnamed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     more_fields: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -393,6 +430,7 @@ pub(super) fn region<'a>(region: &'a Region, volumes: &'a [VolumeRecord]) -> Reg
             .map(|all| all.iter().map(field).collect()),
         unnamed: region.fields.as_ref().map(|_| region.unnamed),
         more_fields: region.more_fields.then_some(true),
+        disk: region.disk,
     }
 }
 
@@ -403,6 +441,8 @@ pub(super) struct UnresolvedLine<'a> {
     start: u64,
     length: u64,
     reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<u32>,
 }
 
 pub(super) fn unresolved<'a>(
@@ -415,6 +455,7 @@ pub(super) fn unresolved<'a>(
         start: piece.start,
         length: piece.length,
         reason: &piece.reason,
+        disk: piece.disk,
     }
 }
 
@@ -504,6 +545,9 @@ pub(super) fn owner(
     line.text("]");
     if let Some(reason) = &record.reason {
         line.put(r#","reason":"#, reason)?;
+    }
+    if let Some(disk) = &record.disk {
+        line.put(r#","disk":"#, disk)?;
     }
     line.text("}\n");
     Ok(())

@@ -18,6 +18,7 @@ pub(crate) fn compared_telling(loaded: &Loaded, progress: &dyn Progress) -> Chan
         threads: 1,
         volume: None,
         detection: Default::default(),
+        disks: hexz_resolve::Disks::default(),
         progress,
         cancel: None,
     };

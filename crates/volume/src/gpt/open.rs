@@ -49,6 +49,7 @@ pub(crate) fn open(
         volumes: place(slots, copy.sector, device.len(), cx),
         structures,
         sector_size: Some(copy.sector),
+        left: Vec::new(),
     })
 }
 

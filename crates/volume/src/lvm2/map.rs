@@ -1,19 +1,32 @@
-//! From the extents of a logical volume to the bytes of the physical volume that is here.
+//! From the extents of a logical volume to the bytes of the physical volumes that are here.
+//!
+//! All offsets are those of the members, end to end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use hexz_resolve::{ByteMap, ByteRange, FoundVolume, Segment as Piece, Unusable};
+use hexz_resolve::{
+    ByteMap, ByteRange, FoundVolume, Rule, Segment as Piece, StripeLayout, Stripes, Unusable,
+};
 
 use super::vg::{Group, Logical, Segment};
 
-/// One physical volume of a group: the one that is here.
-#[derive(Clone, Copy)]
-pub(crate) struct Here<'a> {
-    pub(crate) group: &'a Group,
-    /// Its name in the group; `None` where the group does not know it.
-    pub(crate) name: Option<&'a str>,
+/// A physical volume that is here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Where its device begins.
+    pub(crate) start: u64,
     /// Bytes of the device.
     pub(crate) size: u64,
+}
+
+/// A group, and what of it is here.
+pub(crate) struct Here<'a> {
+    pub(crate) group: &'a Group,
+    /// By the name in the group.
+    pub(crate) places: BTreeMap<&'a str, Place>,
+    /// Images of RAID1 that are not to be read, with the reason.
+    pub(crate) stale: BTreeMap<&'a str, String>,
 }
 
 impl Here<'_> {
@@ -37,85 +50,125 @@ impl Here<'_> {
         let mut problem = role.cloned().or_else(|| (!lv.visible).then(hidden));
         let mut pieces = Vec::new();
         let mut extent = 0u64;
-        let mut at = 0u64;
         for segment in &lv.segments {
             if segment.start != extent {
                 let text = format!("its extent {extent} is described nowhere or twice");
                 problem.get_or_insert(Unusable::Damaged(text));
             }
             extent = segment.start.saturating_add(segment.count);
-            if !segment.images.is_empty() {
-                match self.image(segment) {
-                    Ok(ranges) => {
-                        for range in ranges {
-                            pieces.push(Piece {
-                                volume: at,
-                                device: range.start(),
-                                length: range.len(),
-                            });
-                            at = at.saturating_add(range.len());
-                        }
-                    }
-                    Err(text) => _ = problem.get_or_insert(Unusable::Unsupported(text)),
-                }
-                continue;
-            }
-            if let Err(text) = readable(segment).and_then(|()| self.missing(segment)) {
-                problem.get_or_insert(Unusable::Unsupported(text));
-            }
-            for (on, first, count) in areas(segment) {
-                if self.name != Some(on) {
-                    continue;
-                }
-                match self.range(on, first, count) {
-                    Ok(range) => {
-                        pieces.push(Piece {
-                            volume: at,
-                            device: range.start(),
-                            length: range.len(),
-                        });
-                        at = at.saturating_add(range.len());
-                    }
-                    Err(text) => _ = problem.get_or_insert(Unusable::Damaged(text)),
-                }
+            match self.piece(segment) {
+                Ok(piece) => pieces.push(piece),
+                Err(unusable) => _ = problem.get_or_insert(unusable),
             }
         }
         if extent == 0 {
             problem.get_or_insert(Unusable::Damaged("it has no extents".to_owned()));
         }
-        let map = ByteMap::from_segments(pieces);
-        if map.is_none() {
-            let text = "it reaches past 64 bits of bytes".to_owned();
-            problem.get_or_insert(Unusable::Damaged(text));
+        let mut at = 0u64;
+        for piece in &mut pieces {
+            piece.volume = at;
+            at = at.saturating_add(piece.length);
         }
+        let map = match problem {
+            Some(_) if pieces.len() < lv.segments.len() => self.what_is_here(lv),
+            _ => ByteMap::from_segments(pieces).unwrap_or_else(|| {
+                let text = "it reaches past 64 bits of bytes".to_owned();
+                problem = Some(Unusable::Damaged(text));
+                ByteMap::default()
+            }),
+        };
         FoundVolume {
             name: format!("{}/{}", self.group.name, lv.name),
-            map: map.unwrap_or_default(),
+            map,
             partition_type: None,
             label: None,
             unusable: problem,
         }
     }
 
-    /// The bytes of a mirrored segment: those of the first of its images that is here.
-    fn image(&self, segment: &Segment) -> Result<Vec<ByteRange>, String> {
-        let mut failed = None;
-        for (on, first) in &segment.images {
-            match self.linear(on, *first, segment) {
-                Ok(ranges) => return Ok(ranges),
-                Err(text) => _ = failed.get_or_insert(text),
+    /// The pieces of a volume that can't be read, one after the other.
+    fn what_is_here(&self, lv: &Logical) -> ByteMap {
+        let mut pieces = Vec::new();
+        let mut at = 0u64;
+        for (on, first, count) in lv.segments.iter().flat_map(areas) {
+            if let Ok(range) = self.range(on, first, count) {
+                pieces.push(Piece::at(at, range.start(), range.len()));
+                at = at.saturating_add(range.len());
             }
         }
-        Err(failed.unwrap_or_else(|| "it has no images".to_owned()))
+        ByteMap::from_segments(pieces).unwrap_or_default()
+    }
+
+    /// Where a segment lies; its place in the volume is not set yet.
+    fn piece(&self, segment: &Segment) -> Result<Piece, Unusable> {
+        let damaged = |text: &str| Unusable::Damaged(text.to_owned());
+        let length = segment.count.checked_mul(self.group.extent);
+        let length = length.ok_or_else(|| damaged("it reaches past 64 bits of bytes"))?;
+        let rule = if !segment.images.is_empty() {
+            self.images(segment, length)?
+        } else {
+            readable(segment).map_err(Unusable::Unsupported)?;
+            self.missing(segment).map_err(Unusable::Unsupported)?;
+            let starts: Result<Vec<u64>, String> = areas(segment)
+                .map(|(on, first, count)| Ok(self.range(on, first, count)?.start()))
+                .collect();
+            let starts = starts.map_err(Unusable::Damaged)?;
+            match starts[..] {
+                [start] => Rule::At(start),
+                _ => striped(starts, segment, length).map_err(Unusable::Damaged)?,
+            }
+        };
+        Ok(Piece {
+            volume: 0,
+            length,
+            rule,
+        })
+    }
+
+    /// A mirrored segment: each of its images that is here is a copy.
+    fn images(&self, segment: &Segment, length: u64) -> Result<Rule, Unusable> {
+        let mut failed = None;
+        let mut maps = Vec::new();
+        let mut copies = Vec::new();
+        let mut at = 0u64;
+        for (on, first) in &segment.images {
+            match self.linear(on, *first, segment) {
+                Ok(map) => {
+                    copies.push(Some(at));
+                    at = at.saturating_add(map.len());
+                    maps.push(map);
+                }
+                Err(text) => {
+                    copies.push(None);
+                    failed.get_or_insert(text);
+                }
+            }
+        }
+        let failed = failed.unwrap_or_else(|| "it has no images".to_owned());
+        if maps.is_empty() {
+            return Err(Unusable::Unsupported(failed));
+        }
+        let copies = Piece {
+            volume: 0,
+            length,
+            rule: Rule::Copies(copies),
+        };
+        let below = ByteMap::end_to_end(&maps);
+        let map = ByteMap::from_segments(vec![copies]).zip(below);
+        let map = map.map(|(copies, below)| copies.through(&below));
+        let past = || Unusable::Damaged("it reaches past 64 bits of bytes".to_owned());
+        map.map(|map| Rule::Within(Arc::new(map))).ok_or_else(past)
     }
 
     /// The bytes of the logical volume `on`, of which `segment` takes extents from `first` on.
-    fn linear(&self, on: &str, first: u64, segment: &Segment) -> Result<Vec<ByteRange>, String> {
-        let mut logical = self.group.logical.iter();
-        let image = logical.find(|lv| lv.name == on);
+    fn linear(&self, on: &str, first: u64, segment: &Segment) -> Result<ByteMap, String> {
+        if let Some(reason) = self.stale.get(on) {
+            return Err(reason.clone());
+        }
+        let image = self.logical(on);
         let image = image.ok_or_else(|| format!("it lies on {on}, which is not described"))?;
         let end = first.saturating_add(segment.count);
-        let (mut next, mut ranges) = (first, Vec::new());
+        let (mut next, mut pieces, mut length) = (first, Vec::new(), 0u64);
         for part in &image.segments {
             let (start, stop) = (part.start, part.start.saturating_add(part.count));
             if stop <= next || start >= end {
@@ -128,17 +181,33 @@ impl Here<'_> {
                 return Err(format!("its image {on} is made of images itself"));
             }
             readable(part).and_then(|()| self.missing(part))?;
-            for (pv, at, _) in areas(part) {
-                let skipped = next.saturating_sub(start);
-                let count = stop.min(end).saturating_sub(next);
-                ranges.push(self.range(pv, at.saturating_add(skipped), count)?);
-            }
+            let [(pv, at)] = &part.stripes[..] else {
+                return Err(format!("its image {on} is striped"));
+            };
+            let skipped = next.saturating_sub(start);
+            let count = stop.min(end).saturating_sub(next);
+            let range = self.range(pv, at.saturating_add(skipped), count)?;
+            pieces.push(Piece::at(length, range.start(), range.len()));
+            length = length.saturating_add(range.len());
             next = stop.min(end);
         }
-        match next == end {
-            true => Ok(ranges),
-            false => Err(format!("its image {on} ends before it")),
+        match (next == end, ByteMap::from_segments(pieces)) {
+            (true, Some(map)) => Ok(map),
+            (true, None) => Err(format!("its image {on} reaches past 64 bits of bytes")),
+            (false, _) => Err(format!("its image {on} ends before it")),
         }
+    }
+
+    /// The logical volume with this name.
+    pub(crate) fn logical(&self, name: &str) -> Option<&Logical> {
+        self.group.logical.iter().find(|lv| lv.name == name)
+    }
+
+    /// Where the first byte of a logical volume lies, when it lies on a physical volume that is
+    /// here.
+    pub(crate) fn first_byte(&self, name: &str) -> Option<u64> {
+        let (on, first, _) = areas(self.logical(name)?.segments.first()?).next()?;
+        Some(self.range(on, first, 1).ok()?.start())
     }
 
     /// Why volumes that have to do with a snapshot are none to read, by their names. The origin
@@ -169,7 +238,13 @@ impl Here<'_> {
             let Some(physical) = self.group.physical.get(on) else {
                 return Err(format!("it lies on the logical volume {on}"));
             };
-            if self.name != Some(on) {
+            if physical.missing {
+                return Err(format!(
+                    "it needs the physical volume {on}, which was not there when others were \
+                     written: what it holds is old"
+                ));
+            }
+            if !self.places.contains_key(on.as_str()) {
                 let device = physical.device.as_deref().unwrap_or("unknown");
                 let uuid = &physical.uuid;
                 return Err(format!(
@@ -182,6 +257,8 @@ impl Here<'_> {
 
     /// Where extents of the physical volume `on`, which is here, lie.
     fn range(&self, on: &str, first: u64, count: u64) -> Result<ByteRange, String> {
+        let place = self.places.get(on);
+        let place = place.ok_or_else(|| format!("{on} is not here"))?;
         let (start, extents) = self
             .group
             .physical
@@ -195,20 +272,34 @@ impl Here<'_> {
             .checked_mul(extent)
             .and_then(|at| at.checked_add(start))
             .and_then(|at| ByteRange::at(at, count.checked_mul(extent)?))
-            .filter(|range| range.end() <= self.size)
-            .ok_or_else(|| format!("it reaches past the device, which ends at {}", self.size))
+            .filter(|range| range.end() <= place.size)
+            .and_then(|range| range.moved_up(place.start))
+            .ok_or_else(|| format!("it reaches past the device, which ends at {}", place.size))
     }
 }
 
-/// Whether a segment is one piece of something.
+/// Whether a segment is one piece of something, or several that are striped.
 fn readable(segment: &Segment) -> Result<(), String> {
-    if !matches!(segment.kind.as_str(), "striped" | "linear") {
-        return Err(format!("segments of type {} are not read", segment.kind));
+    let known = matches!(segment.kind.as_str(), "striped" | "linear");
+    match known && !segment.stripes.is_empty() {
+        true => Ok(()),
+        false => Err(format!("segments of type {} are not read", segment.kind)),
     }
-    match segment.stripes.len() {
-        1 => Ok(()),
-        n => Err(format!("it is striped over {n} areas, which is not read")),
-    }
+}
+
+/// Stripes that begin at `starts`.
+fn striped(starts: Vec<u64>, segment: &Segment, length: u64) -> Result<Rule, String> {
+    let count = u64::try_from(starts.len()).unwrap_or(u64::MAX);
+    let columns = starts.into_iter().map(Some).collect();
+    let chunk = segment.stripe_size.unwrap_or(0);
+    let whole = length.checked_rem(count) == Some(0);
+    let column = length.checked_div(count).filter(|_| whole);
+    let stripes =
+        column.and_then(|column| Stripes::new(columns, chunk, column, StripeLayout::Striped));
+    let stripes = stripes.filter(|stripes| stripes.len() == length);
+    let text =
+        || format!("it has {count} stripes in chunks of {chunk} bytes, which do not make {length}");
+    stripes.map(Rule::Stripes).ok_or_else(text)
 }
 
 /// What a segment takes up: name, first extent, number of extents.

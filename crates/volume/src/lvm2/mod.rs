@@ -1,6 +1,7 @@
-//! LVM2 physical volumes: the logical volumes that lie on one of them.
+//! LVM2 physical volumes: the logical volumes that lie on them.
 
 mod area;
+mod images;
 mod label;
 mod map;
 mod open;
@@ -8,7 +9,8 @@ mod text;
 mod vg;
 
 use hexz_resolve::{
-    Descriptor, Error, Magic, Member, OpenContext, Probe, Result, VolumeScheme, VolumeSet, Window,
+    Descriptor, Error, Group, Magic, Member, OpenContext, Probe, Result, VolumeScheme, VolumeSet,
+    Window,
 };
 
 use label::{LABEL, Label, SECTOR, SECTORS};
@@ -48,13 +50,30 @@ impl VolumeScheme for Lvm2Scheme {
             Some(Err(error)) => Probe::Damaged {
                 reason: error.to_string(),
             },
-            Some(Ok(label)) => Probe::matches(if label.checksum_good { 95 } else { 60 }),
+            // All are one set, since those without metadata don't say whose they are.
+            Some(Ok(label)) => Probe::Match {
+                confidence: if label.checksum_good { 95 } else { 60 },
+                group: Some(Group {
+                    id: Vec::new(),
+                    member: number(&label.uuid),
+                    members: None,
+                    generation: 0,
+                }),
+            },
         }
     }
 
     fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<VolumeSet> {
-        let device = members.first().map(|m| &*m.device);
-        let device = device.ok_or_else(|| Error::corrupt("LVM2").message("no device"))?;
-        open::open(device, cx).map_err(|error| error.layer("lvm2"))
+        if members.is_empty() {
+            return Err(Error::corrupt("lvm2").message("no device"));
+        }
+        open::open(members, cx).map_err(|error| error.layer("lvm2"))
     }
+}
+
+/// A number for an UUID: two are alike only where the UUIDs are, but for chance.
+fn number(uuid: &str) -> u64 {
+    // FNV-1a, without the number that stands for no place.
+    let step = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    uuid.bytes().fold(0xCBF2_9CE4_8422_2325, step) >> 1
 }

@@ -25,6 +25,12 @@ pub(crate) struct Section {
 }
 
 impl Section {
+    /// Whether a list has this word.
+    pub(crate) fn has_flag(&self, list: &str, flag: &str) -> bool {
+        let mut flags = self.list(list).iter();
+        flags.any(|value| matches!(value, Value::Text(text) if text == flag))
+    }
+
     /// Reads a whole text, up to a NUL byte if it has one.
     pub(crate) fn parse(text: &[u8]) -> Result<Self> {
         let text = text.split(|b| *b == 0).next().unwrap_or_default();

@@ -13,6 +13,8 @@ const SECTOR: u64 = 512;
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) name: String,
+    /// What tells it from another one of its name.
+    pub(crate) id: String,
     /// Counts the changes: the higher, the newer.
     pub(crate) seqno: u64,
     /// Bytes of an extent.
@@ -33,6 +35,8 @@ pub(crate) struct Physical {
     pub(crate) start: u64,
     /// Number of extents.
     pub(crate) extents: u64,
+    /// Whether it was not there when something was written: what it holds is old.
+    pub(crate) missing: bool,
 }
 
 /// A logical volume.
@@ -56,9 +60,13 @@ pub(crate) struct Segment {
     pub(crate) kind: String,
     /// Of striped ones: name of what it lies on, and the first extent there.
     pub(crate) stripes: Vec<(String, u64)>,
+    /// Bytes of a chunk, of what has several stripes.
+    pub(crate) stripe_size: Option<u64>,
     /// Of mirrors and RAID1: the logical volumes that each hold all of it, and the first extent
     /// there.
     pub(crate) images: Vec<(String, u64)>,
+    /// Of RAID1: the logical volumes that say how far each image is, in the order of the images.
+    pub(crate) states: Vec<String>,
     /// Of snapshots: what is kept of the origin, and the origin.
     pub(crate) snapshot: Option<Snapshot>,
 }
@@ -93,6 +101,7 @@ impl Group {
             .collect();
         Ok(Self {
             name: name.clone(),
+            id: section.text("id").unwrap_or_default().to_owned(),
             seqno: section.number("seqno").unwrap_or(0),
             extent: extent.ok_or_else(|| wrong("its extents have no size"))?,
             physical,
@@ -110,16 +119,13 @@ impl Physical {
             device: section.text("device").map(str::to_owned),
             start: start.ok_or_else(|| wrong("extents start past 64 bits of bytes"))?,
             extents: section.number("pe_count")?,
+            missing: section.has_flag("flags", "MISSING"),
         })
     }
 }
 
 impl Logical {
     fn parse(name: &str, section: &Section) -> Result<Self> {
-        let is = |flag: &str| {
-            let mut flags = section.list("status").iter();
-            flags.any(|value| matches!(value, Value::Text(text) if text == flag))
-        };
         let mut segments = Vec::new();
         for (key, value) in &section.items {
             if let Value::Section(segment) = value
@@ -131,7 +137,7 @@ impl Logical {
         segments.sort_by_key(|s| s.start);
         Ok(Self {
             name: name.to_owned(),
-            visible: is("VISIBLE"),
+            visible: section.has_flag("status", "VISIBLE"),
             segments,
         })
     }
@@ -150,15 +156,17 @@ impl Segment {
             let extent = u64::try_from(*extent).map_err(|e| wrong("an extent").source(e))?;
             stripes.push((on.clone(), extent));
         }
-        let mut images = Vec::new();
+        let (mut images, mut states) = (Vec::new(), Vec::new());
         match kind {
             // Pairs of a volume for metadata and one for data.
             "raid1" => {
-                let pairs = section.list("raids").chunks(2);
-                images.extend(pairs.filter_map(|pair| match pair {
-                    [_, Value::Text(on)] => Some((on.clone(), 0)),
-                    _ => None,
-                }));
+                for pair in section.list("raids").chunks(2) {
+                    let [Value::Text(state), Value::Text(on)] = pair else {
+                        return Err(wrong("images are not pairs of two volumes"));
+                    };
+                    images.push((on.clone(), 0));
+                    states.push(state.clone());
+                }
             }
             "mirror" => {
                 let pairs = section.list("mirrors").chunks(2);
@@ -185,7 +193,12 @@ impl Segment {
             count: section.number("extent_count")?,
             kind: kind.to_owned(),
             stripes,
+            stripe_size: section
+                .number("stripe_size")
+                .ok()
+                .and_then(|sectors| sectors.checked_mul(SECTOR)),
             images,
+            states,
             snapshot,
         })
     }

@@ -52,6 +52,7 @@ pub(crate) fn open(device: &dyn ReadAt, sector: u64, cx: &OpenContext<'_>) -> Re
         volumes: place(slots, sector, device.len(), cx),
         structures,
         sector_size: Some(sector),
+        left: Vec::new(),
     })
 }
 

@@ -1,10 +1,11 @@
-//! Members of Linux RAID arrays (md): what one disk alone holds.
+//! Linux RAID arrays (md).
 
+mod array;
 mod open;
 mod superblock;
 
 use hexz_resolve::{
-    Descriptor, Error, Group, Member, OpenContext, Probe, Result, VolumeScheme, VolumeSet, Window,
+    Descriptor, Group, Member, OpenContext, Probe, Result, VolumeScheme, VolumeSet, Window,
 };
 
 use superblock::{Superblock, places};
@@ -44,14 +45,13 @@ impl VolumeScheme for MdScheme {
                     id: superblock.set.to_vec(),
                     member: superblock.role.unwrap_or(u64::MAX),
                     members: Some(superblock.disks),
+                    generation: superblock.events,
                 }),
             },
         }
     }
 
     fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<VolumeSet> {
-        let device = members.first().map(|m| &*m.device);
-        let device = device.ok_or_else(|| Error::corrupt("md").message("no device"))?;
-        open::open(device, cx).map_err(|error| error.layer("md"))
+        open::open(members, cx).map_err(|error| error.layer("md"))
     }
 }

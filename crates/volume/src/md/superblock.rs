@@ -50,10 +50,16 @@ pub(crate) struct Superblock {
     pub(crate) name: String,
     pub(crate) level: i32,
     pub(crate) layout: u32,
+    /// Bytes of a chunk; 0 for a level without.
+    pub(crate) chunk: u64,
+    /// Whether all disks fit each other: nothing was being written.
+    pub(crate) clean: bool,
     /// Disks of the array, spare ones aside.
     pub(crate) disks: u32,
     /// Which of them this is; `None` for a spare, a faulty disk, a journal.
     pub(crate) role: Option<u64>,
+    /// Counts the changes of the array: of two members the one with more is newer.
+    pub(crate) events: u64,
     /// The bytes of the device that hold data.
     pub(crate) data: ByteRange,
     /// Bytes of them that are in use; 0 where all are.
@@ -107,10 +113,14 @@ impl Superblock {
             name: String::from_utf8_lossy(name.unwrap_or_default()).into_owned(),
             level: i32::from_le_bytes(fields.array(72)?),
             layout: fields.le32(76)?,
+            chunk: u64::from(fields.le32(88)?).saturating_mul(SECTOR),
+            // `resync_offset` is at the end where nothing is left to bring into step.
+            clean: fields.le64(208)? == u64::MAX,
             disks: fields.le32(92)?,
             role: (role < ROLE_MAX).then_some(role.into()),
             data: data.ok_or_else(|| fields.corrupt(128).message("past 64 bits of bytes"))?,
             used: sectors(80)?,
+            events: fields.le64(200)?,
             bitmap: bitmap.filter(|_| features & 1 != 0),
             reshaping: features & 4 != 0,
             recovering: features & 2 != 0,
@@ -134,10 +144,14 @@ impl Superblock {
             name: minor.to_string(),
             level: i32::from_le_bytes(fields.array(28)?),
             layout: fields.le32(256)?,
+            chunk: fields.le32(260)?.into(),
+            clean: fields.le32(132)? & 1 != 0,
             disks: fields.le32(40)?,
             role: active.then_some(role.into()),
             data: ByteRange::new(0, fields.offset()),
             used: u64::from(fields.le32(32)?).saturating_mul(1024),
+            // `events_hi` and `events_lo` are in the order of the machine: little-endian here.
+            events: fields.le64(156)?,
             bitmap: None,
             reshaping: fields.le32(8)? == 91,
             recovering: false,

@@ -34,6 +34,7 @@ fn layout_of(disk: Arc<dyn ReadAt>, detection: Detection) -> LayoutReport {
         threads: 1,
         volume: None,
         detection,
+        disks: hexz_resolve::Disks::default(),
         progress: &Silent,
         cancel: None,
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hexz_resolve::{ErrorKind, FoundVolume, ReadAt as _, Role, Segment, Unusable};
+use hexz_resolve::{ErrorKind, FoundVolume, ReadAt as _, Role, Rule, Segment, Unusable};
 use hexz_testkit::{Patched, Rng, SparseDisk};
 
 use crate::build::{MIB, Opened, confidence, open, try_open};
@@ -156,10 +156,8 @@ fn linear_volumes_of_several_segments_are_mapped() {
     assert_eq!(opened.codes, [""; 0]);
     let names: Vec<_> = opened.set.volumes.iter().map(|v| v.name.as_str()).collect();
     assert_eq!(names, ["vg0/one", "vg0/two"]);
-    let piece = |volume: u64, device: u64, length: u64| Segment {
-        volume: volume * MIB,
-        device: device * MIB,
-        length: length * MIB,
+    let piece = |volume: u64, device: u64, length: u64| {
+        Segment::at(volume * MIB, device * MIB, length * MIB)
     };
     let one = opened.set.volumes[0].map.segments();
     assert_eq!(one, [piece(0, 11, 4), piece(4, 1, 2)]);
@@ -486,7 +484,8 @@ stripes = ["pv0", 20]
         .map
         .segments()
         .iter()
-        .map(|s| (s.device, s.length))
+        .map(|s| (s.rule.clone(), s.length))
         .collect();
-    assert_eq!(starts, [(9 * MIB, MIB), (21 * MIB, 3 * MIB)]);
+    let at = |mib| Rule::At(mib * MIB);
+    assert_eq!(starts, [(at(9), MIB), (at(21), 3 * MIB)]);
 }

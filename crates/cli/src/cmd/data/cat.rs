@@ -9,6 +9,7 @@ use hexz_extract::{Finder, Problems, copy_to};
 use hexz_resolve::{Diagnostics, FileKind, Registry, View, engine};
 
 use super::extract::tell;
+use crate::disks;
 use crate::file_args::CatArgs;
 use crate::output;
 use crate::progress::Bar;
@@ -17,9 +18,10 @@ use crate::status::Outcome;
 
 pub(crate) fn command(registry: &Registry, args: &CatArgs) -> Result<ExitCode> {
     let diagnostics = Diagnostics::new();
-    let image = sources::image(&args.image, &args.engine, &diagnostics)?;
+    let (image, disks) = disks::open(&args.image, &args.engine, &diagnostics)?;
     let progress = Bar::new();
-    let options = sources::options(registry, &args.engine, &progress);
+    let mut options = sources::options(registry, &args.engine, &progress);
+    options.disks = disks;
     let disk = engine::open(&image, View::Merged, &options)?;
     progress.finish();
     let problems = Problems::new();

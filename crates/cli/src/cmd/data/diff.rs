@@ -15,6 +15,7 @@ use hexz_source::meta::{Index, meta_path, read_index};
 
 use super::{owner, take};
 use crate::args::{Cli, Command, DiffArgs};
+use crate::disks;
 use crate::guest;
 use crate::output;
 use crate::progress::Bar;
@@ -229,6 +230,7 @@ fn resolved(
     on_disk: Option<OnDisk>,
 ) -> Result<ExitCode> {
     let progress = Arc::new(Bar::new());
+    one_disk_for(args)?;
     let mut options = sources::options(registry, &args.engine, &*progress);
     let mut loaded = match on_disk {
         Some(found) => {
@@ -242,6 +244,9 @@ fn resolved(
             loaded.context("cannot load the changes")?
         }
     };
+    let disks;
+    (loaded, disks) = disks::join(loaded, &args.engine, &options)?;
+    options.disks = disks;
     if !resolve || args.blocks && !args.format.any() {
         loaded.changes = engine::compare(&loaded, &options)?;
         progress.finish();
@@ -322,7 +327,7 @@ fn resolved(
         Ok(exit(args, outcome.with(&report.diagnostics)))
     } else {
         let listed = !loaded.changes.ranges.is_empty();
-        let whole = single(registry, args, &loaded, &progress)?;
+        let whole = single(args, &loaded, &options, &progress)?;
         Ok(exit(
             args,
             Outcome {
@@ -333,15 +338,29 @@ fn resolved(
     }
 }
 
+/// Refuses several disks for what counts bytes of one.
+fn one_disk_for(args: &DiffArgs) -> Result<()> {
+    if args.view.html.is_some() {
+        disks::one_only(&args.engine, "--html")?;
+    }
+    if args.take.verify {
+        disks::one_only(&args.engine, "--verify")?;
+    }
+    #[cfg(feature = "parquet")]
+    if args.parquet.is_some() {
+        disks::one_only(&args.engine, "--parquet")?;
+    }
+    Ok(())
+}
+
 /// With one disk only, who owns the ranges is all that can be said. Gives whether all was.
-fn single(registry: &Registry, args: &DiffArgs, loaded: &Loaded, progress: &Bar) -> Result<bool> {
+fn single(args: &DiffArgs, loaded: &Loaded, options: &Options<'_>, progress: &Bar) -> Result<bool> {
     let disk = loaded.merged.as_ref().or(loaded.base.as_ref());
     let disk = disk.context("no disk to look at: give --base IMAGE")?;
     anyhow::ensure!(
         !args.format.name_status && !args.format.name_only,
         "with one disk only there are owners, and no changes: leave out --name-status and --name-only"
     );
-    let options = sources::options(registry, &args.engine, progress);
     let ranges = &loaded.changes.ranges;
     let asked = owner::Asked {
         overlay: loaded.overlay_name.clone(),
@@ -349,7 +368,7 @@ fn single(registry: &Registry, args: &DiffArgs, loaded: &Loaded, progress: &Bar)
         precision: Some(loaded.changes.precision),
         diagnostics: loaded.changes.diagnostics.clone(),
     };
-    owner::tell(disk, ranges, &options, args.format.json, progress, asked)
+    owner::tell(disk, ranges, options, args.format.json, progress, asked)
 }
 
 /// Where the volumes of a diff are.

@@ -11,6 +11,7 @@ use hexz_extract::{Budget, Extracted, Extractor, Finder, Folder, Found, Name, Op
 use hexz_report::escaped;
 use hexz_resolve::{Diagnostic, Diagnostics, Progress as _, Registry, View, engine};
 
+use crate::disks;
 use crate::file_args::{ExtractArgs, WriteArgs};
 use crate::output;
 use crate::progress::Bar;
@@ -21,9 +22,10 @@ const LEFT_OUT: u8 = 2;
 
 pub(crate) fn command(registry: &Registry, args: &ExtractArgs) -> Result<ExitCode> {
     let diagnostics = Diagnostics::new();
-    let image = sources::image(&args.image, &args.engine, &diagnostics)?;
+    let (image, disks) = disks::open(&args.image, &args.engine, &diagnostics)?;
     let progress = Bar::new();
-    let options = sources::options(registry, &args.engine, &progress);
+    let mut options = sources::options(registry, &args.engine, &progress);
+    options.disks = disks;
     let disk = engine::open(&image, View::Merged, &options)?;
     let problems = Problems::new();
     let mut finder = Finder::new(&disk);

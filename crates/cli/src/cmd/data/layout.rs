@@ -7,6 +7,7 @@ use anyhow::Result;
 use hexz_resolve::{Diagnostic, Diagnostics, Registry, engine};
 
 use crate::args::LayoutArgs;
+use crate::disks;
 use crate::guest;
 use crate::output;
 use crate::progress::Bar;
@@ -15,10 +16,11 @@ use crate::status::Outcome;
 
 pub(crate) fn command(registry: &Registry, args: &LayoutArgs) -> Result<ExitCode> {
     let diagnostics = Diagnostics::new();
-    let disk = sources::image(&args.image, &args.engine, &diagnostics)?;
+    let (disk, disks) = disks::open(&args.image, &args.engine, &diagnostics)?;
     let progress = Bar::new();
     let mut options = sources::options(registry, &args.engine, &progress);
     options.detection.explain = args.explain;
+    options.disks = disks;
     let options = guest::narrowed(&disk, options);
     let mut report = engine::layout(&disk, &options)?;
     progress.finish();

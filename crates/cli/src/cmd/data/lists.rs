@@ -16,6 +16,7 @@ use hexz_source::meta::read_index;
 use rayon::prelude::*;
 
 use crate::args::OwnerArgs;
+use crate::disks;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
@@ -60,6 +61,7 @@ pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Re
 /// The map of the whole disk, and whether all of it could be read.
 fn map(registry: &Registry, args: &OwnerArgs) -> Result<(DiskMap, Outcome)> {
     let diagnostics = Diagnostics::new();
+    disks::one_only(&args.engine, "--lists")?;
     let disk = sources::image(&args.image, &args.engine, &diagnostics)?;
     let progress = Bar::new();
     let options = sources::options(registry, &args.engine, &progress);

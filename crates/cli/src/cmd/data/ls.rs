@@ -11,6 +11,7 @@ use hexz_report::{ListedFile, Listing};
 use hexz_resolve::{Diagnostics, FileKey, Registry, View, engine};
 
 use super::extract::tell;
+use crate::disks;
 use crate::file_args::LsArgs;
 use crate::output;
 use crate::progress::Bar;
@@ -19,9 +20,10 @@ use crate::status::Outcome;
 
 pub(crate) fn command(registry: &Registry, args: &LsArgs) -> Result<ExitCode> {
     let diagnostics = Diagnostics::new();
-    let image = sources::image(&args.image, &args.engine, &diagnostics)?;
+    let (image, disks) = disks::open(&args.image, &args.engine, &diagnostics)?;
     let progress = Bar::new();
-    let options = sources::options(registry, &args.engine, &progress);
+    let mut options = sources::options(registry, &args.engine, &progress);
+    options.disks = disks;
     let disk = engine::open(&image, View::Merged, &options)?;
     let problems = Problems::new();
     let mut finder = Finder::new(&disk);

@@ -16,6 +16,7 @@ use hexz_source::meta::meta_path;
 use rayon::prelude::*;
 
 use crate::args::DiffArgs;
+use crate::disks;
 use crate::output;
 use crate::sources;
 use crate::status::Outcome;
@@ -32,6 +33,7 @@ struct Base {
 
 /// The command line.
 pub(crate) fn command(registry: &Registry, args: &DiffArgs, folder: &Path) -> Result<ExitCode> {
+    disks::one_only(&args.engine, "--overlays")?;
     let Listed {
         overlays,
         alone,

@@ -10,11 +10,10 @@ use anyhow::{Context as _, Result};
 use hexz_report::{HumanOwners, JsonOwners};
 use hexz_resolve::engine::{Options, visit_owners};
 use hexz_resolve::report::{FileNames, Header, OwnerEnd, OwnerRecord, OwnerVisitor, VolumeRecord};
-use hexz_resolve::{
-    ByteRange, Diagnostic, Diagnostics, Error, Precision, RangeSet, ReadAt, Registry,
-};
+use hexz_resolve::{Diagnostic, Diagnostics, Disks, Error, Precision, RangeSet, ReadAt, Registry};
 
 use crate::args::{EngineArgs, MapArgs, OwnerArgs, Span, range_of};
+use crate::disks;
 use crate::guest;
 use crate::output;
 use crate::progress::Bar;
@@ -38,11 +37,13 @@ pub(crate) fn owner(registry: &Registry, args: &OwnerArgs) -> Result<ExitCode> {
         !spans.is_empty() || !args.from.is_empty(),
         "nothing to look for: give --block, --offset, --lba, --from or --lists"
     );
-    let wanted = spans
-        .iter()
-        .map(|Span(start, end)| ByteRange::new(*start, *end))
-        .collect();
-    about(registry, &args.image, &args.engine, args.json, |_| wanted)
+    about(
+        registry,
+        &args.image,
+        &args.engine,
+        args.json,
+        |_, disks| disks::ranges(&spans, disks),
+    )
 }
 
 pub(crate) fn map(registry: &Registry, args: &MapArgs) -> Result<ExitCode> {
@@ -50,9 +51,13 @@ pub(crate) fn map(registry: &Registry, args: &MapArgs) -> Result<ExitCode> {
     if let Some(dir) = &args.parquet {
         return crate::tables::map(registry, args, dir);
     }
-    about(registry, &args.image, &args.engine, args.json, |disk| {
-        ByteRange::new(0, disk.len()).into()
-    })
+    about(
+        registry,
+        &args.image,
+        &args.engine,
+        args.json,
+        |disk, disks| Ok(disks.whole(disk.len())),
+    )
 }
 
 /// The blocks in a file: one, or a range, a line; what follows a `#` is a comment.
@@ -82,7 +87,11 @@ fn listed(file: &Path) -> Result<Vec<Span>> {
 /// What a line of a list says; a list may have a million that are a number and nothing else.
 fn line_span(line: &[u8]) -> Result<Option<Span>> {
     if let Some(block) = plain_number(line) {
-        return Ok(Some(Span(block * 4096, (block + 1) * 4096)));
+        return Ok(Some(Span {
+            disk: None,
+            start: block * 4096,
+            end: (block + 1) * 4096,
+        }));
     }
     // A list may begin with a byte order mark.
     let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
@@ -105,19 +114,21 @@ fn about(
     image: &Path,
     engine: &EngineArgs,
     json: bool,
-    wanted: impl FnOnce(&dyn ReadAt) -> RangeSet,
+    wanted: impl FnOnce(&dyn ReadAt, &Disks) -> Result<RangeSet>,
 ) -> Result<ExitCode> {
     let diagnostics = Diagnostics::new();
-    let disk = sources::image(image, engine, &diagnostics)?;
+    let (disk, disks) = disks::open(image, engine, &diagnostics)?;
+    let wanted = wanted(&*disk, &disks)?;
     let progress = Bar::new();
-    let options = sources::options(registry, engine, &progress);
+    let mut options = sources::options(registry, engine, &progress);
+    options.disks = disks;
     let options = guest::narrowed(&disk, options);
     let asked = Asked {
         base: Some(image.to_string_lossy().into_owned()),
         diagnostics: diagnostics.take(),
         ..Asked::default()
     };
-    let whole = tell(&disk, &wanted(&*disk), &options, json, &progress, asked)?;
+    let whole = tell(&disk, &wanted, &options, json, &progress, asked)?;
     let outcome = Outcome {
         whole,
         ..Outcome::WHOLE
