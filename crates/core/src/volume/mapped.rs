@@ -75,7 +75,7 @@ fn read(map: &ByteMap, device: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> Resu
                     Lost::Missing(at) => missing(segment.volume + at),
                 })?;
             }
-            Rule::Within(lower) => read(lower, device, inner, now)?,
+            Rule::Within(lower) => read(lower, &Below { map, device }, inner, now)?,
         }
         rest = later;
     }
@@ -96,6 +96,22 @@ enum Lost {
     Failed(ReadError),
     /// They are on no device; the offset in the segment.
     Missing(u64),
+}
+
+/// The device that the rules of a map speak of.
+struct Below<'a> {
+    map: &'a ByteMap,
+    device: &'a dyn ReadAt,
+}
+
+impl ReadAt for Below<'_> {
+    fn len(&self) -> u64 {
+        self.map.below().map_or(self.device.len(), ByteMap::len)
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+        read_below(self.map, self.device, offset, buf)
+    }
 }
 
 /// Reads from the device that the rules of `map` speak of.
@@ -178,6 +194,25 @@ mod tests {
         reader.read_exact_at(8, &mut buf).unwrap();
         assert_eq!(buf, [108, 109, 20, 21]);
         assert!(reader.read_exact_at(38, &mut buf).is_err());
+    }
+
+    /// A map within a segment speaks of the device of the segment, wherever that lies.
+    #[test]
+    fn reads_a_map_within_a_map_through_the_one_below() {
+        let inner = ByteMap::from_segments(vec![Segment::at(0, 5, 3), Segment::at(3, 1, 2)]);
+        let segment = Segment {
+            volume: 0,
+            length: 5,
+            rule: Rule::Within(Arc::new(inner.unwrap())),
+        };
+        let below = ByteMap::from_segments(vec![Segment::at(0, 200, 4), Segment::at(4, 100, 4)]);
+        let map = ByteMap::from_segments(vec![segment]).unwrap();
+        let map = map.through(&below.unwrap());
+        let disk: Vec<u8> = (0..=255).collect();
+        let reader = MappedReader::new(Arc::new(disk), map.clone());
+        assert_eq!(content(&reader).unwrap(), [101, 102, 103, 201, 202]);
+        let places: Vec<_> = map.to_device(ByteRange::new(0, 5)).collect();
+        assert_eq!(places, [ByteRange::new(101, 104), ByteRange::new(201, 203)]);
     }
 
     /// A device of which a part can't be read.
