@@ -1,5 +1,6 @@
 //! End-to-end tests on the built binary: runs it, and reads what it wrote.
 
+mod cases;
 pub mod golden;
 pub mod schema;
 
@@ -9,6 +10,8 @@ use std::process::{Command, Output};
 use hexz_testkit::Fixture;
 use schema::Report;
 use tempfile::TempDir;
+
+pub use cases::{Properties, cases, each, run};
 
 /// Runs a built binary.
 #[derive(Clone, Debug)]
@@ -146,20 +149,4 @@ impl Case {
         let parse = |line| serde_json::from_str(line).expect("JSON");
         text.lines().map(parse).collect()
     }
-}
-
-/// Names of all fixtures that a recipe made.
-///
-/// # Panics
-/// When the folder can't be read.
-#[must_use]
-pub fn cases() -> Vec<String> {
-    let entries = std::fs::read_dir(hexz_testkit::fixtures_dir()).expect("fixtures");
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.expect("an entry"))
-        .filter(|entry| entry.path().join("recipe.sh").is_file())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
 }

@@ -1,43 +1,42 @@
 //! Every fixture: the report against what debugfs, the kernel or ntfsinfo say of the two disks.
 
 use std::collections::BTreeMap;
-use std::panic::catch_unwind;
+use std::process::ExitCode;
 
 use hexz_acceptance::schema::{self, Change, Report};
-use hexz_acceptance::{Case, cases};
+use hexz_acceptance::{Case, Properties, cases, each};
 use hexz_testkit::{fixtures_dir, recipe_hash};
 use serde_json::{Value, json};
 
 const HEXZ: &str = env!("CARGO_BIN_EXE_hexz-under-test");
 
-/// Cases that no tool can tell of; `special.rs` has a test for each.
-const SPECIAL: &[&str] = &["cyclic-directory", "cyclic-extents", "unsupported"];
-
-#[test]
-fn no_archive_is_older_than_its_recipe() {
-    for case in cases() {
-        let dir = fixtures_dir().join(&case);
-        let recorded = std::fs::read_to_string(dir.join("recipe.hash")).unwrap_or_default();
-        let now = recipe_hash(&dir);
-        assert_eq!(recorded.trim(), now, "run `cargo xtask fixtures {case}`");
-    }
+fn main() -> ExitCode {
+    let mut tests = each("truth", cases(), hold);
+    tests.extend(each("recipe", cases(), archive_is_of_its_recipe));
+    let alike = ["no-table", "gpt-moved", "cyclic-extents", "htree"];
+    tests.extend(each(
+        "threads",
+        alike.map(String::from),
+        threads_change_nothing,
+    ));
+    hexz_acceptance::run(tests)
 }
 
-#[test]
-fn changes_are_those_of_the_truth() {
-    // All of them are run, so that one failure does not hide another.
-    let failed: Vec<String> = cases()
-        .into_iter()
-        .filter(|name| catch_unwind(|| hold(name)).is_err())
-        .collect();
-    assert!(failed.is_empty(), "{failed:?}");
+fn archive_is_of_its_recipe(name: &str) {
+    let dir = fixtures_dir().join(name);
+    let recorded = std::fs::read_to_string(dir.join("recipe.hash")).unwrap_or_default();
+    let now = recipe_hash(&dir);
+    assert_eq!(recorded.trim(), now, "run `cargo xtask fixtures {name}`");
 }
 
 fn hold(name: &str) {
     let case = Case::new(HEXZ, name);
     let report = case.diff("");
     report.check_sums();
-    if SPECIAL.contains(&name) {
+    let properties = Properties::of(name);
+    if !properties.truth {
+        // The test that says what comes out instead is in `special.rs`.
+        assert!(case.records("expected.jsonl").is_empty(), "{name}");
         return;
     }
     let told = report.changes.iter().filter(|c| is_compared(c));
@@ -54,10 +53,9 @@ fn hold(name: &str) {
         "{name}: {:?}",
         report.diagnostics
     );
-    check_ranges(name, &case, &report);
-    // With a journal, the bytes on the disk are not yet those of the files.
-    if !name.starts_with("journal") {
-        check_all_told(name, &case, &report);
+    check_ranges(name, &properties, &case, &report);
+    if !properties.replayed {
+        check_all_told(name, &properties, &case, &report);
     }
 }
 
@@ -112,7 +110,7 @@ fn record(change: &Change) -> Value {
 
 /// Every range lies where the truth says that the file has its data, and every changed block of a
 /// changed file is in its ranges.
-fn check_ranges(name: &str, case: &Case, report: &Report) {
+fn check_ranges(name: &str, properties: &Properties, case: &Case, report: &Report) {
     let extents = case.records("extents.jsonl");
     let number = |v: &Value, key: &str| v[key].as_u64().expect("a number");
     for change in report.changes.iter().filter(|c| c.kind == "file") {
@@ -123,7 +121,7 @@ fn check_ranges(name: &str, case: &Case, report: &Report) {
             };
             // What is compressed has no offset in the file.
             let Some(offset) = range.file_offset else {
-                assert!(name.starts_with("btrfs-"), "{name}: {path}: {range:?}");
+                assert!(properties.encoded, "{name}: {path}: {range:?}");
                 continue;
             };
             let of_file = extents.iter().filter(|e| {
@@ -131,10 +129,9 @@ fn check_ranges(name: &str, case: &Case, report: &Report) {
                     && e["view"] == range.view.as_str()
                     && e["path"] == path.as_str()
             });
-            // Content within inodes, and within file records, has no extents.
-            let inline = name == "inline-data"
-                || holds_content(name) && of_file.clone().next().is_none()
-                || range.stream.is_some();
+            // The truth has the extents of unnamed streams, and none of content within metadata.
+            let within = properties.content_in_metadata && of_file.clone().next().is_none();
+            let inline = within || range.stream.is_some();
             let place = of_file.clone().find(|e| {
                 let start = number(e, "disk_offset");
                 start <= range.disk_offset
@@ -147,13 +144,8 @@ fn check_ranges(name: &str, case: &Case, report: &Report) {
     }
 }
 
-/// Whether content may lie within records or leaves, where no extent of the truth tells of it.
-fn holds_content(name: &str) -> bool {
-    name.starts_with("ntfs-") || name.starts_with("btrfs-")
-}
-
 /// Every byte of a file that differs is in its ranges, and counted.
-fn check_all_told(name: &str, case: &Case, report: &Report) {
+fn check_all_told(name: &str, properties: &Properties, case: &Case, report: &Report) {
     let (base, merged) = (case.fixture.bytes("base.img"), case.merged());
     let number = |v: &Value, key: &str| v[key].as_u64().expect("a number");
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
@@ -206,7 +198,7 @@ fn check_all_told(name: &str, case: &Case, report: &Report) {
             && c.kind == "file"
             && c.ranges.iter().all(|r| r.view == "merged")
             && !c.replaced
-            && (!holds_content(name) || mapped(c))
+            && (!properties.content_in_metadata || mapped(c))
     };
     for change in report.changes.iter().filter(in_place) {
         let count = counts
@@ -217,12 +209,9 @@ fn check_all_told(name: &str, case: &Case, report: &Report) {
     }
 }
 
-#[test]
-fn threads_change_nothing() {
-    for name in ["no-table", "gpt-moved", "cyclic-extents", "htree"] {
-        let case = Case::new(HEXZ, name);
-        let line = "diff --files --json --base base.img case.overlay --threads";
-        let one = case.hexz.text(&format!("{line} 1"));
-        assert_eq!(one, case.hexz.text(&format!("{line} 4")), "{name}");
-    }
+fn threads_change_nothing(name: &str) {
+    let case = Case::new(HEXZ, name);
+    let line = "diff --files --json --base base.img case.overlay --threads";
+    let one = case.hexz.text(&format!("{line} 1"));
+    assert_eq!(one, case.hexz.text(&format!("{line} 4")), "{name}");
 }
