@@ -195,7 +195,8 @@ impl<'a> Answer<'a> {
                             .iter()
                             .map(weight_of)
                             .fold(weight, usize::saturating_add);
-                        place(volume, found.index, range, label, owners, &mut records);
+                        let at = (range, window);
+                        place(volume, found.index, at, label, owners, &mut records);
                     }
                     match weight > most && window.len() > SMALLEST_WINDOW {
                         true => ControlFlow::Break(()),
@@ -333,11 +334,12 @@ fn unclaimed(
     }
 }
 
-/// Puts one piece of a volume where it lies on the disk, which may be in several places.
+/// Puts one piece of a volume where it lies in the window of the disk, which may be in several
+/// places.
 fn place(
     volume: &OpenVolume,
     index: usize,
-    range: ByteRange,
+    (range, window): (ByteRange, &RangeSet),
     label: Label,
     mut owners: Vec<FileOwner>,
     out: &mut Vec<OwnerRecord>,
@@ -346,8 +348,12 @@ fn place(
     let mut places = pieces
         .flat_map(|piece| {
             let skipped = piece.volume.start() - range.start();
-            let places: Vec<_> = piece.on_device().map(|place| (skipped, place)).collect();
-            places
+            // A copy outside of the window is told with the window that it is in.
+            let places = piece.on_device().flat_map(|place| {
+                let parts = window.overlapping(place);
+                parts.map(move |part| (skipped + (part.start() - place.start()), part))
+            });
+            places.collect::<Vec<_>>()
         })
         .peekable();
     while let Some((skipped, device)) = places.next() {

@@ -198,6 +198,17 @@ impl Here<'_> {
         }
     }
 
+    /// Where the volumes lie that say how far the images of a RAID1 are.
+    pub(crate) fn states(&self) -> Vec<ByteRange> {
+        let segments = self.group.logical.iter().flat_map(|lv| &lv.segments);
+        let states = segments.flat_map(|segment| &segment.states);
+        let states = states.filter_map(|name| self.logical(name));
+        let areas = states.flat_map(|lv| lv.segments.iter().flat_map(areas));
+        areas
+            .filter_map(|(on, first, count)| self.range(on, first, count).ok())
+            .collect()
+    }
+
     /// The logical volume with this name.
     pub(crate) fn logical(&self, name: &str) -> Option<&Logical> {
         self.group.logical.iter().find(|lv| lv.name == name)

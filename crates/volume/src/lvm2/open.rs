@@ -68,6 +68,12 @@ pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<VolumeSet
             let text = format!("volume group {}: {reason}, and is not read", group.name);
             cx.diagnose(Diagnostic::warning("lvm2-image-stale", text));
         }
+        set.structures
+            .extend(here.states().into_iter().map(|range| Structure {
+                range,
+                role: Role::VolumeMetadata,
+                detail: "lvm2-raid-metadata",
+            }));
         set.volumes.extend(here.volumes());
     }
     Ok(set)

@@ -39,6 +39,8 @@ impl Member {
         put(72, &self.level.to_le_bytes());
         put(76, &self.layout.to_le_bytes());
         put(80, &(32 * MIB / 512).to_le_bytes());
+        put(88, &128u32.to_le_bytes());
+        put(208, &u64::MAX.to_le_bytes());
         put(92, &self.disks.to_le_bytes());
         put(128, &(data / 512).to_le_bytes());
         put(136, &((40 * MIB) / 512).to_le_bytes());
