@@ -92,7 +92,7 @@ pub(super) struct Decision {
     pub(super) lost: Vec<String>,
 }
 
-/// Decides. `within` says that the device is a partition of another one, `size` is its length.
+/// Decides. `within` says that the device is a part of another one, `size` is its length.
 pub(super) fn decide(all: &[Evidence], within: bool, size: u64) -> Decision {
     let mut lost = vec![String::new(); all.len()];
     let rules: [&Rule<'_>; 5] = [

@@ -267,9 +267,9 @@ struct Place<'a> {
     window: &'a Window,
     found: &'a FoundVolume,
     depth: usize,
-    /// Whether it is a part of a partition table. What a volume manager gives is used as a whole
-    /// disk is.
-    is_partition: bool,
+    /// Whether it is a part of another device. An array is used as a whole disk is: the kernel
+    /// looks for partitions in it, and not in a logical volume.
+    is_part: bool,
 }
 
 impl Place<'_> {
@@ -306,7 +306,7 @@ impl Detector<'_> {
                     window: &window,
                     found: &found,
                     depth,
-                    is_partition: depth > 0 && origin.sector_size.is_some(),
+                    is_part: depth > 0 && origin.scheme != Some("md"),
                 };
                 match self.content(layout, &place)? {
                     Outcome::Is(content) => content,
@@ -363,12 +363,7 @@ impl Detector<'_> {
         // Tables that this volume lies in are not seen again within it.
         let tables: RangeSet = layout.structures.iter().map(|s| s.range).collect();
         let tables = place.found.map.to_volume(&tables);
-        let mut look = looker.look(
-            place.device,
-            place.window,
-            tables.as_slice(),
-            place.is_partition,
-        )?;
+        let mut look = looker.look(place.device, place.window, tables.as_slice(), place.is_part)?;
         if let Some(Forced::Format(id)) = forced {
             look.force(id, self.run.options.registry)?;
         }
