@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::run::{cargo, check};
+use crate::tidy;
 
-/// Writes `docs/cli.md` and `docs/diagnostics.md`.
+/// Writes `docs/interface.txt`, `docs/cli.md` and `docs/diagnostics.md`.
 pub(crate) fn docs(root: &Path) -> Result<()> {
+    tidy::interface::write(root)?;
     let test = ["test", "--quiet", "-p", "hexz-cli", "--test", "documents"];
     check(cargo(root).args(test).env("HEXZ_UPDATE", "1"))
 }

@@ -26,7 +26,8 @@ cargo xtask TASK
   ci                 all that CI checks
   corpus DIR         hold the map of images that others made against what is known of them
   deb [DIR]          write a Debian package with man pages and completions, into target/debian
-  docs               write the pages that are made from the program (docs/cli.md, diagnostics.md)
+  docs               write the pages that are made from the program (docs/cli.md, diagnostics.md,
+                     interface.txt)
   fixtures [CASE…]   rebuild fixtures from their recipes; --check: only compare
   install-check      install by cargo and as a Debian package, and run both in a bare system (root)
   man [DIR]          write the manual pages, into target/man if no folder is given

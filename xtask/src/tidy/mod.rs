@@ -5,6 +5,7 @@ mod codes;
 mod dependencies;
 mod docs;
 mod fixtures;
+pub(crate) mod interface;
 mod licences;
 mod tree;
 
@@ -24,6 +25,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     dependencies::check(root, &mut wrong)?;
     code::check(&tree, &mut wrong);
     codes::check(&tree, &mut wrong);
+    interface::check(&tree, &mut wrong);
     licences::check(root, &tree, &mut wrong)?;
     docs::check(&tree, &mut wrong);
     fixtures::check(&tree, &mut wrong);
