@@ -246,11 +246,15 @@ fn the_write_layer_of_a_mounted_disk_is_its_file_main() {
     fs::copy(demo().join("base.hxz"), dir.path().join("base.hxz")).expect("written");
     let layer = dir.path().join("layer");
     fs::create_dir(&layer).expect("made");
+    let empty = ["diff", "--json", "layer", "--base", "base.hxz"];
+    assert!(text(dir.path(), &empty).contains(r#""blocks":0,"#));
+    fs::write(layer.join("other"), "not of a disk").expect("written");
     let errors = refused(
         dir.path(),
         &["diff", "--files", "layer", "--base", "base.hxz"],
     );
     assert!(errors.contains("no file `main` in it"), "{errors}");
+    fs::remove_file(layer.join("other")).expect("removed");
     let (limits, found) = (Limits::default(), Diagnostics::new());
     let base = open_image(
         &dir.path().join("base.hxz"),
