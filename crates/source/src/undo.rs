@@ -158,9 +158,10 @@ impl Undo {
     ) {
         let range = start.and_then(|start| ByteRange::at(start, size));
         let fits = size <= block.saturating_mul(MAX_BLOCKS);
-        let kept = read(file, "undo block", place, usize_of(size).min(1 << 29));
+        // Nothing is read of a piece that is longer than any.
+        let kept = fits.then(|| read(file, "undo block", place, usize_of(size)));
         match (range, kept) {
-            (Some(range), Ok(bytes)) if fits && checksum(&bytes) == sum => {
+            (Some(range), Some(Ok(bytes))) if checksum(&bytes) == sum => {
                 self.pieces.push((range, place));
             }
             _ => {

@@ -81,7 +81,8 @@ impl WriteLayer {
         let base = self.base.path.display();
         let refused = |text: String| Err(Error::unsupported("write layer", text));
         let disk = self.folder.join(DISK);
-        if disk.is_file() {
+        // A link would lead to a file that no one gave.
+        if fs::symlink_metadata(&disk).is_ok_and(|data| data.is_file()) {
             return TwoImages::new(self.base.clone(), disk).load(limits, gate);
         }
         if self.folder.join(WHITEOUTS).join(DISK).exists() {
