@@ -260,8 +260,6 @@ impl InodeItem<'_> {
     pub(crate) const GENERATION: usize = 0;
     pub(crate) const SIZE: usize = 16;
     pub(crate) const NLINK: usize = 40;
-    pub(crate) const CTIME: usize = 124;
-    pub(crate) const MTIME: usize = 136;
 
     /// The transaction that made the inode.
     pub(crate) fn generation(&self) -> Result<u64> {

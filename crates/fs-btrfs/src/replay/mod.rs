@@ -10,7 +10,6 @@ mod names;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use hexz_ondisk::Fields;
 use hexz_resolve::{Error, Result};
 
 use crate::node::Item;
@@ -64,7 +63,6 @@ pub(crate) fn replay(subvolume: Tree<'_>, log: Tree<'_>, rules: Rules) -> Result
         files: BTreeSet::new(),
         ignored: BTreeSet::new(),
         gone: BTreeSet::new(),
-        time: [0; TIME],
         steps: Cell::new(0),
     };
     let mut sums = Vec::new();
@@ -100,9 +98,6 @@ const LAST: Key = Key {
     offset: u64::MAX,
 };
 
-/// Bytes of a `struct btrfs_timespec`.
-const TIME: usize = 12;
-
 /// An item that was taken from a tree.
 type Taken = (Key, Stored);
 
@@ -120,8 +115,6 @@ struct Replay<'a> {
     ignored: BTreeSet<u64>,
     /// Inodes that lost their last name.
     gone: BTreeSet<u64>,
-    /// The newest time in the log. A mount gives its own time to directories that lose an entry.
-    time: [u8; TIME],
     steps: Cell<u64>,
 }
 
@@ -197,18 +190,13 @@ impl Replay<'_> {
         Error::corrupt("log tree").message(text)
     }
 
-    /// Notes inodes without names, and the newest time.
+    /// Notes inodes without names.
     fn first_look(&mut self, found: &Item<'_>) -> Result<()> {
         if found.key.kind != item::INODE_ITEM {
             return Ok(());
         }
-        let inode = InodeItem(found.fields);
-        if inode.nlink()? == 0 {
+        if InodeItem(found.fields).nlink()? == 0 {
             self.ignored.insert(found.key.objectid);
-        }
-        let time = found.fields.array::<TIME>(InodeItem::CTIME)?;
-        if moment(&time) > moment(&self.time) {
-            self.time = time;
         }
         Ok(())
     }
@@ -385,13 +373,6 @@ fn set(item: &mut Stored, at: usize, bytes: &[u8]) {
     for (to, from) in item.bytes.iter_mut().skip(at).zip(bytes) {
         *to = *from;
     }
-}
-
-/// Seconds and nanoseconds of a `struct btrfs_timespec`.
-fn moment(time: &[u8; TIME]) -> (i64, u32) {
-    let fields = Fields::new("time", 0, time);
-    let seconds = fields.array(0).map(i64::from_le_bytes).unwrap_or_default();
-    (seconds, fields.le32(8).unwrap_or_default())
 }
 
 /// The item at `key` of a tree.

@@ -164,8 +164,8 @@ impl Replay<'_> {
         Ok(None)
     }
 
-    /// Has the size of a directory follow its entries: each name counts twice. One that lost an
-    /// entry changed now.
+    /// Has the size of a directory follow its entries: each name counts twice. Its times stay as
+    /// they are: old kernels give their own time to one that loses an entry, new ones do not.
     fn resize(&mut self, directory: u64, name: &[u8], lost: bool) -> Result<()> {
         let mut record = self.must_have(directory)?;
         let size = InodeItem(record.fields()).size()?;
@@ -176,11 +176,6 @@ impl Replay<'_> {
             false => size.saturating_add(twice),
         };
         set(&mut record, InodeItem::SIZE, &size.to_le_bytes());
-        if lost {
-            for at in [InodeItem::CTIME, InodeItem::MTIME] {
-                set(&mut record, at, &self.time);
-            }
-        }
         self.put(Key::new(directory, item::INODE_ITEM, 0), record)
     }
 
