@@ -197,3 +197,52 @@ fn a_partition_moved_with_its_data_stays_what_it_is() {
     let expected = (None, Some(MIB as u64));
     assert_eq!(before(&report, "p1"), expected);
 }
+
+/// Where an entry of a table fits in any size of a sector, the container of the disk decides, and
+/// `--sector-size` before it.
+#[test]
+fn sectors_are_those_that_the_container_tells() {
+    let mut vhdx = Fixture::load("foreign-images").bytes("disk.vhdx");
+    let find = |bytes: &[u8], what: &[u8]| {
+        let mut windows = bytes.windows(what.len());
+        windows.position(|w| w == what).expect("its identifier")
+    };
+    let number = |bytes: &[u8], at: usize| {
+        let bytes = bytes[at..at + 4].try_into().expect("four bytes");
+        u32::from_le_bytes(bytes) as usize
+    };
+    // MS-VHDX: an entry of the region table is a GUID and an offset; one of the metadata table a
+    // GUID and an offset in its region; one of the block allocation table counts in MiB from bit 20.
+    let bat = number(&vhdx, find(&vhdx, BAT) + 16);
+    let first_block = number(&vhdx, bat) >> 20 << 20;
+    let metadata = find(&vhdx, b"metadata");
+    let sector_size = metadata + number(&vhdx, find(&vhdx, LOGICAL_SECTOR_SIZE) + 16);
+    let mut table = [0; SECTOR];
+    table[450] = 0x83;
+    table[454] = 16;
+    table[458] = 64;
+    table[510..].copy_from_slice(&[0x55, 0xAA]);
+    vhdx[first_block..][..SECTOR].copy_from_slice(&table);
+    for (told, options, start) in [
+        (512, "", 8192),
+        (4096, "", 65_536),
+        (4096, "--sector-size 512", 8192),
+    ] {
+        vhdx[sector_size..][..4].copy_from_slice(&u32::to_le_bytes(told));
+        let dir = TempDir::new().expect("a temporary folder");
+        std::fs::write(dir.path().join("disk.vhdx"), &vhdx).expect("a temporary folder");
+        let hexz = Hexz::new(env!("CARGO_BIN_EXE_hexz-under-test"), dir.path());
+        let text = hexz.text(&format!("layout --json {options} disk.vhdx"));
+        let volume = text.lines().find(|line| line.contains(r#""volume":"p1""#));
+        let volume: serde_json::Value =
+            serde_json::from_str(volume.expect("the partition")).expect("a line of JSON");
+        assert_eq!(volume["start"], start, "{told} {options}");
+        assert_eq!(volume["sector_size"], start / 16, "{told} {options}");
+    }
+}
+
+/// `2DC27766-F623-4200-9D64-115E9BFD4A08`, as it lies on the disk.
+const BAT: &[u8] = b"\x66\x77\xC2\x2D\x23\xF6\x00\x42\x9D\x64\x11\x5E\x9B\xFD\x4A\x08";
+/// `8141BF1D-A96F-4709-BA47-F233A8FAAB5F`.
+const LOGICAL_SECTOR_SIZE: &[u8] =
+    b"\x1D\xBF\x41\x81\x6F\xA9\x09\x47\xBA\x47\xF2\x33\xA8\xFA\xAB\x5F";
