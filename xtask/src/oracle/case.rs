@@ -198,6 +198,7 @@ impl Case<'_> {
         let before = tree::walk(mounted.root())?;
         disk::copy(&image, base)?;
         workload.change(self.steps)?;
+        sleep(fat::SEEN);
         let after = tree::walk(mounted.root())?;
         mounted.unmount()?;
         fs::rename(&image, merged)?;

@@ -155,7 +155,7 @@ pub(crate) fn largest_file(mix: &Mix) -> u64 {
 
 /// Mounts the volume of `mix` in `image` at `at`.
 pub(crate) fn mount(image: &Path, mix: &Mix, options: &str, at: &str) -> Result<()> {
-    let mut command = Command::new("guestmount");
+    let mut command = guestmount();
     command.args(["--format=raw", "-a"]).arg(image);
     command.args(["-m", &filesystem(mix, "a", "/", options), at]);
     start(&mut command)
@@ -164,7 +164,7 @@ pub(crate) fn mount(image: &Path, mix: &Mix, options: &str, at: &str) -> Result<
 /// Mounts many disks in one appliance at `at`, and gives the folders of their volumes.
 pub(crate) fn mount_all(disks: &[(PathBuf, &Mix)], at: &Path) -> Result<Vec<PathBuf>> {
     let top = at.with_extension("img");
-    let mut command = Command::new("guestmount");
+    let mut command = guestmount();
     command.args(["--format=raw", "-a"]).arg(&top);
     let folders = at.with_extension("folders");
     let (mut mounts, mut roots) = (vec!["/dev/sda".to_owned()], Vec::new());
@@ -201,6 +201,16 @@ fn filesystem(mix: &Mix, letter: &str, folder: &str, options: &str) -> String {
         "/dev/sd{letter}{part}:{folder}:{options}:{}",
         mix.filesystem
     )
+}
+
+/// How long a change may be unseen: what `guestmount` reads from a folder it gives for the seconds
+/// that it is told, and the kernel's FUSE for one more, with times that are no longer true.
+pub(crate) const SEEN: Duration = Duration::from_secs(3);
+
+fn guestmount() -> Command {
+    let mut command = Command::new("guestmount");
+    command.args(["--dir-cache-timeout", "1"]);
+    command
 }
 
 fn start(command: &mut Command) -> Result<()> {
