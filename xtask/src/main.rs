@@ -22,7 +22,7 @@ const HELP: &str = "\
 cargo xtask TASK
 
   bench [CASE…]      speed and memory as ratios against a peer (needs root once)
-  browser [DIR]      look at the page of --html in Chromium: rows, search, order, hostile names
+  browser [DIR]      the pages of --html in Chromium: pictures, search, order, hostile names
   ci                 all that CI checks
   corpus DIR         hold the map of images that others made against what is known of them
   deb [DIR]          write a Debian package with man pages and completions, into target/debian

@@ -363,21 +363,26 @@ pub(crate) struct OwnerArgs {
     pub(crate) engine: EngineArgs,
 }
 
-const MAP_EXAMPLE: &str = "\
-Example:
+const MAP_EXAMPLES: &str = "\
+Examples:
+  hexz map disk.img --html page.html                        what is where, in a browser
   hexz map disk.img --json | jq 'select(.class==\"unresolved\")'";
 
 #[derive(Debug, Args)]
-#[command(after_help = with_status(MAP_EXAMPLE))]
+#[command(after_help = with_status(MAP_EXAMPLES))]
 pub(crate) struct MapArgs {
     /// The image: raw, .hxz, qcow2 or VHD, or a block device
     pub(crate) image: PathBuf,
     /// Write JSON Lines (schema 1)
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write one page for a browser instead, which needs no network: the disk as a picture, what
+    /// each directory holds, and a table of all files
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub(crate) html: Option<PathBuf>,
     /// Write Parquet tables below this folder instead, in a partition for this image
     #[cfg(feature = "parquet")]
-    #[arg(long, value_name = "DIR", conflicts_with = "json")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "html"])]
     pub(crate) parquet: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,

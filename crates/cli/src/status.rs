@@ -6,6 +6,9 @@ use hexz_report::size;
 use hexz_resolve::report::{OwnerEnd, Summary};
 use hexz_resolve::{Diagnostic, Severity};
 
+use crate::args::EngineArgs;
+use crate::output;
+
 /// The table that help and documents show.
 pub(crate) const TABLE: &str = "\
 Exit status:
@@ -75,6 +78,13 @@ pub(crate) fn say_coverage(summary: &Summary) {
     } else {
         eprintln!("hexz: not whole: something could not be read; see the findings");
     }
+}
+
+/// Tells the findings of a map that was written to files, and gives the exit status.
+pub(crate) fn of_map(end: &OwnerEnd, engine: &EngineArgs) -> ExitCode {
+    output::tell(&end.diagnostics);
+    say_coverage(&end.summary);
+    Outcome::of_owners(end).code(false, engine.partial_ok)
 }
 
 /// Says that the list of changes itself may lack some.

@@ -10,17 +10,14 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
-use hexz_resolve::engine::visit_owners;
 use hexz_resolve::report::{Header, OwnerRecord, OwnerVisitor, Report, VolumeRecord};
-use hexz_resolve::{ByteRange, Diagnostics, Error, Registry};
+use hexz_resolve::{Error, Registry};
 use hexz_tables::schema::Schema;
 use hexz_tables::{DiffTables, MapTables};
 
 use crate::args::MapArgs;
-use crate::output;
-use crate::progress::Bar;
-use crate::sources;
-use crate::status::{self, Outcome};
+use crate::cmd::data::owner::whole;
+use crate::status;
 
 /// The file of one partition of a table: written under another name, and put in its place when it
 /// is whole.
@@ -95,21 +92,12 @@ pub(crate) fn diff(dir: &Path, report: &Report) -> Result<()> {
 
 /// Writes the tables of the map of an image below `dir`.
 pub(crate) fn map(registry: &Registry, args: &MapArgs, dir: &Path) -> Result<ExitCode> {
-    let diagnostics = Diagnostics::new();
-    crate::disks::one_only(&args.engine, "--parquet")?;
-    let disk = sources::image(&args.image, &args.engine, &diagnostics)?;
-    let progress = Bar::new();
-    let options = sources::options(registry, &args.engine, &progress);
-    let whole = ByteRange::new(0, disk.len()).into();
     let name = args.image.to_string_lossy();
     let mut visitor = Visitor(Mutex::new(State {
         parts: Parts::new(dir, "image", Some(&name)),
         tables: None,
     }));
-    let found = visit_owners(&disk, &whole, &options, &mut visitor);
-    progress.finish();
-    let mut end = found?;
-    end.diagnostics.splice(0..0, diagnostics.take());
+    let (_, end) = whole(registry, args, "--parquet", &mut visitor)?;
     let State { parts, tables } = visitor
         .0
         .into_inner()
@@ -118,9 +106,7 @@ pub(crate) fn map(registry: &Registry, args: &MapArgs, dir: &Path) -> Result<Exi
         .map_or(Ok(()), |tables| tables.finish(&end))
         .and_then(|()| parts.finish())
         .with_context(|| format!("cannot write tables below {}", dir.display()))?;
-    output::tell(&end.diagnostics);
-    status::say_coverage(&end.summary);
-    Ok(Outcome::of_owners(&end).code(false, args.engine.partial_ok))
+    Ok(status::of_map(&end, &args.engine))
 }
 
 struct State<'a> {

@@ -29,6 +29,9 @@ pub struct Report {
     pub regions: Vec<Region>,
     /// Changed bytes that no one claims, sorted by start.
     pub unresolved: Vec<Unresolved>,
+    /// What the changed bytes were before, sorted by start. What lies past the end of the disk
+    /// before is in none.
+    pub before: Vec<Before>,
     /// What was odd.
     pub diagnostics: Vec<Diagnostic>,
     /// The sums.
@@ -353,6 +356,20 @@ pub struct Unresolved {
     pub reason: String,
 }
 
+/// What a piece of the changed blocks was before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Before {
+    /// The class of its owner in base.
+    pub class: Class,
+    /// Offset on the disk.
+    pub start: u64,
+    /// The disk that it is on, from 1 on, where there are several.
+    pub disk: Option<u32>,
+    /// Bytes.
+    pub length: u64,
+}
+
 /// Two figures of one class, and the part of the first that people see apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -480,6 +497,11 @@ pub trait DiffVisitor: Sync {
     /// To end the run.
     fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> crate::Result<()>;
 
+    /// Whether [`DiffEnd::before`] is of use.
+    fn wants_before(&self) -> bool {
+        false
+    }
+
     /// Takes the names of a file with more than [`MANY_NAMES`], before the first change of it. The
     /// changes carry them too.
     ///
@@ -510,6 +532,8 @@ pub struct DiffEnd {
     pub regions: Vec<Region>,
     /// Changed bytes that no one claims, sorted by start.
     pub unresolved: Vec<Unresolved>,
+    /// As in [`Report::before`]; empty unless the visitor [wants](DiffVisitor::wants_before) it.
+    pub before: Vec<Before>,
     /// What was odd.
     pub diagnostics: Vec<Diagnostic>,
     /// The sums.
@@ -523,6 +547,7 @@ impl DiffEnd {
         Self {
             regions: report.regions.clone(),
             unresolved: report.unresolved.clone(),
+            before: report.before.clone(),
             diagnostics: report.diagnostics.clone(),
             summary: report.summary.clone(),
         }

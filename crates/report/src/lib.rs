@@ -26,7 +26,7 @@ mod time;
 pub use blocks::{Original, write_blocks, write_files, write_summary};
 pub use changes::{Changes, Form, write_changes};
 pub use escape::{JsonForTerminal, escaped};
-pub use html::write_html;
+pub use html::{MapPage, write_html};
 pub use human::{View, write_human, write_layout};
 pub use json::{JsonOwners, write_layout_json};
 pub use listing::{ListedFile, Listing};

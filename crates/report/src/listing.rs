@@ -122,9 +122,9 @@ fn minute(time: Timestamp) -> String {
     text[..end].replace('T', " ")
 }
 
-/// `drwxr-xr-x`.
-fn mode(a: &Attributes) -> String {
-    let kind = match a.kind {
+/// The letter of a kind of file, as `ls -l` has it.
+pub(crate) fn letter(kind: FileKind) -> char {
+    match kind {
         FileKind::File => '-',
         FileKind::Directory | FileKind::Subvolume => 'd',
         FileKind::Symlink => 'l',
@@ -132,7 +132,12 @@ fn mode(a: &Attributes) -> String {
         FileKind::Socket => 's',
         FileKind::BlockDevice => 'b',
         FileKind::CharDevice => 'c',
-    };
+    }
+}
+
+/// `drwxr-xr-x`.
+fn mode(a: &Attributes) -> String {
+    let kind = letter(a.kind);
     let Some(mode) = a.mode else {
         return format!("{kind}---------");
     };

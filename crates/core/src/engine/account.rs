@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::layout::{Content, DiskStructure, OpenVolume};
+use super::layout::{Content, DiskStructure, Layout, OpenVolume};
 use super::refine::Differences;
-use crate::report::{ClassBytes, Region, Summary, Unresolved};
-use crate::{ByteRange, Class, RangeSet, Role};
+use super::run::Run;
+use crate::report::{Before, ClassBytes, Region, Summary, Unresolved};
+use crate::{ByteRange, Class, Disks, RangeSet, Role};
 
 /// A piece of the changed blocks, on the disk, with its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,19 @@ impl Ledger {
             let around = volumes.clone().find(|(_, v)| v.own.contains(start));
             let volume = around.map(|(index, _)| index);
             self.give([(s.range, s.role.class(), s.detail)], volume);
+        }
+    }
+
+    /// Gives away what is left to the structures and the volumes of one view.
+    pub(super) fn give_view<'a>(
+        &mut self,
+        run: &Run<'_>,
+        layout: &Layout,
+        volumes: impl Iterator<Item = (usize, &'a OpenVolume)> + Clone,
+    ) {
+        self.give_structures(&layout.structures, volumes.clone());
+        for (index, volume) in volumes {
+            self.close(volume, index, run.diagnostics.is_whole(&volume.name));
         }
     }
 
@@ -233,6 +247,30 @@ pub(super) fn regions(
         }
     }
     (regions, unresolved)
+}
+
+/// What the changed blocks were before, from `pieces` of base in the space of all disks.
+pub(super) fn befores(pieces: &[Piece], disks: &Disks) -> Vec<Before> {
+    let mut befores: Vec<Before> = Vec::new();
+    for piece in pieces {
+        let (disk, start) = disks.place(piece.range.start());
+        let length = piece.range.len();
+        match befores.last_mut() {
+            Some(last)
+                if (last.disk, last.class) == (disk, piece.class)
+                    && last.start + last.length == start =>
+            {
+                last.length += length;
+            }
+            _ => befores.push(Before {
+                class: piece.class,
+                start,
+                disk,
+                length,
+            }),
+        }
+    }
+    befores
 }
 
 #[cfg(test)]

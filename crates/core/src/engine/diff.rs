@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::Options;
-use super::account::{Ledger, Sums, regions};
+use super::account::{Ledger, Sums, befores, regions};
 use super::fields::Namer;
 use super::free;
 use super::layout::Layout;
@@ -77,18 +77,25 @@ pub(super) fn diff_to<V: DiffVisitor>(
         }
         work.push((pair, owned.files));
     }
-    // What no one has in merged is its owner's in base.
-    for (index, pieces) in second {
-        ledger.give(pieces, Some(index));
-    }
     let [base_layout, merged_layout] = &layouts;
     let pairs = || pairing.pairs.iter().enumerate();
     let merged_volumes = pairs().filter_map(|(index, pair)| Some((index, pair.merged?)));
     let base_volumes = pairs().filter_map(|(index, pair)| Some((index, pair.base?)));
-    ledger.give_structures(&merged_layout.structures, merged_volumes.clone());
-    for (index, volume) in merged_volumes {
-        ledger.close(volume, index, run.diagnostics.is_whole(&volume.name));
+    let before = out.wants_before().then(|| {
+        let known = options.disks.whole(base.len());
+        let mut ledger = Ledger::new(scope.intersection(&known));
+        for (index, pieces) in &second {
+            ledger.give(pieces.iter().copied(), Some(*index));
+        }
+        ledger.give_view(&run, base_layout, base_volumes.clone());
+        ledger.give_gaps();
+        befores(&ledger.settle().0, &options.disks)
+    });
+    // What no one has in merged is its owner's in base.
+    for (index, pieces) in second {
+        ledger.give(pieces, Some(index));
     }
+    ledger.give_view(&run, merged_layout, merged_volumes);
     ledger.give_structures(&base_layout.structures, base_volumes.clone());
     for (index, volume) in base_volumes {
         ledger.give_parity(volume, index);
@@ -149,6 +156,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
     Ok(DiffEnd {
         regions,
         unresolved,
+        before: before.unwrap_or_default(),
         diagnostics: run.findings(),
         summary,
     })
@@ -200,6 +208,7 @@ pub(super) fn diff(loaded: &Loaded, options: &Options<'_>) -> Result<Report> {
         changes: changes.unwrap_or_else(PoisonError::into_inner),
         regions: end.regions,
         unresolved: end.unresolved,
+        before: end.before,
         diagnostics: end.diagnostics,
         summary: end.summary,
     })
@@ -220,6 +229,10 @@ impl DiffVisitor for Collector {
         self.header = header.clone();
         self.volumes = volumes.to_vec();
         Ok(())
+    }
+
+    fn wants_before(&self) -> bool {
+        true
     }
 
     fn make(&self, changes: Vec<Change>) -> Self::Made {

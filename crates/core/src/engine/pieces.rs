@@ -213,10 +213,7 @@ impl<'a> Answer<'a> {
         let claimed = claimed.filter_map(|o: &OwnerRecord| ByteRange::at(o.start, o.length));
         let mut ledger = Ledger::new(window.difference(&claimed.collect()));
         let volumes = || self.volumes.iter().copied().enumerate();
-        ledger.give_structures(&self.layout.structures, volumes());
-        for (index, volume) in volumes() {
-            ledger.close(volume, index, self.run.diagnostics.is_whole(&volume.name));
-        }
+        ledger.give_view(self.run, self.layout, volumes());
         ledger.give_gaps();
         let (pieces, reasons) = ledger.settle();
         let unclaimed = |p| unclaimed(self.run, p, &reasons, self.volumes);

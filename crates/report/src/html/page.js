@@ -16,19 +16,27 @@ const size = (n) => {
 };
 const number = (n) => n.toLocaleString("en");
 // The colours of Okabe and Ito, which can be told apart by most colour-blind eyes.
-const letters = { A: "#009e73", D: "#d55e00", R: "#56b4e9", M: "#f0e442", m: "#8fb4ff", T: "#cc79a7", o: "#c9ced6" };
-const words = { A: "added", D: "deleted", R: "renamed", M: "modified", m: "attributes only", T: "another type", o: "holds" };
-const palette = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#7f7f7f", "#4b3b8f", "#6b8e23", "#b8860b", "#20b2aa", "#c71585", "#5f9ea0", "#8b4513", "#708090", "#2f4f4f", "#a9a9a9"];
+const letters = { A: "#009e73", D: "#d55e00", R: "#56b4e9", M: "#f0e442", m: "#8fb4ff", T: "#cc79a7", f: "#c9ced6", d: "#56b4e9", l: "#8fb4ff", p: "#cc79a7", s: "#cc79a7", b: "#f0e442", c: "#f0e442", "?": "#d55e00" };
+const words = { A: "added", D: "deleted", R: "renamed", M: "modified", m: "attributes only", T: "another type", f: "file", d: "directory", l: "symlink", p: "fifo", s: "socket", b: "block device", c: "character device", "?": "kind not known" };
+const colours = {
+  "file-data": "#0072b2", "directory": "#56b4e9", "symlink": "#4b3b8f", "xattr": "#5f9ea0", "extent-map": "#6b8e23",
+  "inode-table": "#e69f00", "journal": "#cc79a7", "allocation": "#f0e442", "superblock": "#8b4513", "group-descriptors": "#b8860b",
+  "quota": "#c49a6c", "boot": "#c71585", "partition-table": "#2f6f6f", "volume-metadata": "#20b2aa", "parity": "#6a5acd",
+  "swap": "#8f4f9f", "gap": "#7f7f7f", "free": "#b9c0c8", "unresolved": "#d55e00",
+};
+const isMap = data.kind === "map";
 const classes = data.classes.map((c) => c[0]);
-const colour = (c) => palette[c % palette.length];
+const colour = (c) => colours[classes[c]] ?? "#7f7f7f";
 
 // Sums, volumes and findings.
-const sums = by("sums");
-for (const [name, bytes, changed] of data.classes) {
+const heads = isMap ? ["class", "bytes"] : ["class", "bytes", "differ", "before"];
+by("sum-heads").append(...heads.map((text) => make("th", text, text === "class" ? undefined : "n")));
+for (const sum of data.classes) {
   const row = make("tr");
-  row.append(make("td", name), make("td", size(bytes), "n"), make("td", size(changed), "n"));
-  sums.append(row);
+  row.append(make("td", sum[0]), ...sum.slice(1, heads.length).map((bytes) => make("td", size(bytes), "n")));
+  by("sums").append(row);
 }
+by("volume-what").textContent = isMap ? "free" : "changed";
 for (const [name, fs, at, state, what] of data.volumes) {
   const row = make("tr");
   for (const text of [name, fs, at, state, what]) row.append(make("td", text));
@@ -55,55 +63,109 @@ const place = (d) => {
   }
   return [x, y];
 };
-const cells = new Map();
-for (const [cell, c, bytes, changed] of data.cells) {
-  if (!cells.has(cell)) cells.set(cell, []);
-  cells.get(cell).push([c, bytes, changed]);
-}
-const canvas = by("disk");
+const parts = (list) => {
+  const found = new Map();
+  for (const [cell, c, bytes, changed] of list) {
+    if (!found.has(cell)) found.set(cell, []);
+    found.get(cell).push([c, bytes, changed]);
+  }
+  return found;
+};
+const after = parts(data.cells), before = parts(data.before);
+const filled = [...new Set([...after.keys(), ...before.keys()])].sort((a, b) => a - b);
+const canvas = by("disk"), strip = by("strip");
 canvas.width = canvas.height = side * 8;
+strip.width = 1600; strip.height = 64;
 const at = new Map();
 for (let d = 0; d < side * side; d += 1) at.set(place(d).join(), d);
-let mode = "class";
+const modes = { after: "after", before: "before", differ: "where bytes differ" };
+let mode = "after", spot = -1;
+const frame = () => getComputedStyle(document.body).color;
 const paint = () => {
   const pen = canvas.getContext("2d");
   pen.clearRect(0, 0, canvas.width, canvas.height);
-  for (const [cell, parts] of cells) {
+  for (const [cell, list] of mode === "before" ? before : after) {
     const [x, y] = place(cell);
-    const best = parts.reduce((a, b) => (b[1] > a[1] ? b : a));
-    const bytes = parts.reduce((n, p) => n + p[1], 0);
-    const changed = parts.reduce((n, p) => n + p[2], 0);
-    pen.fillStyle = mode === "class" ? colour(best[0]) : "#d55e00";
-    const share = mode === "class" ? bytes / data.cell : changed / Math.max(bytes, 1);
+    const best = list.reduce((a, b) => (b[1] > a[1] ? b : a));
+    const bytes = list.reduce((n, p) => n + p[1], 0);
+    const changed = list.reduce((n, p) => n + p[2], 0);
+    if (mode === "differ" && changed === 0) continue;
+    pen.fillStyle = mode === "differ" ? "#d55e00" : colour(best[0]);
+    const share = mode === "differ" ? changed / Math.max(bytes, 1) : bytes / data.cell;
     pen.globalAlpha = Math.min(1, 0.35 + 0.65 * share);
     pen.fillRect(x * 8, y * 8, 8, 8);
   }
   pen.globalAlpha = 1;
+  if (spot >= 0) {
+    const [x, y] = place(spot);
+    pen.strokeStyle = frame(); pen.lineWidth = 2;
+    pen.strokeRect(x * 8 - 1, y * 8 - 1, 10, 10);
+  }
 };
-let spot = 0;
+// The changed cells side by side, each with its classes by their share.
+const paintStrip = () => {
+  const pen = strip.getContext("2d"), width = strip.width / Math.max(filled.length, 1);
+  pen.clearRect(0, 0, strip.width, strip.height);
+  for (const [top, list] of [[0, before], [33, after]]) {
+    filled.forEach((cell, n) => {
+      const here = list.get(cell) || [];
+      const bytes = here.reduce((sum, p) => sum + p[1], 0);
+      let y = top;
+      for (const [c, part] of here) {
+        const high = 31 * part / bytes;
+        pen.fillStyle = colour(c);
+        pen.fillRect(n * width, y, Math.max(width - (width > 6 ? 1 : 0), 1), high);
+        y += high;
+      }
+    });
+  }
+  const n = filled.indexOf(spot);
+  if (n >= 0) {
+    pen.strokeStyle = frame(); pen.lineWidth = 2;
+    pen.strokeRect(n * width, 1, Math.max(width, 2), strip.height - 2);
+  }
+};
+const named = (list) => list.map(([c, b, n]) => classes[c] + " " + size(b) + (n ? " (" + size(n) + " differ)" : "")).join(", ");
 const tell = (cell) => {
+  if (cell === undefined || cell === spot) return;
   spot = cell;
-  const parts = (cells.get(cell) || []).map(([c, b, n]) => classes[c] + " " + size(b) + (n ? " (" + size(n) + " differ)" : ""));
-  by("spot").textContent = "bytes " + number(cell * data.cell) + " to " + number(Math.min((cell + 1) * data.cell, data.disk)) + ": " + (parts.join(", ") || "nothing changed");
+  const now = after.get(cell) || [], then = before.get(cell) || [];
+  const was = then.length ? "; before: " + named(then) : "";
+  const start = cell * data.cell, end = Math.min(start + data.cell, data.disk);
+  by("spot").textContent = "bytes " + number(start) + " to " + number(end) + ": " + (named(now) || "nothing changed") + was;
+  paint(); paintStrip();
 };
 canvas.addEventListener("mousemove", (e) => {
   const box = canvas.getBoundingClientRect();
   const x = Math.floor((e.clientX - box.left) / box.width * side), y = Math.floor((e.clientY - box.top) / box.height * side);
-  const cell = at.get([x, y].join());
-  if (cell !== undefined) tell(cell);
+  tell(at.get([x, y].join()));
 });
-canvas.addEventListener("keydown", (e) => {
-  const filled = [...cells.keys()].sort((a, b) => a - b);
-  if (e.key === "ArrowRight") tell(filled.find((c) => c > spot) ?? spot);
-  else if (e.key === "ArrowLeft") tell(filled.reverse().find((c) => c < spot) ?? spot);
-  else return;
-  e.preventDefault();
+strip.addEventListener("mousemove", (e) => {
+  const box = strip.getBoundingClientRect();
+  tell(filled[Math.floor((e.clientX - box.left) / box.width * filled.length)]);
 });
-by("mode").addEventListener("click", () => {
-  mode = mode === "class" ? "differ" : "class";
-  by("mode").textContent = mode === "class" ? "show where bytes differ" : "show classes";
-  paint();
-});
+for (const picture of [canvas, strip]) {
+  picture.addEventListener("keydown", (e) => {
+    if (e.key === "ArrowRight") tell(filled.find((c) => c > spot));
+    else if (e.key === "ArrowLeft") tell(filled.findLast((c) => c < spot));
+    else return;
+    e.preventDefault();
+  });
+}
+by("strips").hidden = isMap || filled.length === 0;
+by("modes").hidden = isMap;
+for (const [key, text] of Object.entries(modes)) {
+  const button = make("button", text);
+  button.type = "button";
+  button.dataset.mode = key;
+  button.setAttribute("aria-pressed", key === mode);
+  button.addEventListener("click", () => {
+    mode = key;
+    for (const other of by("modes").children) other.setAttribute("aria-pressed", other === button);
+    paint();
+  });
+  by("modes").append(button);
+}
 data.classes.forEach(([name], c) => {
   const entry = make("li"), box = make("i");
   box.style.background = colour(c);
@@ -111,6 +173,8 @@ data.classes.forEach(([name], c) => {
   by("legend").append(entry);
 });
 paint();
+paintStrip();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { paint(); paintStrip(); });
 
 // Rows: [letter, bytes, volume, path, from, details, notable].
 const rows = data.rows;
@@ -119,7 +183,9 @@ let shown = rows.map((_, i) => i);
 let order = { key: "first", up: false };
 let below = "";
 const kinds = new Set(rows.map((r) => r[0]));
-for (const letter of "AMRDTmo") {
+if (isMap) by("search").placeholder = "search paths";
+by("only-notable").hidden = data.reasons.length === 0;
+for (const letter of "AMRDTmfdlpsbc?") {
   if (!kinds.has(letter)) continue;
   const label = make("label"), box = make("input");
   box.type = "checkbox"; box.checked = true; box.value = letter;
@@ -197,7 +263,7 @@ for (const button of document.querySelectorAll(".head button")) {
 }
 
 // Directories by size.
-const tree = { name: "", bytes: 0, count: 0, below: new Map() };
+const tree = { name: "", bytes: 0, count: 0, own: false, below: new Map() };
 for (const r of rows) {
   let node = tree;
   const bytes = Math.max(r[1] || 0, 1);
@@ -205,10 +271,11 @@ for (const r of rows) {
   const names = r[3].split("/").filter(Boolean);
   for (const name of names) {
     let next = node.below.get(name);
-    if (!next) { next = { name, bytes: 0, count: 0, below: new Map() }; node.below.set(name, next); }
+    if (!next) { next = { name, bytes: 0, count: 0, own: false, below: new Map() }; node.below.set(name, next); }
     next.bytes += bytes; next.count += 1;
     node = next;
   }
+  node.own = true;
 }
 let path = [tree];
 function boxes(nodes, x, y, w, h, out) {
@@ -222,18 +289,32 @@ function boxes(nodes, x, y, w, h, out) {
   if (w > h) { boxes(nodes.slice(0, cut), x, y, w * share, h, out); boxes(nodes.slice(cut), x + w * share, y, w * (1 - share), h, out); }
   else { boxes(nodes.slice(0, cut), x, y, w, h * share, out); boxes(nodes.slice(cut), x, y + h * share, w, h * (1 - share), out); }
 }
+const largest = (node, most) => [...node.below.values()].sort((a, b) => b.bytes - a.bytes).slice(0, most);
+// A directory with room shows what is in it, below its name.
+function inner(trail, x, y, w, h, out) {
+  const nodes = largest(trail[trail.length - 1], 150), found = [];
+  boxes(nodes, x, y, w, h, found);
+  for (const [node, bx, by_, bw, bh] of found) {
+    const to = [...trail, node];
+    // What leads to one directory and to nothing else is one box.
+    while (to[to.length - 1].below.size === 1 && !to[to.length - 1].own) to.push([...to[to.length - 1].below.values()][0]);
+    const last = to[to.length - 1], open = last.below.size > 0 && bw > 90 && bh > 60 && out.length < 1500;
+    out.push({ to, name: to.slice(trail.length).map((n) => n.name).join("/") + (last.below.size ? "/" : ""), x: bx, y: by_, w: bw, h: bh, open, depth: trail.length });
+    if (open) inner(to, bx + 4, by_ + 20, bw - 8, bh - 24, out);
+  }
+}
 function lay() {
-  const node = path[path.length - 1], view = by("map");
-  const nodes = [...node.below.values()].sort((a, b) => b.bytes - a.bytes).slice(0, 150);
-  const out = [];
-  boxes(nodes, 0, 0, view.clientWidth, view.clientHeight, out);
-  view.replaceChildren(...out.map(([n, x, y, w, h], i) => {
-    const label = n.name + (n.below.size ? "/" : "");
-    const button = make("button", w > 34 && h > 15 ? label + " " + size(n.bytes) : "");
-    Object.assign(button.style, { left: x + "px", top: y + "px", width: w + "px", height: h + "px", background: "hsl(" + (i * 47) % 360 + " 45% 72%)" });
-    button.title = label + ", " + size(n.bytes) + ", " + number(n.count) + " changes";
+  const view = by("map"), out = [];
+  inner(path, 0, 0, view.clientWidth, view.clientHeight, out);
+  view.replaceChildren(...out.map(({ to, name, x, y, w, h, open, depth }) => {
+    const n = to[to.length - 1];
+    const button = make("button", w > 34 && h > 15 ? name + " " + size(n.bytes) : "", open ? "open" : undefined);
+    // The hue is that of the topmost directory, the shade that of the depth.
+    const hue = [...to[1].name].reduce((sum, c) => (sum * 31 + c.codePointAt(0)) % 360, 7);
+    Object.assign(button.style, { left: x + "px", top: y + "px", width: w + "px", height: h + "px", background: "hsl(" + hue + " 45% " + Math.max(60, 84 - 5 * depth) + "%)" });
+    button.title = "/" + to.slice(1).map((n) => n.name).join("/") + ", " + size(n.bytes) + ", " + number(n.count) + (isMap ? " files" : " changes");
     button.setAttribute("aria-label", button.title);
-    button.addEventListener("click", () => { enter([...path, n]); });
+    button.addEventListener("click", () => { enter(to); });
     return button;
   }));
   by("way").replaceChildren(...path.map((n, i) => {

@@ -13,7 +13,7 @@ use hexz_resolve::report::{Report, VolumeRecord};
 use hexz_resolve::{Limits, Loaded, Precision, Registry, engine};
 use hexz_source::meta::{Index, meta_path, read_index};
 
-use super::{owner, take};
+use super::{owner, page, take};
 use crate::args::{Cli, Command, DiffArgs};
 use crate::disks;
 use crate::guest;
@@ -304,7 +304,9 @@ fn resolved(
         let places = places(&loaded, &report.volumes, &options, args);
         let selection = args.view.selection(&args.paths, places)?;
         if let Some(file) = &args.view.html {
-            write_page(file, &report, &selection)?;
+            page::write(file, |out| {
+                hexz_report::write_html(out, &report, &selection)
+            })?;
         }
         let shown = args.files || args.format.any() || !args.take.writes();
         if shown && !args.take.takes_stdout() {
@@ -404,16 +406,6 @@ fn form(args: &DiffArgs) -> Option<Written> {
         (.., true) => Some(Written::NameOnly { nul }),
         _ => None,
     }
-}
-
-/// Writes the page for a browser.
-fn write_page(file: &Path, report: &Report, selection: &Selection) -> Result<()> {
-    let written = std::fs::File::create(file).and_then(|page| {
-        let mut page = std::io::BufWriter::with_capacity(1 << 16, page);
-        hexz_report::write_html(&mut page, report, selection)?;
-        page.flush()
-    });
-    written.with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn write(report: &Report, args: &DiffArgs, selection: &Selection) -> Result<()> {

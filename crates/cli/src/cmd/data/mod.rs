@@ -8,5 +8,6 @@ pub(crate) mod lists;
 pub(crate) mod ls;
 pub(crate) mod overlays;
 pub(crate) mod owner;
+pub(crate) mod page;
 pub(crate) mod take;
 pub(crate) mod verify;
