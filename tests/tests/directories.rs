@@ -233,3 +233,76 @@ fn any_other_folder_is_an_error() {
         "of a directory",
     );
 }
+
+#[test]
+fn an_archive_by_itself_is_a_change_over_its_parent() {
+    let (dir, hexz) = unpacked();
+    let named = hexz.report("diff --files --json before.hxz thin.hxz");
+    let alone = hexz.report("diff --files --json thin.hxz");
+    assert!(!alone.changes.is_empty());
+    assert_eq!(told(&alone), told(&named));
+    let based = hexz.report("diff --files --json thin.hxz --base before.hxz");
+    assert_eq!(told(&based), told(&named));
+    let counted = hexz.text("diff thin.hxz");
+    assert!(counted.contains("Modified Blocks: "), "{counted}");
+    let refused = |line: &str, says: &str| {
+        let output = hexz.run(line);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert!(text.contains(says), "{line}: {text}");
+    };
+    for line in ["diff --files after.hxz", "diff disk.hxz"] {
+        refused(line, "stands on no other");
+    }
+    fs::write(dir.path().join("raw.img"), vec![0; 8192]).expect("written");
+    refused("diff --files disk.hxz --base raw.img", "no overlay");
+    refused("diff --files thin.hxz --snapshot one", "qcow2");
+    // An index of that name is of another file.
+    fs::write(dir.path().join("thin.meta"), 0u64.to_le_bytes()).expect("written");
+    assert_eq!(
+        told(&hexz.report("diff --files --json thin.hxz")),
+        told(&named)
+    );
+    // The parent is opened where it may be, and not elsewhere.
+    fs::create_dir(dir.path().join("apart")).expect("a folder");
+    fs::rename(
+        dir.path().join("thin.hxz"),
+        dir.path().join("apart/thin.hxz"),
+    )
+    .expect("moved");
+    refused("diff --files apart/thin.hxz", "before.hxz");
+    let allowed = hexz.report("diff --files --json apart/thin.hxz --allow-backing .");
+    assert_eq!(told(&allowed), told(&named));
+}
+
+#[test]
+fn many_write_layers_are_compared_with_their_archive() {
+    let (dir, hexz) = unpacked();
+    let fleet = dir.path().join("fleet");
+    fs::create_dir_all(fleet.join("idle")).expect("a folder");
+    fs::rename(dir.path().join("layer"), fleet.join("layer")).expect("moved");
+    fs::write(fleet.join("notes.txt"), "of no overlay").expect("written");
+    let output = hexz.run("diff --base before.hxz --overlays fleet --to reports");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("1 other files have no .meta"), "{told}");
+    for layer in ["idle", "layer"] {
+        let alone = hexz.text(&format!(
+            "diff --files --json --base before.hxz fleet/{layer}"
+        ));
+        let report = dir.path().join(format!("reports/{layer}.jsonl"));
+        assert_eq!(fs::read_to_string(report).expect("a report"), alone);
+    }
+    // A folder that is no write layer of a disk is an error, and an overlay lies on a disk.
+    let output = hexz.run("diff --base disk.hxz --overlays fleet");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let error = r#"{"type":"overlay-error","overlay":"fleet/layer""#;
+    assert!(text.contains(error), "{text}");
+    assert_eq!(output.status.code(), Some(2));
+    fs::write(fleet.join("x.overlay"), vec![1; 4096]).expect("written");
+    fs::write(fleet.join("x.meta"), 0u64.to_le_bytes()).expect("written");
+    let output = hexz.run("diff --base before.hxz --overlays fleet");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("of a directory"), "{told}");
+    assert_eq!(output.status.code(), Some(2));
+}

@@ -67,6 +67,7 @@ What is read:
   overlay and .meta index    hexz                               OVERLAY --base IMAGE
   write layer, a folder      hexz mount -o (0.8)                LAYER --base ARCHIVE
   two archives               hexz pack, of disks or folders     BEFORE AFTER
+  archive over its parent    hexz pack --base, hexz commit      ARCHIVE
   image over its parent      qemu (qcow2, QED, VMDK)            IMAGE
                              Hyper-V (VHD, VHDX)                IMAGE
                              VMware (VMDK snapshots, clones)    IMAGE
@@ -87,8 +88,8 @@ report says so and is not whole. For one moment of a busy guest, take a snapshot
 #[derive(Debug, Args)]
 #[command(after_help = with_status(&format!("{DIFF_EXAMPLES}\n\n{DIFF_SOURCES}")))]
 pub(crate) struct DiffArgs {
-    /// The overlay (its index is beside it, with the extension .meta), a qcow2 image or
-    /// VHD, or the disk before
+    /// The overlay (its index is beside it, with the extension .meta), an image that stands on
+    /// another one, or the disk before
     #[arg(required_unless_present_any = ["changes", "overlays"])]
     pub(crate) overlay: Option<PathBuf>,
     /// The disk after, to compare two images

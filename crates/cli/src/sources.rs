@@ -68,6 +68,7 @@ impl Form {
         exists(overlay)?;
         Ok(match hexz_source::kind_of(overlay)? {
             hexz_source::Kind::Image
+            | hexz_source::Kind::Archive
             | hexz_source::Kind::SnapshotStore
             | hexz_source::Kind::WriteLayer => Self::Image,
             hexz_source::Kind::HexzOverlay => {

@@ -9,11 +9,13 @@ use crate::directory::WriteLayer;
 use crate::file::RawFile;
 use crate::format::Format;
 use crate::hexz_overlay::HexzOverlay;
+use crate::hxz::OverParent;
 use crate::meta::meta_path;
 use crate::open::Given;
 use crate::overlay::ImageOverlay;
 use crate::qcow2;
 use crate::snapshot_store::{self, SnapshotStore};
+use crate::two_images::TwoImages;
 
 /// What changes are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub enum Kind {
     HexzOverlay,
     /// An image that knows what it stands on, or that holds only some of its blocks.
     Image,
+    /// An archive, which may stand on another one: its parent is the disk before.
+    Archive,
     /// The store of a dm-snapshot: it needs its origin to be given.
     SnapshotStore,
     /// The folder that a writable mount of hexz 0.8 writes to: changed files whole, of a disk the
@@ -58,7 +62,8 @@ pub fn kind_of(path: &Path) -> Result<Kind> {
         return Ok(Kind::SnapshotStore);
     }
     let extensions: &[&str] = match format {
-        Format::Raw | Format::Hxz => return Ok(Kind::HexzOverlay),
+        Format::Raw => return Ok(Kind::HexzOverlay),
+        Format::Hxz => &["hxz"],
         Format::Qcow2 => &["qcow2", "qcow"],
         Format::Vhd => &["vhd", "avhd", "vpc"],
         Format::Vhdx => &["vhdx", "avhdx"],
@@ -71,10 +76,11 @@ pub fn kind_of(path: &Path) -> Result<Kind> {
     let named = extensions
         .iter()
         .any(|of| extension.eq_ignore_ascii_case(of));
-    match named || !meta_path(path).exists() {
-        true => Ok(Kind::Image),
-        false => Ok(Kind::HexzOverlay),
-    }
+    Ok(match named || !meta_path(path).exists() {
+        true if format == Format::Hxz => Kind::Archive,
+        true => Kind::Image,
+        false => Kind::HexzOverlay,
+    })
 }
 
 /// The changes that the file at `path` holds: those of an image over what it stands on, or of a
@@ -113,6 +119,14 @@ pub fn open_changes(path: &Path, options: ChangesOptions) -> Result<Box<dyn Chan
             path.display()
         );
         return Err(Error::unsupported("change set", text));
+    }
+    if kind == Kind::Archive {
+        let Some(base) = options.base else {
+            let or_base = options.or_base;
+            return Ok(Box::new(OverParent { path, or_base }));
+        };
+        check_archive(&path, &base)?;
+        return Ok(Box::new(TwoImages::new(base, path)));
     }
     let base = options.base.or(options.or_base);
     check_overlay(&path, base.as_ref())?;
@@ -168,21 +182,41 @@ fn check_overlay(overlay: &Path, base: Option<&Given>) -> Result<()> {
     let Some(base) = base else {
         return Ok(());
     };
-    let has_index = |path: &Path| meta_path(path).is_file() && meta_path(path) != path;
-    if !has_index(overlay) && has_index(&base.path) {
-        return swapped(format!(
-            "an index lies beside {base} ({index}) and none beside {name}: did you mean \
-             `hexz diff --files {base} --base {name}`?",
-            base = base.path.display(),
-            index = meta_path(&base.path).display()
-        ));
+    match !has_index(overlay) && has_index(&base.path) {
+        true => swapped(exchanged(overlay, &base.path)),
+        false => Ok(()),
     }
-    if Format::of(&RawFile::open(overlay)?) == Format::Hxz && !has_index(overlay) {
-        return swapped(format!(
-            "{name} is an archive, and no overlay: two archives are compared by \
-             `hexz diff --files {} {name}`",
-            base.path.display()
-        ));
+}
+
+fn has_index(path: &Path) -> bool {
+    meta_path(path).is_file() && meta_path(path) != path
+}
+
+/// What to say where `base` is an overlay, and `overlay` none.
+fn exchanged(overlay: &Path, base: &Path) -> String {
+    let index = meta_path(base);
+    let (name, base, index) = (overlay.display(), base.display(), index.display());
+    format!(
+        "an index lies beside {base} ({index}) and none beside {name}: did you mean \
+         `hexz diff --files {base} --base {name}`?"
+    )
+}
+
+/// Finds an archive that was given for an overlay. It may be compared with another archive.
+///
+/// # Errors
+/// With what was probably meant.
+fn check_archive(archive: &Path, base: &Given) -> Result<()> {
+    if !base.raw && Format::of(&RawFile::open(&base.path)?) == Format::Hxz {
+        return Ok(());
     }
-    Ok(())
+    let (name, other) = (archive.display(), base.path.display());
+    let text = match has_index(&base.path) {
+        true => exchanged(archive, &base.path),
+        false => format!(
+            "{name} is an archive, and no overlay: two images are compared by \
+             `hexz diff --files {other} {name}`"
+        ),
+    };
+    Err(Error::unsupported("change set", text))
 }

@@ -50,7 +50,10 @@ impl Given {
 impl Given {
     /// As [`open`](Self::open), for what lies over a disk or counts in its bytes: the files of an
     /// archive of a directory lie on none.
-    pub(crate) fn open_disk(
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and for such an archive.
+    pub fn open_disk(
         &self,
         limits: &Limits,
         gate: &dyn OpenGate,

@@ -7,6 +7,7 @@ mod decode;
 mod header;
 mod index;
 mod notes;
+mod over_parent;
 mod parents;
 
 use std::fmt;
@@ -31,6 +32,7 @@ use parents::{Family, HashIndex};
 pub(crate) use compare::{candidates, differing};
 pub(crate) use header::Header;
 pub use header::MAGIC;
+pub(crate) use over_parent::OverParent;
 
 /// Which of the two streams of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

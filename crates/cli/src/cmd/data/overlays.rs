@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result};
 use hexz_report::{Form, Selection};
 use hexz_resolve::report::Report;
 use hexz_resolve::{Diagnostic, Diagnostics, Limits, Loaded, ReadAt, Registry, Silent, engine};
-use hexz_source::HexzOverlay;
 use hexz_source::meta::meta_path;
+use hexz_source::{ChangesOptions, HexzOverlay, Kind};
 use rayon::prelude::*;
 
 use crate::args::DiffArgs;
@@ -26,24 +26,36 @@ const TOGETHER: usize = 16;
 
 /// The base, opened once for all.
 struct Base {
+    path: PathBuf,
     name: String,
-    disk: Arc<dyn ReadAt>,
+    /// None where nothing but write layers is to be compared.
+    disk: Option<Arc<dyn ReadAt>>,
     diagnostics: Vec<Diagnostic>,
 }
 
 /// The command line.
 pub(crate) fn command(registry: &Registry, args: &DiffArgs, folder: &Path) -> Result<ExitCode> {
     disks::one_only(&args.engine, "--overlays")?;
+    let base = args.any_base().context("--overlays needs --base IMAGE")?;
+    sources::exists(base)?;
+    // Only an archive is mounted with a folder to write to.
+    let mounted = !args.engine.raw && hexz_source::kind_of(base)? == Kind::Archive;
     let Listed {
         overlays,
         alone,
         others,
-    } = named(folder)?;
-    let base = args.any_base().context("--overlays needs --base IMAGE")?;
+    } = named(folder, mounted)?;
     let found = Diagnostics::new();
     let base = Base {
+        path: base.clone(),
         name: base.display().to_string(),
-        disk: sources::image(base, &args.engine, &found)?,
+        disk: match overlays.iter().all(|overlay| overlay.is_dir()) {
+            true => None,
+            false => {
+                let (limits, gate) = (Limits::default(), sources::gate(&args.engine));
+                Some(sources::given(base, &args.engine).open_disk(&limits, &gate, &found)?)
+            }
+        },
         diagnostics: found.take(),
     };
     if let Some(to) = &args.to {
@@ -92,7 +104,11 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs, folder: &Path) -> Re
     }
     out.flush()?;
     if others > 0 {
-        eprintln!("hexz: {others} other files and folders have no .meta file and are left out");
+        let folders = match mounted {
+            true => "",
+            false => " and folders",
+        };
+        eprintln!("hexz: {others} other files{folders} have no .meta file and are left out");
     }
     if failed {
         return Ok(ExitCode::from(2));
@@ -119,7 +135,8 @@ fn lacking(args: &DiffArgs, overlay: &Path, error: &str, out: &mut impl Write) -
 
 /// What a folder holds.
 struct Listed {
-    /// The overlays, by name: the files that an index lies beside, or that are called so.
+    /// The overlays, by name: the files that an index lies beside, or that are called so; write
+    /// layers.
     overlays: Vec<PathBuf>,
     /// Indexes without an overlay.
     alone: Vec<PathBuf>,
@@ -127,7 +144,8 @@ struct Listed {
     others: usize,
 }
 
-fn named(folder: &Path) -> Result<Listed> {
+/// What `folder` holds; a folder in it is a write layer where the base can be `mounted`.
+fn named(folder: &Path, mounted: bool) -> Result<Listed> {
     let reading = || format!("cannot read {}", folder.display());
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).with_context(reading)? {
@@ -139,6 +157,8 @@ fn named(folder: &Path) -> Result<Listed> {
         let meta = meta_path(&path);
         if path == meta {
             indexes.push(path);
+        } else if mounted && path.is_dir() {
+            overlays.push(path);
         } else if path.is_file() && (meta.is_file() || path.extension() == Some("overlay".as_ref()))
         {
             overlays.push(path);
@@ -148,9 +168,13 @@ fn named(folder: &Path) -> Result<Listed> {
     }
     let known: HashSet<PathBuf> = overlays.iter().map(|overlay| meta_path(overlay)).collect();
     indexes.retain(|index| !known.contains(index));
+    let layers = match mounted {
+        true => ", and no write layer",
+        false => "",
+    };
     anyhow::ensure!(
         !(overlays.is_empty() && indexes.is_empty()),
-        "{} holds no overlay with its .meta file beside it",
+        "{} holds no overlay with its .meta file beside it{layers}",
         folder.display()
     );
     Ok(Listed {
@@ -162,6 +186,18 @@ fn named(folder: &Path) -> Result<Listed> {
 
 /// Compares one overlay with the base, on the calling thread: others are looked at beside it.
 fn report(registry: &Registry, args: &DiffArgs, base: &Base, overlay: &Path) -> Result<Report> {
+    let loaded = match overlay.is_dir() {
+        true => write_layer(args, base, overlay)?,
+        false => over(base, overlay)?,
+    };
+    let options = engine::Options {
+        threads: 1,
+        ..sources::options(registry, &args.engine, &Silent)
+    };
+    Ok(engine::diff(&loaded, &options)?)
+}
+
+fn over(base: &Base, overlay: &Path) -> Result<Loaded> {
     let source = HexzOverlay {
         overlay: overlay.to_owned(),
         base: None,
@@ -171,16 +207,20 @@ fn report(registry: &Registry, args: &DiffArgs, base: &Base, overlay: &Path) -> 
         .iter()
         .cloned()
         .for_each(|finding| found.push(finding));
-    let loaded = source.load_over(Some(Arc::clone(&base.disk)), &Limits::default(), &found)?;
-    let loaded = Loaded {
+    let loaded = source.load_over(base.disk.clone(), &Limits::default(), &found)?;
+    Ok(Loaded {
         base_name: Some(base.name.clone()),
         ..loaded
+    })
+}
+
+fn write_layer(args: &DiffArgs, base: &Base, folder: &Path) -> Result<Loaded> {
+    let options = ChangesOptions {
+        base: Some(sources::given(&base.path, &args.engine)),
+        ..ChangesOptions::default()
     };
-    let options = engine::Options {
-        threads: 1,
-        ..sources::options(registry, &args.engine, &Silent)
-    };
-    Ok(engine::diff(&loaded, &options)?)
+    let source = hexz_source::open_changes(folder, options)?;
+    Ok(source.load(&Limits::default(), &sources::gate(&args.engine))?)
 }
 
 /// Where the report of `overlay` is written below `to`.
