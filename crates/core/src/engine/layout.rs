@@ -10,8 +10,8 @@ use super::run::Run;
 use crate::report::{CandidateRecord, VolumeRecord, VolumeStatus};
 use crate::{
     ByteMap, ByteRange, Diagnostic, Disks, Error, ErrorKind, Filesystem, FoundVolume, Group,
-    KnownFormat, MappedReader, RangeSet, ReadAt, Result, Role, Sign, Unusable, View, VolumeScheme,
-    VolumeSet, Window,
+    KnownFormat, MappedReader, RangeSet, ReadAt, Result, Role, Sign, Standing, Unusable, View,
+    VolumeScheme, VolumeSet, Window,
 };
 
 /// Volumes within volumes within volumes.
@@ -505,8 +505,14 @@ impl Detector<'_> {
             let (Some(sign), false) = (sign, reason.is_empty()) else {
                 continue;
             };
+            // What an array with its superblock at the end holds is told where the array is.
+            let around = won.evidence.sign.as_ref();
+            let around = around.is_some_and(|sign| sign.standing == Standing::Around);
+            if around && sign.standing == Standing::Front {
+                continue;
+            }
             let text = format!(
-                "a {} shows itself at byte {}, and this is taken for a {}: {reason}",
+                "{} shows itself at byte {}, and this is taken for {}: {reason}",
                 hit.evidence.name,
                 sign.place.start(),
                 won.evidence.name

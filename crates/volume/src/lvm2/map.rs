@@ -160,6 +160,27 @@ impl Here<'_> {
         map.map(|map| Rule::Within(Arc::new(map))).ok_or_else(past)
     }
 
+    /// Says of each volume with copies that not all of them are here, where one is.
+    pub(crate) fn partly(&self) -> Vec<String> {
+        let visible = self.group.logical.iter().filter(|lv| lv.visible);
+        let said = visible.filter_map(|lv| {
+            let mirrored = lv.segments.iter().filter(|s| !s.images.is_empty());
+            let few = mirrored.filter_map(|segment| {
+                let images = segment.images.iter();
+                let read = images.filter(|(on, first)| self.linear(on, *first, segment).is_ok());
+                let (read, all) = (read.count(), segment.images.len());
+                (0 < read && read < all).then_some((read, all))
+            });
+            let (read, all) = few.min()?;
+            Some(format!(
+                "{}/{}: {read} of {all} copies are here and read, whether or not the others were \
+                 written later",
+                self.group.name, lv.name
+            ))
+        });
+        said.collect()
+    }
+
     /// The bytes of the logical volume `on`, of which `segment` takes extents from `first` on.
     fn linear(&self, on: &str, first: u64, segment: &Segment) -> Result<ByteMap, String> {
         if let Some(reason) = self.stale.get(on) {

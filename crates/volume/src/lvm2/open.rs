@@ -68,6 +68,9 @@ pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<VolumeSet
             let text = format!("volume group {}: {reason}, and is not read", group.name);
             cx.diagnose(Diagnostic::warning("lvm2-image-stale", text));
         }
+        for text in here.partly() {
+            cx.diagnose(Diagnostic::info("lvm2-one-of-several", text));
+        }
         set.structures
             .extend(here.states().into_iter().map(|range| Structure {
                 range,
