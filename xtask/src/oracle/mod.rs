@@ -16,6 +16,7 @@ mod fat;
 mod formats;
 mod fsmap;
 mod layers;
+mod members;
 mod ntfs;
 mod report;
 mod sources;
@@ -39,11 +40,12 @@ Makes random changes and compares the report with the kernel's trees and extents
 btrfs, ext4 (which has mixes of ext2 and ext3 too), exfat, fat, ntfs or xfs. Needs root (but for exfat
 and fat, which are mounted in the appliance of libguestfs), python3 and the filesystem's
 tools. The table goes to docs/oracle-FILESYSTEM.md, unless --mix chose a part. With `sources` for
-FILESYSTEM images of every format are compared with qemu-img, which needs no root. With `formats`
+FILESYSTEM images of every format are compared with qemu-img, which needs no root. With `members`
+md arrays and LVM volumes on several disks are made in that appliance, and read. With `formats`
 each format that the tools of Debian make is made over each other one, and must be named as `blkid`
 names it; --mix NAME takes the pairs that NAME is in. With `layers` each filesystem's layers are
 unpacked by umoci, and patches applied by git (--seeds 10; --mix NAME takes one filesystem).
---hexz PROGRAM takes one that is built, for all but `sources`.";
+--hexz PROGRAM takes one that is built.";
 
 /// A filesystem with its features, as it is made and mounted.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +117,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     };
     let mut subject: Option<&dyn Subject> = None;
     let (mut with_qemu, mut with_makers, mut with_layers) = (false, false, false);
+    let mut with_members = false;
     let mut args = args.iter().map(String::as_str);
     while let Some(arg) = args.next() {
         let mut value = |what| args.next().with_context(|| format!("{arg} wants {what}"));
@@ -136,6 +139,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             "fat" => subject = Some(&fat::Fat),
             "ntfs" => subject = Some(&ntfs::Ntfs),
             "xfs" => subject = Some(&xfs::Xfs),
+            "members" => with_members = true,
             "sources" => with_qemu = true,
             "formats" => with_makers = true,
             "layers" => with_layers = true,
@@ -150,7 +154,11 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     }
     if with_qemu {
         let seeds = options.first..options.first + options.seeds;
-        return sources::run(root, &sources::binary(root)?, &options.dir, seeds);
+        return sources::run(root, &options.binary(root)?, &options.dir, seeds);
+    }
+    if with_members {
+        let seeds = options.first..options.first + options.seeds;
+        return members::run(root, &options.binary(root)?, &options.dir, seeds);
     }
     if with_layers {
         let hexz = options.binary(root)?;
