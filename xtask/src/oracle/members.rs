@@ -323,8 +323,7 @@ impl Held<'_> {
         let expected = differing(before, after);
         ensure!(
             told == expected,
-            "of the disks {disks:?}: {:?} differ, and told is {told:?}",
-            expected
+            "of the disks {disks:?}: {expected:?} differ, and told is {told:?}"
         );
         let rest = records.iter().filter(|r| r["type"] == "unresolved");
         ensure!(

@@ -155,12 +155,11 @@ fn named(folder: &Path, mounted: bool) -> Result<Listed> {
     let (mut overlays, mut indexes, mut others) = (Vec::new(), Vec::new(), 0);
     for path in names {
         let meta = meta_path(&path);
+        let named = || meta.is_file() || path.extension() == Some("overlay".as_ref());
+        let (folder, file) = (mounted && path.is_dir(), path.is_file());
         if path == meta {
             indexes.push(path);
-        } else if mounted && path.is_dir() {
-            overlays.push(path);
-        } else if path.is_file() && (meta.is_file() || path.extension() == Some("overlay".as_ref()))
-        {
+        } else if folder || file && named() {
             overlays.push(path);
         } else {
             others += 1;
