@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use hexz_acceptance::{Case, cases};
+use hexz_testkit::git_apply;
 use serde_json::Value;
 
 const HEXZ: &str = env!("CARGO_BIN_EXE_hexz-under-test");
@@ -261,6 +262,41 @@ fn a_layer_holds_what_the_truth_says() {
         }
     }
     assert!(compared > 500, "only {compared} changes were compared");
+}
+
+#[test]
+fn git_takes_a_patch_and_gives_the_files_after() {
+    let mut compared = 0;
+    for name in [
+        "blocks-1k",
+        "btrfs-mixed",
+        "exfat",
+        "fat32",
+        "hard-links",
+        "htree",
+        "ntfs-plain",
+        "renames",
+        "xfs-v4",
+    ] {
+        let case = Case::new(HEXZ, name);
+        fs::write(case.dir().join("merged.img"), case.merged()).expect("a temporary folder");
+        for (image, folder) in [("base.img", "before"), ("merged.img", "after")] {
+            let line = format!("extract {image} / --to {folder}");
+            assert!(case.hexz.run(&line).status.success(), "{name}: {line}");
+        }
+        let patch = case.hexz.run("diff --patch --base base.img case.overlay");
+        assert_eq!(patch.status.code(), Some(0), "{name}");
+        let [before, after] = ["before", "after"].map(|folder| case.dir().join(folder));
+        let paths = git_apply(&patch.stdout, &before);
+        let paths = paths.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (patched, merged) = (files(&before), files(&after));
+        for path in &paths {
+            let path = path.to_str().expect("Unicode");
+            assert_eq!(patched.get(path), merged.get(path), "{name}: {path}");
+        }
+        compared += paths.len();
+    }
+    assert!(compared > 50, "only {compared} files were compared");
 }
 
 #[test]

@@ -13,6 +13,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use hexz_testkit::git_apply;
+
 use super::case::Case;
 use super::disk::{self, Mount, output};
 use super::{Mix, Subject, btrfs, ext4, fat, ntfs, xfs};
@@ -382,102 +384,28 @@ impl Files<'_> {
         patch: &[u8],
         wrong: &mut Vec<String>,
     ) -> Result<usize> {
-        let mut kept = Vec::new();
-        let (mut sections, mut section) = (Vec::new(), Vec::new());
-        for line in patch.split_inclusive(|b| *b == b'\n') {
-            if line.starts_with(b"diff --git ") && !section.is_empty() {
-                sections.push(std::mem::take(&mut section));
-            }
-            section.extend_from_slice(line);
-        }
-        sections.push(section);
-        let is_text = |section: &&Vec<u8>| !contains(section, b"\nBinary files ");
-        for section in &sections {
-            if is_text(&section) {
-                kept.extend_from_slice(section);
-                continue;
-            }
-            // git refuses those without their bytes; what they make room for must not fail.
-            let gone = section.split(|b| *b == b'\n').find_map(|line| {
-                let deleted = line.strip_prefix(b"Binary files ");
-                let deleted = deleted.and_then(|l| l.strip_suffix(b" and /dev/null differ"));
-                let deleted = deleted.map(unquoted);
-                let renamed = line.strip_prefix(b"rename from ").map(unquoted);
-                deleted
-                    .and_then(|path| path.strip_prefix(b"a/").map(<[u8]>::to_vec))
-                    .or(renamed)
-            });
-            if let Some(path) = gone {
-                fs::remove_file(before.join(std::str::from_utf8(&path)?))?;
-            }
-        }
-        if kept.is_empty() {
-            return Ok(0);
-        }
         // git knows no devices and pipes: what stands in their place is new.
         let special = [
             "-not", "-type", "f", "-not", "-type", "d", "-not", "-type", "l",
         ];
         let find = [&[text(before)?][..], &special, &["-delete"]].concat();
         output("find", &find)?;
-        let file = self.dir.join("text.patch");
-        fs::write(&file, &kept)?;
-        let out = Command::new("git")
-            .env("GIT_CEILING_DIRECTORIES", self.dir)
-            .current_dir(before)
-            .args(["apply", "--whitespace=nowarn", "--numstat", "--apply", "-z"])
-            .arg(&file)
-            .output()?;
-        if !out.status.success() {
-            let error = String::from_utf8_lossy(&out.stderr).into_owned();
-            wrong.push(format!("git apply: {error}"));
-            return Ok(0);
-        }
-        let mut count = 0;
-        for record in out.stdout.split(|b| *b == 0).filter(|r| !r.is_empty()) {
-            let path = record.rsplit(|b| *b == b'\t').next().unwrap_or_default();
-            let path = Path::new(std::str::from_utf8(path)?);
+        let paths = match git_apply(patch, before) {
+            Ok(paths) => paths,
+            Err(error) => {
+                wrong.push(error.to_string());
+                return Ok(0);
+            }
+        };
+        for path in &paths {
             let read = |root: &Path| match fs::read_link(root.join(path)) {
                 Ok(link) => Some(link.into_os_string().into_encoded_bytes()),
                 Err(_) => fs::read(root.join(path)).ok(),
             };
-            count += 1;
             if read(before) != read(after) {
                 wrong.push(format!("the patch does not give {}", path.display()));
             }
         }
-        if count == 0 {
-            wrong.push("git found nothing in the patch".to_owned());
-        }
-        Ok(count)
+        Ok(paths.len())
     }
-}
-
-/// A path as git writes it.
-fn unquoted(text: &[u8]) -> Vec<u8> {
-    let inner = text.strip_prefix(b"\"").and_then(|t| t.strip_suffix(b"\""));
-    let Some(inner) = inner else {
-        return text.to_vec();
-    };
-    let mut out = Vec::new();
-    let mut rest = inner;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).and_then(|d| std::str::from_utf8(d).ok());
-        let octal = octal.and_then(|d| u8::from_str_radix(d, 8).ok());
-        match (first, octal) {
-            (b'\\', Some(byte)) => {
-                out.push(byte);
-                rest = &after[3..];
-            }
-            _ => {
-                out.push(*first);
-                rest = after;
-            }
-        }
-    }
-    out
-}
-
-fn contains(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|part| part == word)
 }
