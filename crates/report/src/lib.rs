@@ -31,8 +31,7 @@ pub use human::{View, write_human, write_layout};
 pub use json::{JsonOwners, write_layout_json};
 pub use listing::{ListedFile, Listing};
 pub use lists::{
-    ListPiece, ListSum, overlay_prefix, write_list_error, write_list_piece, write_list_sum,
-    write_overlay_error,
+    ListPiece, SumLines, overlay_prefix, write_list_error, write_list_piece, write_overlay_error,
 };
 pub use measure::{content_bytes, written_bytes};
 pub use owners::HumanOwners;

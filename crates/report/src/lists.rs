@@ -1,41 +1,55 @@
 //! Answers about many lists of changed blocks of one disk.
 
-use std::io::{Result, Write};
+use std::io::Result;
 
 use serde::Serialize;
 
 use crate::escape::escaped;
 
-/// Bytes of one list that are of one class and, where files own them, of the same files.
-#[derive(Clone, Copy, Debug)]
-pub struct ListSum<'a> {
-    /// The list, as it was named.
-    pub list: &'a str,
-    /// The volume; `None` outside every volume.
-    pub volume: Option<&'a str>,
-    /// The class, in the word of the schema.
-    pub class: &'static str,
-    /// How many bytes.
-    pub bytes: u64,
-    /// The first name of the first file that owns them.
-    pub path: Option<&'a [u8]>,
+/// What lines of sums say besides the list and the bytes, put into words once for all lists: there
+/// may be hundreds of millions of lines.
+#[derive(Clone, Debug, Default)]
+pub struct SumLines {
+    /// Volume and class of each sum, and then its path.
+    text: Vec<u8>,
+    /// Where in the text the path of each sum starts, and where it ends.
+    ends: Vec<(usize, usize)>,
 }
 
-/// Adds a line with the values apart by tabs; `-` where there is none.
-///
-/// # Errors
-/// Of `out`.
-pub fn write_list_sum(out: &mut Vec<u8>, sum: &ListSum<'_>) -> Result<()> {
-    put(out, sum.list.as_bytes());
-    out.push(b'\t');
-    put(out, sum.volume.unwrap_or("-").as_bytes());
-    write!(out, "\t{}\t{}\t", sum.class, sum.bytes)?;
-    put(out, sum.path.unwrap_or(b"-"));
-    out.push(b'\n');
-    Ok(())
+impl SumLines {
+    /// Adds a sum, whose number is how many were added before: its volume (`None` outside every
+    /// volume), its class in the word of the schema, and the first name of the first file that owns
+    /// it.
+    pub fn add(&mut self, volume: Option<&str>, class: &str, path: Option<&[u8]>) {
+        self.text.push(b'\t');
+        put(&mut self.text, volume.unwrap_or("-").as_bytes());
+        self.text.push(b'\t');
+        self.text.extend_from_slice(class.as_bytes());
+        self.text.push(b'\t');
+        let path_start = self.text.len();
+        put(&mut self.text, path.unwrap_or(b"-"));
+        self.text.push(b'\n');
+        self.ends.push((path_start, self.text.len()));
+    }
+
+    /// Adds the line of sum `number` of a list to `out`: the list, which is [`escaped`], the volume,
+    /// the class, the bytes and the path, with tabs between them and `-` where there is none.
+    pub fn write(&self, out: &mut Vec<u8>, list: &str, number: usize, bytes: u64) {
+        let Some((path_start, end)) = self.ends.get(number) else {
+            return;
+        };
+        let start = number.checked_sub(1).and_then(|n| self.ends.get(n));
+        let start = start.map_or(0, |(_, end)| *end);
+        let part = |from: usize, to: usize| self.text.get(from..to).unwrap_or_default();
+        out.extend_from_slice(list.as_bytes());
+        out.extend_from_slice(part(start, *path_start));
+        out.extend_from_slice(itoa::Buffer::new().format(bytes).as_bytes());
+        out.push(b'\t');
+        out.extend_from_slice(part(*path_start, *end));
+    }
 }
 
-/// Adds a name, escaped: there may be hundreds of millions, and most need nothing of it.
+/// Adds a name, escaped; most need nothing of it.
 fn put(out: &mut Vec<u8>, name: &[u8]) {
     let plain = |byte: &u8| (b' '..=b'~').contains(byte) && *byte != b'\\';
     if name.iter().all(plain) {
@@ -168,17 +182,17 @@ mod tests {
     #[test]
     fn names_can_not_break_a_line() {
         let mut out = Vec::new();
-        let sum = ListSum {
-            list: "a\tb",
-            volume: None,
-            class: "file-data",
-            bytes: 7,
-            path: Some(b"/x\n\x1B[31m\xFF\\"),
-        };
-        write_list_sum(&mut out, &sum).unwrap();
+        let mut lines = SumLines::default();
+        lines.add(Some("p1"), "free", None);
+        lines.add(None, "file-data", Some(b"/x\n\x1B[31m\xFF\\"));
+        lines.write(&mut out, &escaped(b"a\tb"), 1, 7);
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.matches('\n').count(), 1);
         assert_eq!(text.matches('\t').count(), 4);
         assert!(!text.contains('\u{1B}'));
+        assert!(text.contains("\t-\tfile-data\t7\t/x"), "{text}");
+        let mut out = Vec::new();
+        lines.write(&mut out, "list", 0, 4096);
+        assert_eq!(out, b"list\tp1\tfree\t4096\t-\n");
     }
 }

@@ -233,6 +233,17 @@ impl List {
         Ok(())
     }
 
+    /// The same in units of `unit` bytes.
+    fn add_units(&mut self, start: u64, length: u64, unit: u64) -> Result<()> {
+        match start.checked_mul(unit).zip(length.checked_mul(unit)) {
+            Some((start, length)) => self.add(start, length),
+            None => {
+                self.too_far = self.too_far.saturating_add(1);
+                Ok(())
+            }
+        }
+    }
+
     /// Sorts the extents where they are, and joins those that overlap or touch.
     fn put_in_order(&mut self) -> Result<()> {
         if !self.extents.is_sorted() {

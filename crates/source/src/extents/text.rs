@@ -17,25 +17,36 @@ pub(super) fn lines(
     mut each: impl FnMut(u64, &str) -> Result<()>,
 ) -> Result<()> {
     let mut line = Vec::new();
-    let mut number = 0u64;
-    loop {
-        line.clear();
+    let mut number = 1u64;
+    while one_line(&mut from, &mut line, number, &mut each)? {
         number = number.saturating_add(1);
-        let mut limited = std::io::Read::take(&mut from, MAX_LINE);
-        let got = limited.read_until(b'\n', &mut line);
-        let got = got.map_err(|e| Error::io("extent list", e))?;
-        if got == 0 {
-            return Ok(());
-        }
-        if got == usize_of(MAX_LINE) && line.last() != Some(&b'\n') {
-            return Err(wrong(number, "a line that is too long"));
-        }
-        let text = std::str::from_utf8(&line).map_err(|_| wrong(number, "bytes, not text"))?;
-        let text = text.split('#').next().unwrap_or_default().trim();
-        if !text.is_empty() {
-            each(number, text)?;
-        }
     }
+    Ok(())
+}
+
+/// The same for the next line, which `line` is memory for. `false` at the end.
+fn one_line(
+    from: &mut impl BufRead,
+    line: &mut Vec<u8>,
+    number: u64,
+    each: &mut impl FnMut(u64, &str) -> Result<()>,
+) -> Result<bool> {
+    line.clear();
+    let mut limited = std::io::Read::take(from, MAX_LINE);
+    let got = limited.read_until(b'\n', line);
+    let got = got.map_err(|e| Error::io("extent list", e))?;
+    if got == 0 {
+        return Ok(false);
+    }
+    if got == usize_of(MAX_LINE) && line.last() != Some(&b'\n') {
+        return Err(wrong(number, "a line that is too long"));
+    }
+    let text = std::str::from_utf8(line).map_err(|_| wrong(number, "bytes, not text"))?;
+    let text = text.split('#').next().unwrap_or_default().trim();
+    if !text.is_empty() {
+        each(number, text)?;
+    }
+    Ok(true)
 }
 
 pub(super) fn wrong(line: u64, what: &str) -> Error {
@@ -55,25 +66,69 @@ pub(super) fn number(text: &str) -> Option<u64> {
 }
 
 /// Lines of `block` or `start+length`, in units.
-pub(super) fn plain(from: impl BufRead, unit: u64) -> Result<List> {
+pub(super) fn plain(mut from: impl BufRead, unit: u64) -> Result<List> {
     let mut list = List::new(Some(unit));
-    lines(from, |line, text| {
-        let (start, length) = match text.split_once('+') {
-            Some((start, length)) => (number(start.trim()), number(length.trim())),
-            None => (number(text), Some(1)),
-        };
-        let (Some(start), Some(length)) = (start, length) else {
-            return Err(
-                wrong(line, "expected `block` or `start+length`").found(format_args!("{text:?}"))
-            );
-        };
-        match start.checked_mul(unit).zip(length.checked_mul(unit)) {
-            Some((start, length)) => list.add(start, length)?,
-            None => list.too_far = list.too_far.saturating_add(1),
+    let mut line = Vec::new();
+    let mut number = 1u64;
+    loop {
+        let simple = simple_lines(&mut from, unit, &mut list)?;
+        number = number.saturating_add(simple);
+        let mut each = |line, text: &str| plain_line(line, text, unit, &mut list);
+        if !one_line(&mut from, &mut line, number, &mut each)? {
+            return Ok(list);
         }
-        Ok(())
-    })?;
-    Ok(list)
+        number = number.saturating_add(1);
+    }
+}
+
+fn plain_line(line: u64, text: &str, unit: u64, list: &mut List) -> Result<()> {
+    let (start, length) = match text.split_once('+') {
+        Some((start, length)) => (number(start.trim()), number(length.trim())),
+        None => (number(text), Some(1)),
+    };
+    let (Some(start), Some(length)) = (start, length) else {
+        return Err(
+            wrong(line, "expected `block` or `start+length`").found(format_args!("{text:?}"))
+        );
+    };
+    list.add_units(start, length, unit)
+}
+
+/// Takes the lines that are whole in memory and such as tools write them, decimal digits and at
+/// most one `+`, up to the first that is not. Gives how many: a list may have millions.
+fn simple_lines(from: &mut impl BufRead, unit: u64, list: &mut List) -> Result<u64> {
+    let buffer = from.fill_buf().map_err(|e| Error::io("extent list", e))?;
+    let (mut rest, mut lines) = (buffer, 0u64);
+    while let Some((start, length, behind)) = simple_line(rest) {
+        list.add_units(start, length, unit)?;
+        rest = behind;
+        lines = lines.saturating_add(1);
+    }
+    let used = buffer.len().saturating_sub(rest.len());
+    from.consume(used);
+    Ok(lines)
+}
+
+/// Start and length of a line `start` or `start+length` of digits, and what comes behind it.
+fn simple_line(text: &[u8]) -> Option<(u64, u64, &[u8])> {
+    let (start, mut rest) = digits(text)?;
+    let mut length = 1;
+    if let Some(behind) = rest.strip_prefix(b"+") {
+        (length, rest) = digits(behind)?;
+    }
+    Some((start, length, rest.strip_prefix(b"\n")?))
+}
+
+/// The decimal number that the text begins with, and what comes behind it, which is not nothing.
+fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit())?;
+    let (digits, rest) = text.split_at_checked(end)?;
+    let add = |value: u64, digit: &u8| {
+        let digit = digit.checked_sub(b'0')?;
+        value.checked_mul(10)?.checked_add(digit.into())
+    };
+    let value = digits.iter().try_fold(0, add)?;
+    (!digits.is_empty()).then_some((value, rest))
 }
 
 /// A ddrescue map file: a line with the current position, then `pos size status`. See

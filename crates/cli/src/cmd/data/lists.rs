@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use hexz_fleet::{Answer, DiskMap, Mapper, Summer};
-use hexz_report::{ListPiece, ListSum};
+use hexz_report::{ListPiece, SumLines, escaped};
 use hexz_resolve::engine::visit_owners;
 use hexz_resolve::{ByteRange, ChangeSource as _, Diagnostics, Limits, RangeSet, Registry};
 use hexz_source::ExtentList;
@@ -22,33 +22,38 @@ use crate::progress::Bar;
 use crate::sources;
 use crate::status::{self, Outcome};
 
-/// Lists that are summed before any of them is written.
-const TOGETHER: usize = 64;
+/// Lists that a thread answers before the answers of all are written.
+const TOGETHER: usize = 8;
 
 /// The command line.
 pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Result<ExitCode> {
     let lists = named(lists)?;
     let (map, outcome) = map(registry, args)?;
-    let maker = Maker { map: &map, args };
+    let maker = Maker::new(&map, args);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(args.engine.threads)
         .build()
         .context("cannot start threads")?;
+    let mut workers: Vec<Worker<'_>> = (0..pool.current_num_threads())
+        .map(|_| Worker::new(&map))
+        .collect();
     let mut out = output::plain();
     let mut failed = 0;
-    for lists in lists.chunks(TOGETHER) {
-        let answers: Vec<Result<Answered>> = pool.install(|| {
-            let summer = || Summer::new(&map);
-            let answer = |summer: &mut Summer<'_>, list: &PathBuf| maker.answer(summer, list);
-            lists.par_iter().map_init(summer, answer).collect()
-        });
-        for answered in answers {
-            let answered = answered?;
-            if let Some(error) = answered.error {
-                failed += 1;
+    for lists in lists.chunks(TOGETHER * workers.len()) {
+        let shares = lists.chunks(TOGETHER).zip(&mut workers);
+        let busy = shares.len();
+        let mut shares: Vec<_> = shares.collect();
+        pool.install(|| {
+            let share =
+                |(lists, worker): &mut (&[PathBuf], &mut Worker<'_>)| worker.answer(&maker, lists);
+            shares.par_iter_mut().try_for_each(share)
+        })?;
+        for worker in workers.iter_mut().take(busy) {
+            failed += worker.errors.len();
+            for error in worker.errors.drain(..) {
                 eprintln!("hexz: error: {error}");
             }
-            out.write_all(&answered.text)?;
+            out.write_all(&worker.text)?;
         }
     }
     out.flush()?;
@@ -101,46 +106,79 @@ fn named(lists: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// What came of one list.
-struct Answered {
+/// Answers lists, one after another; its memory is used again.
+struct Worker<'a> {
+    summer: Summer<'a>,
     text: Vec<u8>,
-    error: Option<String>,
+    errors: Vec<String>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(map: &'a DiskMap) -> Self {
+        Self {
+            summer: Summer::new(map),
+            text: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Answers `lists`, in place of those that it answered before.
+    fn answer(&mut self, maker: &Maker<'_>, lists: &[PathBuf]) -> io::Result<()> {
+        self.text.clear();
+        for list in lists {
+            if let Err(error) = maker.answer(self, list)? {
+                self.errors.push(escaped(error.as_bytes()));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Makes the answers for lists.
 struct Maker<'a> {
     map: &'a DiskMap,
     args: &'a OwnerArgs,
+    lines: SumLines,
 }
 
-impl Maker<'_> {
-    fn answer(&self, summer: &mut Summer<'_>, list: &Path) -> Result<Answered> {
-        let mut text = Vec::new();
-        let name = list.to_string_lossy();
+impl<'a> Maker<'a> {
+    fn new(map: &'a DiskMap, args: &'a OwnerArgs) -> Self {
+        let mut maker = Self {
+            map,
+            args,
+            lines: SumLines::default(),
+        };
+        if !args.json {
+            for answer in map.answers() {
+                let volume = maker.volume(answer);
+                maker
+                    .lines
+                    .add(volume, answer.class.as_str(), answer.path());
+            }
+        }
+        maker
+    }
+
+    /// Adds what is to be said of a list, or gives why it can't be read.
+    fn answer(&self, worker: &mut Worker<'_>, list: &Path) -> io::Result<Result<(), String>> {
+        let (name, text) = (list.to_string_lossy(), &mut worker.text);
         match self.read(list) {
-            Ok(ranges) if self.args.json => self.pieces(&mut text, &name, &ranges)?,
+            Ok(ranges) if self.args.json => self.pieces(text, &name, &ranges)?,
             Ok(ranges) => {
-                for total in summer.sum(&ranges) {
-                    let sum = ListSum {
-                        list: &name,
-                        volume: self.volume(total.answer),
-                        class: total.answer.class.as_str(),
-                        bytes: total.bytes,
-                        path: total.answer.path(),
-                    };
-                    hexz_report::write_list_sum(&mut text, &sum)?;
+                let name = escaped(name.as_bytes());
+                for total in worker.summer.sum(&ranges) {
+                    self.lines.write(text, &name, total.answer, total.bytes);
                 }
             }
             Err(error) => {
                 let error = format!("{name}: {error:#}");
                 if self.args.json {
-                    hexz_report::write_list_error(&mut text, &name, &error)?;
+                    hexz_report::write_list_error(text, &name, &error)?;
                 }
-                let error = Some(hexz_report::escaped(error.as_bytes()));
-                return Ok(Answered { text, error });
+                return Ok(Err(error));
             }
         }
-        Ok(Answered { text, error: None })
+        Ok(Ok(()))
     }
 
     /// A line of JSON for each piece.
@@ -167,7 +205,7 @@ impl Maker<'_> {
         written
     }
 
-    fn volume(&self, answer: &Answer) -> Option<&str> {
+    fn volume(&self, answer: &Answer) -> Option<&'a str> {
         let name = self.map.volumes().get(answer.volume?)?;
         Some(name)
     }
