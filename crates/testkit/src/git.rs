@@ -8,16 +8,20 @@ use std::process::Command;
 
 /// Has git apply the text part of `patch` to the files below `tree`, and gives the paths that it is
 /// about. What the patch says of files with other content, git refuses without their bytes: it is
-/// left out, and what it makes room for is removed.
+/// left out, and what it makes room for is removed. A link that such a file takes the place of is
+/// only half of a change, and not among the paths.
 ///
 /// # Errors
 /// What git says when it does not take the patch; faults of reading and writing.
 pub fn git_apply(patch: &[u8], tree: &Path) -> Result<Vec<PathBuf>> {
-    let mut kept = Vec::new();
+    let (mut kept, mut left_out) = (Vec::new(), Vec::new());
     for section in sections(patch) {
         if !contains(section, b"\nBinary files ") {
             kept.extend_from_slice(section);
-        } else if let Some(path) = gone(section) {
+            continue;
+        }
+        left_out.extend(new(section));
+        if let Some(path) = gone(section) {
             std::fs::remove_file(tree.join(OsStr::from_bytes(&path)))?;
         }
     }
@@ -42,11 +46,16 @@ pub fn git_apply(patch: &[u8], tree: &Path) -> Result<Vec<PathBuf>> {
         let path = record.rsplit(|b| *b == b'\t').next().unwrap_or_default();
         PathBuf::from(OsStr::from_bytes(path))
     };
-    let paths: Vec<PathBuf> = records.map(path).collect();
-    match paths.is_empty() {
-        true => Err(Error::other("git found nothing in the patch")),
-        false => Ok(paths),
+    let mut paths: Vec<PathBuf> = records.map(path).collect();
+    if paths.is_empty() {
+        return Err(Error::other("git found nothing in the patch"));
     }
+    paths.retain(|path| {
+        !left_out
+            .iter()
+            .any(|new| path.as_os_str().as_bytes() == new)
+    });
+    Ok(paths)
 }
 
 /// What a patch says of each file.
@@ -77,6 +86,15 @@ fn gone(section: &[u8]) -> Option<Vec<u8>> {
         deleted
             .and_then(|path| path.strip_prefix(b"a/").map(<[u8]>::to_vec))
             .or(renamed)
+    })
+}
+
+/// The path of a new file without text.
+fn new(section: &[u8]) -> Option<Vec<u8>> {
+    section.split(|b| *b == b'\n').find_map(|line| {
+        let path = line.strip_prefix(b"Binary files /dev/null and ")?;
+        let path = unquoted(path.strip_suffix(b" differ")?);
+        path.strip_prefix(b"b/").map(<[u8]>::to_vec)
     })
 }
 
