@@ -250,6 +250,28 @@ fn other_commands_read_several_disks_too() {
     }
 }
 
+#[test]
+fn other_parsers_read_the_same_of_several_disks() {
+    for name in [
+        "md-raid5-left-symmetric-0.90",
+        "lvm-striped",
+        "md-raid10-far-1.2",
+    ] {
+        let set = Set::unpacked(name);
+        let line = Set::line(1..=set.disks);
+        let output = set.hexz.run(&format!("diff --files --verify {line}"));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{name}: {text}");
+        let said = text.lines().find(|line| line.contains("hexz: verified"));
+        let said = said.unwrap_or_else(|| panic!("{name}: {text}"));
+        assert!(
+            said.contains(" 0 differ, 0 were not compared"),
+            "{name}: {said}"
+        );
+        assert!(!said.contains(": 0 ranges"), "{name}: {said}");
+    }
+}
+
 /// The bytes of the file `name` somewhere below `folder`.
 fn found_below(folder: &Path, name: &str) -> Option<Vec<u8>> {
     for entry in fs::read_dir(folder).ok()? {

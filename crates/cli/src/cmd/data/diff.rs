@@ -345,9 +345,6 @@ fn one_disk_for(args: &DiffArgs) -> Result<()> {
     if args.view.html.is_some() {
         disks::one_only(&args.engine, "--html")?;
     }
-    if args.take.verify {
-        disks::one_only(&args.engine, "--verify")?;
-    }
     #[cfg(feature = "parquet")]
     if args.parquet.is_some() {
         disks::one_only(&args.engine, "--parquet")?;

@@ -72,7 +72,8 @@ pub(crate) fn take(
     if args.patch {
         take.patch()?;
     }
-    let agreed = !args.verify || verify::verify(report, [(&before, base), (&after, merged)])?;
+    let views = [(&before, base), (&after, merged)];
+    let agreed = !args.verify || verify::verify(report, views, &options.disks)?;
     // Opening the disks again met the findings that the report has.
     drop((before.take_findings(), after.take_findings()));
     tell(Vec::new(), &take.problems);

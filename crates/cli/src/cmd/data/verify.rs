@@ -8,7 +8,7 @@ use hexz_extract::Moved;
 use hexz_report::escaped;
 use hexz_resolve::engine::OpenDisk;
 use hexz_resolve::report::{ChangeKind, Report};
-use hexz_resolve::{FileKind, FsState, ReadAt, View};
+use hexz_resolve::{Disks, FileKind, FsState, ReadAt, View};
 use hexz_verify::{Asked, Outcome, Parser, Range};
 
 use crate::file_args::VERIFY_CHILD;
@@ -19,14 +19,15 @@ const NAMED: usize = 20;
 /// Verifies the ranges of both views. Gives whether no difference was found.
 pub(crate) fn verify(
     report: &Report,
-    disks: [(&OpenDisk<'_>, &Arc<dyn ReadAt>); 2],
+    views: [(&OpenDisk<'_>, &Arc<dyn ReadAt>); 2],
+    disks: &Disks,
 ) -> Result<bool> {
     let mut agreed = true;
     for (index, record) in report.volumes.iter().enumerate() {
         let mut all = Outcome::default();
-        for (disk, bytes) in disks {
+        for (disk, bytes) in views {
             let view = disk.view();
-            let ranges = ranges(report, index, view, &mut all);
+            let ranges = ranges(report, index, view, disks, &mut all);
             let Some(volume) = disk.volumes().find(|v| v.name() == record.volume) else {
                 all.skip("the volume is not there", count(&ranges));
                 continue;
@@ -65,7 +66,7 @@ pub(crate) fn verify(
             }
         }
         agreed &= all.differ.is_empty();
-        say(&record.volume, &all);
+        say(&record.volume, &all, disks);
     }
     Ok(agreed)
 }
@@ -75,7 +76,13 @@ fn count(ranges: &[Range]) -> u64 {
 }
 
 /// The ranges of one view of one volume; those that can't be compared are noted.
-fn ranges(report: &Report, volume: usize, view: View, all: &mut Outcome) -> Vec<Range> {
+fn ranges(
+    report: &Report,
+    volume: usize,
+    view: View,
+    disks: &Disks,
+    all: &mut Outcome,
+) -> Vec<Range> {
     let mut out = Vec::new();
     let changes = || report.changes.iter().filter(|c| c.volume == volume);
     let moved = Moved::of(changes());
@@ -100,6 +107,14 @@ fn ranges(report: &Report, volume: usize, view: View, all: &mut Outcome) -> Vec<
                 all.skip("the file was not examined in this view", 1);
                 continue;
             };
+            // Where there are several disks, it counts on one of them.
+            let in_space = range.disk.map_or(Some(range.disk_offset), |disk| {
+                disks.offset(disk, range.disk_offset)
+            });
+            let Some(disk_offset) = in_space else {
+                all.skip("it lies on no disk", 1);
+                continue;
+            };
             out.push(Range {
                 path: path.clone(),
                 number: file.key.number,
@@ -109,14 +124,14 @@ fn ranges(report: &Report, volume: usize, view: View, all: &mut Outcome) -> Vec<
                     .map_or_else(Vec::new, |s| s.as_bytes().to_vec()),
                 file_offset,
                 length: range.length,
-                disk_offset: range.disk_offset,
+                disk_offset,
             });
         }
     }
     out
 }
 
-fn say(volume: &str, outcome: &Outcome) {
+fn say(volume: &str, outcome: &Outcome, disks: &Disks) {
     let Outcome {
         verified,
         differ,
@@ -138,12 +153,13 @@ fn say(volume: &str, outcome: &Outcome) {
         );
     }
     for range in differ.iter().take(NAMED) {
+        let (disk, at) = disks.place(range.disk_offset);
+        let disk = disk.map_or_else(|| "the disk".to_owned(), |number| format!("disk {number}"));
         eprintln!(
-            "hexz: error: {volume}:{} at {}: {} bytes at byte {} of the disk are not those of the file",
+            "hexz: error: {volume}:{} at {}: {} bytes at byte {at} of {disk} are not those of the file",
             escaped(&range.path),
             range.file_offset,
             range.length,
-            range.disk_offset
         );
     }
 }
