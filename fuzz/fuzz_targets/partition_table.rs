@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use hexz_fuzz::Input;
+use hexz_fuzz::{Input, lvm2_sum};
 use hexz_resolve::{
     ByteRange, Diagnostics, JournalMode, Limits, Member, OpenContext, ReadAt, Registry, View,
     VolumeSet, Window,
@@ -120,12 +120,6 @@ fn header(fields: &[u8], sector: u64, entries: &[u8]) -> Vec<u8> {
     let sum = crc32fast::hash(&header[..size.clamp(92, header.len())]);
     header[16..20].copy_from_slice(&sum.to_le_bytes());
     header
-}
-
-fn lvm2_sum(bytes: &[u8]) -> [u8; 4] {
-    let mut sum = crc32fast::Hasher::new_with_initial(!0xF597_A6CF);
-    sum.update(bytes);
-    (!sum.finalize()).to_le_bytes()
 }
 
 fn check(set: &VolumeSet, size: u64) {

@@ -53,6 +53,21 @@ fn the_disk_before_is_the_one_that_the_tool_found() {
 }
 
 #[test]
+fn an_undo_file_that_is_given_as_an_overlay_is_known() {
+    let (_dir, hexz) = unpacked();
+    let line = "--changes tune2fs.e2undo --merged";
+    for wrong in ["tune2fs.e2undo", "tune2fs.e2undo --base tune2fs.before"] {
+        let output = hexz.run(&format!("diff --files {wrong}"));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+        assert!(text.contains(line), "{wrong}: {text}");
+    }
+    let output = hexz.run("diff --files --changes tune2fs.e2undo");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("--merged IMAGE"), "{text}");
+}
+
+#[test]
 fn blocks_of_another_time_or_place_are_refused() {
     let (dir, hexz) = unpacked();
     let refused = |line: &str, says: &str| {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hexz_resolve::{ChangeSource, Error, Result};
+use hexz_resolve::{ChangeSource, Error, Result, read_vec};
 
 use crate::directory::WriteLayer;
 use crate::file::RawFile;
@@ -16,6 +16,7 @@ use crate::overlay::ImageOverlay;
 use crate::qcow2;
 use crate::snapshot_store::{self, SnapshotStore};
 use crate::two_images::TwoImages;
+use crate::undo;
 
 /// What changes are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +178,14 @@ fn check_overlay(overlay: &Path, base: Option<&Given>) -> Result<()> {
         return swapped(format!(
             "{name} is the index of an overlay, and not its data: give {}",
             data.display()
+        ));
+    }
+    let file = RawFile::open(overlay)?;
+    if !has_index(overlay) && read_vec(&file, 0, undo::MAGIC.len()).is_ok_and(|m| m == undo::MAGIC)
+    {
+        return swapped(format!(
+            "{name} is an undo file of e2fsprogs, which is a list: with the disk that was changed, \
+             `hexz diff --files --changes {name} --merged DISK`"
         ));
     }
     let Some(base) = base else {

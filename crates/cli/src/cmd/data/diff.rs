@@ -355,7 +355,7 @@ fn one_disk_for(args: &DiffArgs) -> Result<()> {
 /// With one disk only, who owns the ranges is all that can be said. Gives whether all was.
 fn single(args: &DiffArgs, loaded: &Loaded, options: &Options<'_>, progress: &Bar) -> Result<bool> {
     let disk = loaded.merged.as_ref().or(loaded.base.as_ref());
-    let disk = disk.context("no disk to look at: give --base IMAGE")?;
+    let disk = disk.context("no disk to look at: give --base IMAGE, or --merged IMAGE, or both")?;
     anyhow::ensure!(
         !args.format.name_status && !args.format.name_only,
         "with one disk only there are owners, and no changes: leave out --name-status and --name-only"
