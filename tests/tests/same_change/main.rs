@@ -1,5 +1,7 @@
 //! One change, given in every way that there is, is one report.
 
+mod images;
+
 use std::fs;
 use std::path::Path;
 
@@ -117,6 +119,18 @@ fn every_way_to_give_a_change_gives_the_same_report() {
             .map(|b| format!("[{},{})\n", b * 4096, (b + 1) * 4096))
             .collect(),
     );
+    let listed = |line: &dyn Fn(u64) -> String| blocks.iter().map(|b| line(b * 4096)).collect();
+    write(
+        "rbd.txt",
+        format!(
+            "Offset Length Type\n{}",
+            listed(&|at| format!("{at} 4096 data\n"))
+        ),
+    );
+    write("nbd.txt", listed(&|at| format!("{at:>10} 4096 1 dirty\n")));
+    let dirty =
+        |at: u64| format!(r#"{{"offset":{at},"length":4096,"type":1,"description":"dirty"}}"#);
+    write("nbd.json", map(&dirty));
     let different = |b: &u64| format!(r#"<different begin="{b}" length="1"/>"#);
     let inner: String = blocks.iter().map(different).collect();
     write(
@@ -132,6 +146,9 @@ fn every_way_to_give_a_change_gives_the_same_report() {
     fs::write(dir.path().join("bits"), bits).expect("a file");
     write_store(dir.path(), &blocks);
     write_undo(dir.path(), &blocks);
+    images::qed(dir.path(), &blocks);
+    images::vmdk(dir.path(), &blocks);
+    images::qcow2(dir.path(), &blocks);
     fs::create_dir(dir.path().join("layer")).expect("a folder");
     fs::copy(dir.path().join("merged.img"), dir.path().join("layer/main")).expect("copied");
     for line in [
@@ -146,6 +163,17 @@ fn every_way_to_give_a_change_gives_the_same_report() {
         "--changes intervals --base base.img --merged merged.img",
         "--changes thin.xml --base base.img --merged merged.img",
         "--changes bits --changes-format bitmap --base base.img --merged merged.img",
+        "--changes rbd.txt --base base.img --merged merged.img",
+        "--changes nbd.txt --base base.img --merged merged.img",
+        "--changes nbd.json --base base.img --merged merged.img",
+        "layout-d-0.8.2-thin.hxz",
+        "--base base.hxz layout-d-0.8.2-thin.hxz",
+        "child.qed",
+        "child.vmdk",
+        "--base base.hxz child.vmdk",
+        "base.vmdk child.qed",
+        "kept.qcow2 --snapshot before",
+        "kept.qcow2 --bitmap changed --base base.img",
         "--base base.hxz vm-state.overlay",
         "vm-state.qcow2",
         "--base base.hxz vm-state.qcow2",
@@ -280,7 +308,7 @@ fn as_vhd(dir: &Path, blocks: &[u64]) {
 }
 
 #[test]
-fn a_differencing_vhd_is_a_change() {
+fn a_differencing_vhd_or_vhdx_is_a_change() {
     let dir = unpacked();
     let hexz = Hexz::new(env!("CARGO_BIN_EXE_hexz-under-test"), dir.path());
     let meta = fs::read(dir.path().join("vm-state.meta")).expect("a fixture");
@@ -318,6 +346,31 @@ fn a_differencing_vhd_is_a_change() {
         });
         assert!(raw == vhd, "hexz {task}");
     }
+}
+
+/// A differencing VDI holds whole MiBs: what is told of files is the same, and more is found to be
+/// what it was.
+#[test]
+fn a_differencing_vdi_is_a_change() {
+    let dir = unpacked();
+    let hexz = Hexz::new(env!("CARGO_BIN_EXE_hexz-under-test"), dir.path());
+    let meta = fs::read(dir.path().join("vm-state.meta")).expect("a fixture");
+    let (blocks, _) = meta.as_chunks::<8>();
+    let blocks: Vec<u64> = blocks.iter().copied().map(u64::from_le_bytes).collect();
+    images::vdi(dir.path(), &blocks);
+    let told = |line: &str| {
+        let report = hexz.report(&format!("diff --files --json {line}"));
+        let changes = report.changes.into_iter();
+        let changes = changes.map(|c| (c.path, c.change, c.from, c.attributes, c.changed_bytes));
+        (changes.collect::<Vec<_>>(), report.summary.changed)
+    };
+    let expected = told("--base base.img vm-state.overlay");
+    assert_eq!(told("--base base.vdi child.vdi"), expected);
+    assert_eq!(told("--base base.vdi vm-state.overlay"), expected);
+    // It names no file: alone it can't be read.
+    let output = hexz.run("diff --files base.img child.vdi");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("names no parent"), "{text}");
 }
 
 #[test]
