@@ -89,6 +89,66 @@ fn xfs_as_xfs_db_has_it() {
 }
 
 #[test]
+fn ntfs_as_ntfsinfo_and_istat_have_it() {
+    let case = Case::new(HEXZ, "ntfs-plain");
+    let report = case.diff("");
+    // `ntfsinfo -m`: the file table begins at cluster 4, of 4096 bytes. `ntfsinfo -i 74`: a file
+    // that got a third name and was hidden. Times are those of `istat`, to 100 ns.
+    let record = |number: u64| 4 * 4096 + number * 1024;
+    let expected = [
+        ("link_count", json!(2), json!(3)),
+        ("bytes_in_use", json!(528), json!(640)),
+        ("next_attr_instance", json!(5), json!(6)),
+        ("file_attributes", json!(0x20), json!(0x22)),
+        (
+            "last_mft_change_time",
+            json!(file_time(22, 1_017_079)),
+            json!(file_time(22, 1_442_556)),
+        ),
+    ];
+    assert_told(&report, "file record", record(74), &expected);
+    // `ntfsinfo -i 72`: a record that was used again, for another file.
+    let expected = [
+        ("sequence_number", json!(1), json!(2)),
+        (
+            "creation_time",
+            json!(file_time(22, 718_088)),
+            json!(file_time(22, 1_292_268)),
+        ),
+    ];
+    assert_told(&report, "file record", record(72), &expected);
+    // `ntfsinfo -i 68`: a directory whose names moved back into its record.
+    let expected = [("next_attr_instance", json!(4), json!(6))];
+    assert_told(&report, "file record", record(64), &expected);
+}
+
+/// So many seconds and units of 100 ns after 2026-11-23 16:35, counted from 1601.
+fn file_time(seconds: u64, units: u64) -> u64 {
+    // 1970 is 134,774 days after 1601, and `date -u -d '2026-11-23 16:35' +%s` is the rest.
+    (134_774 * 86_400 + 1_795_451_700 + seconds) * 10_000_000 + units
+}
+
+#[test]
+fn exfat_as_dump_exfat_has_it() {
+    let case = Case::new(HEXZ, "exfat");
+    let disk = |name: &str| case.dir().join(name);
+    let mut after = std::fs::read(disk("base.img")).expect("the disk before");
+    // What `tune.exfat -I 0x13572468` writes to the boot sector and to its backup, 12 sectors on;
+    // `dump.exfat` reads these numbers as the volume serials.
+    for sector in [0, 12 * 512] {
+        after[sector + 100..sector + 104].copy_from_slice(&[0x68, 0x24, 0x57, 0x13]);
+    }
+    std::fs::write(disk("after.img"), after).expect("written");
+    let report = case.hexz.report("diff base.img after.img --json");
+    let told: Vec<_> = fields(&report)
+        .map(|f| (&*f.record, f.start, &*f.name, &f.old, &f.new))
+        .collect();
+    let (old, new) = (json!(0x6f6b_18c2), json!(0x1357_2468));
+    let expected = [0, 12 * 512].map(|at| ("boot sector", at, "VolumeSerialNumber", &old, &new));
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn btrfs_as_dump_super_has_it() {
     let case = Case::new(HEXZ, "btrfs-mixed");
     let expected = [
