@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hexz_acceptance::golden;
+use hexz_acceptance::{Case, golden};
 use hexz_report::{Places, Selection, View, write_human};
 use hexz_resolve::report::{
     Change, ChangeKind, ClassBytes, Report, Summary, VolumeRecord, VolumeStatus,
@@ -44,6 +44,9 @@ fn the_demo() {
     golden("demo-all.txt", &hexz(&demo(), &all, "100", false));
     let stat = format!("{line} --stat=2");
     golden("demo-stat.txt", &hexz(&demo(), &stat, "100", false));
+    // Who says how files are shown wants them shown.
+    let without = stat.replace("--files ", "");
+    golden("demo-stat.txt", &hexz(&demo(), &without, "100", false));
     let top = format!("{line} --top 3");
     golden("demo-top.txt", &hexz(&demo(), &top, "100", false));
     let notable = format!("{line} --notable");
@@ -298,6 +301,32 @@ fn of_metadata_only() {
     changes.push(c);
     let report = report(changes, &[(Class::InodeTable, 80 << 10, 4 << 10)]);
     golden("metadata.txt", &text(&report, 100));
+}
+
+/// A disk was mounted, and the mode of its root changed: fields of the superblock, and of an inode.
+#[test]
+fn of_metadata_only_with_its_fields() {
+    let case = Case::new(env!("CARGO_BIN_EXE_hexz-under-test"), "ext2-old");
+    let mut disk = std::fs::read(case.dir().join("base.img")).expect("the disk before");
+    // Blocks of 1 KiB: the descriptor in the third one says where the inodes begin.
+    let table = &disk[2 * 1024 + 8..][..4];
+    let table = u32::from_le_bytes(table.try_into().expect("four bytes"));
+    let root = usize::try_from(table).expect("small") * 1024 + 128;
+    let number = |disk: &[u8], at: usize| u16::from_le_bytes([disk[at], disk[at + 1]]);
+    let (mounts, mode) = (number(&disk, 1024 + 52), number(&disk, root));
+    assert_eq!(mode & 0o170_000, 0o040_000, "the root is a directory");
+    let mut set = |at: usize, value: u16| disk[at..at + 2].copy_from_slice(&value.to_le_bytes());
+    set(1024 + 52, mounts + 1);
+    std::fs::write(case.dir().join("mounted.img"), &disk).expect("written");
+    let mut set = |at: usize, value: u16| disk[at..at + 2].copy_from_slice(&value.to_le_bytes());
+    set(root, mode & 0o170_000 | 0o700);
+    std::fs::write(case.dir().join("after.img"), &disk).expect("written");
+    let explain = |after: &str| {
+        let line = format!("diff --explain base.img {after}");
+        hexz(case.dir(), &line, "100", false)
+    };
+    golden("verdict-fields.txt", &explain("mounted.img"));
+    golden("metadata-fields.txt", &explain("after.img"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Arguments.
 
 use std::ffi::OsString;
+use std::num::IntErrorKind;
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
@@ -457,7 +458,10 @@ pub(crate) fn range_of<const UNIT: u64>(text: &str) -> Result<Span, String> {
             Some(hex) => u64::from_str_radix(hex, 16),
             None => text.parse(),
         };
-        parsed.map_err(|e| format!("{}: {e}", quoted(text)))
+        parsed.map_err(|e| match e.kind() {
+            IntErrorKind::PosOverflow => format!("{} lies beyond 64 bits", quoted(text)),
+            _ => format!("{} is no number; say N, 0xN or A-B", quoted(text)),
+        })
     };
     let too_far = || format!("{} lies beyond 64 bits", quoted(text));
     let (first, end) = if let Ok(first) = text.parse::<u64>() {

@@ -12,5 +12,13 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// The error and its causes, joined by `: `, safe for a terminal.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
-    hexz_report::escaped(format!("{error:#}").as_bytes())
+    let mut text = format!("{error:#}");
+    // What was asked for and is not there is no matter of what is supported.
+    for asked in [
+        "unsupported path: there is no",
+        "unsupported volume: there is no",
+    ] {
+        text = text.replace(asked, "there is no");
+    }
+    hexz_report::escaped(text.as_bytes())
 }

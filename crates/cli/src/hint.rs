@@ -7,6 +7,10 @@ const HINTS: &[(&str, &str)] = &[
         "`hexz layout IMAGE` lists the volumes; --volume also takes a label, a UUID or a mount point",
     ),
     (
+        "unsupported path: there is no",
+        "`hexz ls IMAGE DIRECTORY` lists what is there; `hexz ls IMAGE -R` lists all",
+    ),
+    (
         "allow-backing",
         "if you trust the image: --allow-backing DIR lets it name files in DIR",
     ),
@@ -17,6 +21,10 @@ const HINTS: &[(&str, &str)] = &[
     (
         "is encrypted",
         "open it with its key first: `qemu-img convert --object secret,… -O raw`, `cryptsetup open`",
+    ),
+    (
+        "is there and is no page",
+        "the page is written to the FILE of --html; images are only read",
     ),
     (
         "no snapshot",

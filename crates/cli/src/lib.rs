@@ -78,7 +78,7 @@ pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> Exit
         Err(error) => {
             let text = failure::one_line(&error);
             eprintln!("hexz: error: {text}");
-            if let Some(hint) = hint::of(&text) {
+            if let Some(hint) = hint::of(&format!("{error:#}")) {
                 eprintln!("hexz: hint: {hint}");
             }
             ExitCode::from(2)

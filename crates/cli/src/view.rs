@@ -52,7 +52,7 @@ pub(crate) struct ViewArgs {
 }
 
 fn glob(text: &str) -> Result<String, String> {
-    Globs::new([text]).map_err(|e| e.to_string())?;
+    Globs::new([text]).map_err(|e| e.kind().to_string())?;
     Ok(text.to_owned())
 }
 
@@ -67,6 +67,23 @@ fn columns() -> Option<usize> {
 }
 
 impl ViewArgs {
+    /// Whether something of it was asked for, which is then about files.
+    pub(crate) fn any(&self) -> bool {
+        let flags = [
+            self.all,
+            self.dirs,
+            self.notable,
+            self.explain,
+            self.volume_paths,
+        ];
+        flags.contains(&true)
+            || self.stat.is_some()
+            || self.top.is_some()
+            || self.html.is_some()
+            || !self.only.is_empty()
+            || !self.exclude.is_empty()
+    }
+
     /// What is shown of the changes at or below `paths`.
     pub(crate) fn selection(
         &self,

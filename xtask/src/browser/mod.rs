@@ -86,6 +86,8 @@ fn demo(browser: &Browser, page: &Path, dir: &Path) -> Result<()> {
         ("light.png", (1300, 1700), false),
         ("dark.png", (1300, 1700), true),
         ("narrow.png", (390, 1700), false),
+        // That of the README.
+        ("page.png", (1100, 760), false),
     ] {
         browser.picture(&dir.join(name), size, dark)?;
     }

@@ -153,7 +153,7 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
     if let Some(folder) = &args.overlays {
         return super::overlays::command(registry, args, folder);
     }
-    let resolve = args.files || args.format.any() || args.view.html.is_some() || args.take.any();
+    let resolve = args.files || args.format.any() || args.view.any() || args.take.any();
     if let Some(found) = snapshots::named(registry, args)? {
         return resolved(registry, args, resolve, Some(found));
     }
@@ -168,6 +168,10 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
             anyhow::ensure!(
                 !args.format.any(),
                 "--json, --name-status and --name-only need the disk before: give --base IMAGE"
+            );
+            anyhow::ensure!(
+                !args.view.any(),
+                "which files are shown, and how, needs the disk before: give --base IMAGE"
             );
             let outcome = match original(overlay, args.blocks, args.files)? {
                 Some(index) => Outcome {
@@ -208,6 +212,10 @@ fn without_index(overlay: &Path) -> Result<Outcome> {
             "hexz: not whole: {} holds data, and {} is not there to say which blocks changed",
             hexz_report::escaped(overlay.as_os_str().as_encoded_bytes()),
             hexz_report::escaped(meta.as_os_str().as_encoded_bytes())
+        );
+        eprintln!(
+            "hexz: hint: two whole disks are compared by `hexz diff BEFORE AFTER`; a list of what \
+             changed is given with --changes"
         );
     }
     Ok(Outcome {
