@@ -13,6 +13,7 @@ mod ntfs;
 mod owner;
 mod raw;
 mod scale;
+mod virt;
 mod xfs;
 
 use std::path::{Path, PathBuf};
@@ -23,9 +24,9 @@ use crate::run::release_binary;
 
 const HELP: &str = "\
 cargo xtask bench [--dir DIR] [--rounds N] [--hexz PROGRAM] [--earlier HEXZ]
-                  [btrfs] [ext4] [fat] [ntfs] [xfs] [raw] [owner] [extract] [scale]
+                  [btrfs] [ext4] [fat] [ntfs] [xfs] [raw] [owner] [extract] [virt] [scale]
 
-Measures each case (all of them but scale, when none is named) and prints a table. Scale is held
+Measures each case (all of them but virt and scale, when none is named) and prints a table. Scale is held
 against the binary of an earlier build, where one is given.";
 
 /// What a case runs with.
@@ -90,6 +91,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             "raw" => raw::run(&bench)?,
             "owner" => owner::run(&bench)?,
             "extract" => extract::run(&bench)?,
+            "virt" => virt::run(&bench)?,
             "scale" => {
                 scale::run(&bench)?;
                 continue;

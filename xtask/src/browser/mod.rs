@@ -81,16 +81,16 @@ fn demo(browser: &Browser, page: &Path, dir: &Path) -> Result<()> {
         first.first().is_some_and(|p| p == "/etc/hosts"),
         "{first:?}"
     );
-    before_and_after(browser)?;
     for (name, size, dark) in [
         ("light.png", (1300, 1700), false),
         ("dark.png", (1300, 1700), true),
         ("narrow.png", (390, 1700), false),
         // That of the README.
-        ("page.png", (1100, 760), false),
+        ("page.png", (1100, 900), false),
     ] {
         browser.picture(&dir.join(name), size, dark)?;
     }
+    before_and_after(browser)?;
     browser.keys("#search", "note-1")?;
     browser.until(COUNT, "10 of 25")?;
     browser.open(page)?;
