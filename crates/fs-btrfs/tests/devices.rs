@@ -11,17 +11,20 @@ use hexz_resolve::{
 use hexz_testkit::{decompress, fixtures_dir};
 use sha2::{Digest as _, Sha256};
 
-fn device(number: u32) -> Arc<dyn ReadAt> {
-    let file = format!("btrfs-devices/device-{number}.img.zst");
+/// The set with metadata on both devices, and data in stripes.
+const STRIPED: &str = "btrfs-devices";
+
+fn device(set: &str, number: u32) -> Arc<dyn ReadAt> {
+    let file = format!("{set}/device-{number}.img.zst");
     Arc::new(decompress(&fixtures_dir().join(file)))
 }
 
 /// The members as detection hands them on: end to end.
-fn members(numbers: &[u32]) -> Vec<Member> {
+fn members(set: &str, numbers: &[u32]) -> Vec<Member> {
     let mut start = 0;
     let mut members = Vec::new();
     for number in numbers {
-        let device = device(*number);
+        let device = device(set, *number);
         let mut member = Member::alone(Arc::clone(&device));
         member.start = start;
         start += device.len();
@@ -31,8 +34,8 @@ fn members(numbers: &[u32]) -> Vec<Member> {
 }
 
 /// What the kernel read: digests by path.
-fn sums() -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(fixtures_dir().join("btrfs-devices/sums"));
+fn sums(set: &str) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(fixtures_dir().join(set).join("sums"));
     let text = text.expect("the sums");
     let pairs = text.lines().filter_map(|line| line.split_once("  ."));
     pairs
@@ -47,7 +50,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(numbers: &[u32]) -> Self {
+    fn new(set: &str, numbers: &[u32]) -> Self {
         let (limits, findings) = (Limits::default(), Diagnostics::new());
         let cx = OpenContext {
             limits: &limits,
@@ -55,7 +58,7 @@ impl Opened {
             view: View::Base,
             diagnostics: &findings,
         };
-        let opened = BtrfsPlugin.open(&members(numbers), &cx);
+        let opened = BtrfsPlugin.open(&members(set, numbers), &cx);
         let fs = opened.expect("a filesystem");
         Self {
             limits,
@@ -107,7 +110,7 @@ impl Opened {
 #[test]
 fn each_device_says_which_it_is() {
     for number in [1, 2] {
-        match BtrfsPlugin.probe(&Window::read(&*device(number))) {
+        match BtrfsPlugin.probe(&Window::read(&*device(STRIPED, number))) {
             Probe::Match {
                 group: Some(group), ..
             } => {
@@ -121,9 +124,9 @@ fn each_device_says_which_it_is() {
 
 #[test]
 fn stripes_are_put_together() {
-    let opened = Opened::new(&[1, 2]);
+    let opened = Opened::new(STRIPED, &[1, 2]);
     let paths = opened.paths();
-    let sums = sums();
+    let sums = sums(STRIPED);
     assert_eq!(sums.len(), 43);
     for (path, sum) in &sums {
         let key = paths
@@ -137,10 +140,10 @@ fn stripes_are_put_together() {
 #[test]
 fn what_a_missing_device_had_is_not_read_as_something_else() {
     for number in [1, 2] {
-        let opened = Opened::new(&[number]);
+        let opened = Opened::new(STRIPED, &[number]);
         let paths = opened.paths();
         let (mut read, mut lost) = (0, 0);
-        for (path, sum) in &sums() {
+        for (path, sum) in &sums(STRIPED) {
             let key = paths
                 .get(path)
                 .unwrap_or_else(|| panic!("{path} is missing"));
@@ -158,4 +161,64 @@ fn what_a_missing_device_had_is_not_read_as_something_else() {
         let findings = opened.findings.take();
         assert!(findings.iter().any(|f| f.code == "device-missing"));
     }
+}
+
+/// All files of the set are read from these devices as the kernel read them.
+fn whole(set: &str, numbers: &[u32]) -> Opened {
+    let opened = Opened::new(set, numbers);
+    let (paths, sums) = (opened.paths(), sums(set));
+    assert!(sums.len() > 29, "{set}");
+    for (path, sum) in &sums {
+        let key = paths.get(path);
+        let key = key.unwrap_or_else(|| panic!("{set} {numbers:?}: {path} is missing"));
+        let digest = opened.digest(*key);
+        assert_eq!(digest.as_ref(), Some(sum), "{set} {numbers:?}: {path}");
+    }
+    opened
+}
+
+#[test]
+fn copies_make_up_for_as_many_devices_as_the_profile_can_spare() {
+    for (set, count, spare) in [("raid1c3", 3u32, 2), ("raid1c4", 4, 3), ("raid10", 4, 1)] {
+        let set = format!("btrfs-sets/{set}");
+        let all: Vec<u32> = (1..=count).collect();
+        let opened = whole(&set, &all);
+        assert!(opened.findings.take().is_empty(), "{set}");
+        for bits in 1u32..1 << count {
+            let some: Vec<u32> = all
+                .iter()
+                .copied()
+                .filter(|n| bits >> (n - 1) & 1 == 1)
+                .collect();
+            if some.len() < all.len() && all.len() - some.len() <= spare {
+                let findings = whole(&set, &some).findings.take();
+                let missing = findings.iter().any(|f| f.code == "device-missing");
+                assert!(missing, "{set} {some:?}: {findings:?}");
+            }
+        }
+    }
+}
+
+/// The second device was not there when the last was written, and holds what was before.
+#[test]
+fn a_device_that_was_missing_is_old_and_the_other_one_counts() {
+    let set = "btrfs-sets/degraded";
+    for devices in [&[1u32][..], &[1, 2], &[2, 1]] {
+        let opened = whole(set, devices);
+        let paths = opened.paths();
+        assert!(!paths.contains_key("/directory/file-9"), "{devices:?}");
+        let findings = opened.findings.take();
+        let code = if devices.len() == 1 {
+            "device-missing"
+        } else {
+            "stale-device"
+        };
+        assert!(
+            findings.iter().any(|f| f.code == code),
+            "{devices:?}: {findings:?}"
+        );
+    }
+    // Alone it is the filesystem as it was.
+    let old = Opened::new(set, &[2]);
+    assert!(old.paths().contains_key("/directory/file-9"));
 }

@@ -23,6 +23,7 @@ pub(super) fn images(bench: &Bench) -> Result<Changed> {
             mount: "mount -o loop $1 $2",
             files: 1_000_000,
             size: 1,
+            least: 0,
         },
     )
 }

@@ -19,6 +19,7 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
             mount: "mount -o loop $1 $2",
             files: 100_000,
             size: 20,
+            least: 0,
         },
     )?;
     let (ours, theirs) = (dir.join("ours"), dir.join("theirs"));

@@ -31,6 +31,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) files: u64,
     /// Their content is this many times 5 to 320 bytes.
     pub(crate) size: u64,
+    /// Bytes that each file has at least.
+    pub(crate) least: u64,
 }
 
 /// Makes the images in `dir`, or finds those made before.
@@ -64,6 +66,7 @@ fn script(recipe: &Recipe<'_>) -> String {
         mount,
         files,
         size,
+        least,
     } = recipe;
     let directories = files / 1000;
     format!(
@@ -82,7 +85,8 @@ for d in range({directories}):
     os.makedirs(p)
     for n in range(1000):
         with open(f"{{p}}/file-{{n}}", "wb") as f:
-            f.write(b"%d/%d\n" % (d, n) * (1 + n % 40) * {size})
+            line = b"%d/%d\n" % (d, n)
+            f.write(line * max((1 + n % 40) * {size}, -(-{least} // len(line))))
 PY
 detach
 cp --sparse=always base.img merged.img

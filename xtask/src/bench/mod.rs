@@ -23,17 +23,19 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::release_binary;
 
 const HELP: &str = "\
-cargo xtask bench [--dir DIR] [--rounds N] [--hexz PROGRAM] [--earlier HEXZ]
+cargo xtask bench [--dir DIR] [--rounds N] [--files N] [--hexz PROGRAM] [--earlier HEXZ]
                   [btrfs] [ext4] [fat] [ntfs] [xfs] [raw] [owner] [extract] [virt] [scale]
 
 Measures each case (all of them but virt and scale, when none is named) and prints a table. Scale is held
-against the binary of an earlier build, where one is given.";
+against the binary of an earlier build, where one is given. Btrfs takes another number of files.";
 
 /// What a case runs with.
 pub(crate) struct Bench {
     dir: PathBuf,
     hexz: PathBuf,
     rounds: usize,
+    /// As many files in place of a case's own number, where it is given.
+    files: Option<u64>,
     /// An earlier build to compare with.
     earlier: Option<PathBuf>,
 }
@@ -53,6 +55,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         dir: root.join("target/bench"),
         hexz: PathBuf::new(),
         rounds: 5,
+        files: None,
         earlier: None,
     };
     let mut cases = Vec::new();
@@ -66,6 +69,10 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
             "--hexz" => bench.hexz = args.next().context("--hexz wants a program")?.into(),
             "--dir" => bench.dir = args.next().context("--dir wants a folder")?.into(),
             "--rounds" => bench.rounds = args.next().context("--rounds wants a number")?.parse()?,
+            "--files" => {
+                let files = args.next().context("--files wants a number")?.parse()?;
+                bench.files = Some(files);
+            }
             "--earlier" => {
                 let path = args.next().context("--earlier wants a binary")?;
                 bench.earlier = Some(std::path::absolute(path)?);

@@ -23,6 +23,7 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
             files: 300_000,
             // Too much for their records, so that there are clusters to name.
             size: 30,
+            least: 0,
         },
     )?;
     // It names the owners of all clusters in the range, and looks at one disk only.

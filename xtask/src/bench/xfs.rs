@@ -17,6 +17,7 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
             mount: "mount -o loop $1 $2",
             files: 1_000_000,
             size: 1,
+            least: 0,
         },
     )?;
     let mut xfs_db = Command::new("xfs_db");
