@@ -1,7 +1,8 @@
 //! A million files on btrfs, against `btrfs inspect-internal logical-resolve`, which knows only of
 //! extents: so no file is so small that its content is in its tree.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -10,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::Bench;
 use super::ext4::diff;
-use super::image::{Recipe, prepare};
+use super::image::{Changed, Recipe, prepare};
 use super::measure::{Cost, Figures, in_turn, run as measure, shell};
 
 /// Blocks of which the kernel is asked.
@@ -29,10 +30,13 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
             least: 4096,
         },
     )?;
-    let step = (images.blocks.len() / SAMPLE).max(1);
-    let sample: Vec<u64> = images.blocks.iter().copied().step_by(step).collect();
-    write_sample(&images.base, &dir, &sample)?;
-    let share = images.blocks.len() as f64 / sample.len() as f64;
+    apply(&images, &dir)?;
+    let data = data_blocks(&dir, &images.blocks)?;
+    let step = (data.len() / SAMPLE).max(1);
+    let sample: Vec<u64> = data.iter().copied().step_by(step).collect();
+    let lines: Vec<String> = sample.iter().map(|at| format!("{at}\n")).collect();
+    fs::write(dir.join("sample"), lines.concat()).context("the sample")?;
+    let share = data.len() as f64 / sample.len() as f64;
     let (ours, peer) = in_turn(
         bench.rounds,
         || measure(&mut diff(bench, &images), None),
@@ -43,9 +47,10 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
     Ok(Figures {
         title: format!(
             "{files} files, {} changed blocks, against btrfs inspect-internal logical-resolve of \
-             {} of them, extrapolated",
+             {} of the {} among them that hold content, extrapolated",
             images.blocks.len(),
-            sample.len()
+            sample.len(),
+            data.len()
         ),
         ours,
         peer,
@@ -57,43 +62,56 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
     })
 }
 
-/// Writes the logical addresses of blocks of the disk, as the chunk tree has them.
-fn write_sample(base: &Path, dir: &Path, blocks: &[u64]) -> Result<()> {
+/// Makes the disk after, of which the kernel is asked.
+fn apply(images: &Changed, dir: &Path) -> Result<()> {
+    shell("cp --sparse=always base.img merged.img", dir)?;
+    let overlay = File::open(&images.overlay)?;
+    let merged = File::options().write(true).open(dir.join("merged.img"))?;
+    let mut block = [0; 4096];
+    for number in &images.blocks {
+        overlay.read_exact_at(&mut block, number * 4096)?;
+        merged.write_all_at(&block, number * 4096)?;
+    }
+    Ok(())
+}
+
+/// The logical addresses of those blocks of the disk that are in chunks of content: of others
+/// logical-resolve does not know.
+fn data_blocks(dir: &Path, blocks: &[u64]) -> Result<Vec<u64>> {
     let out = Command::new("btrfs")
         .args(["inspect-internal", "dump-tree", "-t", "chunk"])
-        .arg(base)
+        .arg(dir.join("merged.img"))
         .output()?;
     let text = String::from_utf8(out.stdout)?;
-    let (mut stripes, mut chunk) = (Vec::new(), (0u64, 0u64));
+    let (mut stripes, mut chunk, mut length, mut data) = (Vec::new(), 0u64, 0u64, false);
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["item", _, "key", _, "CHUNK_ITEM", logical, ..] => {
-                chunk.0 = logical.trim_end_matches(')').parse()?;
+                chunk = logical.trim_end_matches(')').parse()?;
             }
-            ["length", length, ..] => chunk.1 = length.parse()?,
-            ["stripe", _, "devid", _, "offset", offset] => {
-                stripes.push((offset.parse::<u64>()?, chunk.1, chunk.0));
+            ["length", bytes, .., kind] => {
+                length = bytes.parse()?;
+                data = kind.starts_with("DATA");
+            }
+            ["stripe", _, "devid", _, "offset", offset] if data => {
+                stripes.push((offset.parse::<u64>()?, length, chunk));
             }
             _ => {}
         }
     }
-    let mut list = String::new();
-    for block in blocks {
+    let logical = |block: &u64| {
         let at = block * 4096;
-        let found = stripes
-            .iter()
-            .find(|(start, length, _)| (*start..start + length).contains(&at));
-        if let Some((start, _, logical)) = found {
-            list += &format!("{}\n", logical + (at - start));
-        }
-    }
-    fs::write(dir.join("sample"), list).context("the sample")
+        let mut stripes = stripes.iter();
+        let found = stripes.find(|(start, length, _)| (*start..start + length).contains(&at));
+        found.map(|(start, _, logical)| logical + (at - start))
+    };
+    Ok(blocks.iter().filter_map(logical).collect())
 }
 
 /// Asks the kernel for the sample; the time is that of all blocks.
 fn logical_resolve(dir: &Path, share: f64) -> Result<Cost> {
-    let mount = "mkdir -p look && btrfs device scan --forget && mount -o loop,ro base.img look";
+    let mount = "mkdir -p look && btrfs device scan --forget && mount -o loop,ro merged.img look";
     shell(mount, dir)?;
     let start = Instant::now();
     let asked = shell(

@@ -1,6 +1,6 @@
 //! Which bytes really differ: changed blocks of base and merged, compared.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
@@ -27,6 +27,13 @@ struct DiffRun {
     differing: u64,
 }
 
+/// A block with the bytes of both: the parts of one are asked for one after another.
+struct Held {
+    range: ByteRange,
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
 /// Where two readers differ within a set of ranges.
 pub(super) struct Differences {
     base: Arc<dyn ReadAt>,
@@ -35,6 +42,8 @@ pub(super) struct Differences {
     ranges: RangeSet,
     /// Whether something could not be read, and counts as different for that.
     unreadable: bool,
+    /// The block that was looked at last.
+    held: Mutex<Option<Held>>,
 }
 
 impl Differences {
@@ -103,6 +112,7 @@ impl Differences {
             runs,
             ranges,
             unreadable,
+            held: Mutex::new(None),
         })
     }
 
@@ -147,10 +157,29 @@ impl Differences {
                 if part == r.range {
                     r.differing
                 } else {
-                    self.recount(part)
+                    self.count_held(part).unwrap_or_else(|| self.recount(part))
                 }
             })
             .sum()
+    }
+
+    /// How many bytes of `part` differ, by what is held of its block. `None` where another thread is
+    /// looking, it is no part of one block, or that can't be read.
+    fn count_held(&self, part: ByteRange) -> Option<u64> {
+        let range = ByteRange::at(part.start() / BLOCK * BLOCK, BLOCK)?;
+        let mut held = self.held.try_lock().ok()?;
+        if held.as_ref().is_none_or(|held| held.range != range) {
+            *held = Some(Held {
+                range,
+                before: padded(&*self.base, range).ok()?,
+                after: padded(&*self.merged, range).ok()?,
+            });
+        }
+        let held = held.as_ref()?;
+        let part = part.moved_down(range.start())?;
+        let within = part.start() as usize..part.end() as usize;
+        let (before, after) = (held.before.get(within.clone())?, held.after.get(within)?);
+        Some(count_bytes(before, after))
     }
 
     fn recount(&self, part: ByteRange) -> u64 {
