@@ -79,6 +79,7 @@ What is read:
   its store, a COW device    dm-snapshot                        STORE --base ORIGIN
   undo file                  e2fsprogs (-z)                     --changes FILE --merged DISK
   two disks                  any of these; raw, e2image -Q      BEFORE AFTER
+  sets of disks              mdadm, LVM, mkfs.btrfs             BEFORE AFTER --disk BEFORE:AFTER
   list of extents            see --changes-format               --changes FILE --base IMAGE
 
 An image that a guest is using can be read as it lies: nothing is locked, and nothing written. What

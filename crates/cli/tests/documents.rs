@@ -47,3 +47,42 @@ fn section(page: &mut String, name: &str, command: &mut clap::Command) {
 fn the_findings() {
     hold("diagnostics.md", &hexz_report::codes::page());
 }
+
+/// The rows of the table of what is read, and the names of lists, are those of the help.
+#[test]
+fn the_readme_names_what_is_read() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README");
+    let mut root = hexz_cli::command(&hexz_cli::registry()).term_width(100);
+    root.build();
+    let diff = root.find_subcommand_mut("diff").expect("a command");
+    let help = diff.render_long_help().to_string();
+    let start = help.find("What is read:").expect("the table");
+    let lines = help[start..].lines().skip(2).take_while(|l| !l.is_empty());
+    let (mut what, mut rows) = (String::new(), 0);
+    for line in lines {
+        let part = |from: usize, to: usize| line.get(from..to.min(line.len())).unwrap_or_default();
+        if !part(2, 29).trim().is_empty() {
+            what = part(2, 29).trim().to_owned();
+        }
+        let written = match part(29, 64).trim() {
+            "see --changes-format" => "see below",
+            written => written,
+        };
+        let row = format!("| {what} | {written} | `{}` |", part(64, usize::MAX).trim());
+        assert!(readme.contains(&row), "README.md lacks the row {row}");
+        rows += 1;
+    }
+    assert!(rows > 14, "{rows}");
+    let start = help.find("--changes-format <FORMAT>").expect("the option");
+    let listed = help[start..].lines().skip(3).take_while(|l| !l.is_empty());
+    let names = listed.filter_map(|line| line.trim().strip_prefix("- ")?.split(':').next());
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() > 11, "{names:?}");
+    for name in names {
+        assert!(
+            readme.contains(&format!("| `{name}` |")),
+            "README.md lacks the list {name}"
+        );
+    }
+}

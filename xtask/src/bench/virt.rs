@@ -24,6 +24,7 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
                     echo 12.0 > $2/etc/debian_version",
             files: 20_000,
             size: 1,
+            least: 0,
         },
     )?;
     let after = after(&images, dir.join("after.img"))?;
