@@ -160,6 +160,21 @@ fn btrfs_as_dump_super_has_it() {
 }
 
 #[test]
+fn an_mbr_that_becomes_that_of_a_gpt_is_the_same_record() {
+    let report = Case::new(HEXZ, "mbr-to-gpt").diff("");
+    // `sfdisk -d` before: a partition of type 83 from sector 2048, and an extended one of type 5.
+    // The UEFI specification has one of type 0xEE after, from sector 1 to the end of the disk.
+    let expected = [
+        ("PartitionRecord[0].OSType", json!(0x83), json!(0xee)),
+        ("PartitionRecord[0].StartingLBA", json!(2048), json!(1)),
+        ("PartitionRecord[0].SizeInLBA", json!(2048), json!(16_383)),
+        ("PartitionRecord[1].OSType", json!(5), json!(0)),
+        ("PartitionRecord[1].StartingLBA", json!(4096), json!(0)),
+    ];
+    assert_told(&report, "MBR", 0, &expected);
+}
+
+#[test]
 fn each_field_lies_in_its_region_and_differs() {
     let mut kinds = std::collections::BTreeSet::new();
     for name in cases() {

@@ -24,7 +24,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Shows what an overlay changed
+    /// Shows what changed on a disk, and which files that is
     Diff(Box<DiffArgs>),
     /// Lists partitions and filesystems
     Layout(LayoutArgs),
@@ -313,7 +313,7 @@ impl From<ListFormat> for hexz_source::ListFormat {
 #[derive(Debug, Args)]
 #[command(after_help = with_status("Example:\n  hexz layout disk.hxz"))]
 pub(crate) struct LayoutArgs {
-    /// The image: raw, .hxz, qcow2 or VHD, or a block device
+    /// The disk: a raw image, a block device, or an image of a kind that `hexz --version` lists
     pub(crate) image: PathBuf,
     /// Write JSON Lines (schema 1)
     #[arg(long)]
@@ -330,12 +330,12 @@ Examples:
   hexz owner disk.img --block 4711          a block of 4096 bytes
   hexz owner /dev/sda --lba 1953514 --lba 1953520-1953527
   hexz owner disk.img --from badblocks.txt --json
-  hexz owner base.img --lists changed/            bytes by list and file, for each list in a folder";
+  hexz owner base.img --lists changed/      bytes by list and file";
 
 #[derive(Debug, Args)]
 #[command(after_help = with_status(OWNER_EXAMPLES))]
 pub(crate) struct OwnerArgs {
-    /// The image: raw, .hxz, qcow2 or VHD, or a block device
+    /// The disk: a raw image, a block device, or an image of a kind that `hexz --version` lists
     pub(crate) image: PathBuf,
     /// A block of 4096 bytes, or a range A-B of them; may be repeated. With --disk, DISK:N is one
     /// of that disk
@@ -374,7 +374,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = with_status(MAP_EXAMPLES))]
 pub(crate) struct MapArgs {
-    /// The image: raw, .hxz, qcow2 or VHD, or a block device
+    /// The disk: a raw image, a block device, or an image of a kind that `hexz --version` lists
     pub(crate) image: PathBuf,
     /// Write JSON Lines (schema 1)
     #[arg(long)]

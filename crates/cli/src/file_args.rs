@@ -18,7 +18,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = with_status(LS_EXAMPLES))]
 pub(crate) struct LsArgs {
-    /// The image: raw, .hxz, qcow2 or VHD, or a block device
+    /// The disk: a raw image, a block device, or an image of a kind that `hexz --version` lists
     pub(crate) image: PathBuf,
     /// A path in it, or VOLUME:/PATH; may be repeated
     #[arg(value_name = "PATH")]
@@ -51,7 +51,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = with_status(CAT_EXAMPLES))]
 pub(crate) struct CatArgs {
-    /// The image: raw, .hxz, qcow2 or VHD, or a block device
+    /// The disk: a raw image, a block device, or an image of a kind that `hexz --version` lists
     pub(crate) image: PathBuf,
     /// A path in it, VOLUME:/PATH, or PATH:STREAM; may be repeated
     #[arg(value_name = "PATH", required = true)]
@@ -72,7 +72,7 @@ Exit status: 0 all of it is there; 2 something was left out, and is named.";
 #[derive(Debug, Args)]
 #[command(after_help = EXTRACT_EXAMPLES)]
 pub(crate) struct ExtractArgs {
-    /// The image: raw, .hxz, qcow2 or VHD, or a block device
+    /// The disk: a raw image, a block device, or an image of a kind that `hexz --version` lists
     pub(crate) image: PathBuf,
     /// A path in it, VOLUME:/PATH, or PATH:STREAM; a directory is taken with all below it
     #[arg(value_name = "PATH", required_unless_present = "files_from")]

@@ -87,18 +87,20 @@ impl Namer<'_> {
             .layouts
             .each_ref()
             .map(|layout| structure(layout, range.start()));
-        let same =
-            |a: &DiskStructure, b: &DiskStructure| (a.range, a.detail) == (b.range, b.detail);
-        let Some((_, found)) = before.zip(after).filter(|(a, b)| same(a, b)) else {
+        let Some((before, after)) = before.zip(after).filter(|(a, b)| a.range == b.range) else {
             return;
         };
-        let found = Structure {
+        // An MBR may become the one that protects a GPT, and is the same record.
+        let [before, after] = [before, after].map(|found| Structure {
             range: found.range,
             role: found.role,
             detail: found.detail,
-        };
+        });
         for scheme in self.run.options.registry.schemes() {
-            for records in scheme.records(&found) {
+            let was = scheme.records(&before);
+            let mut found = scheme.records(&after);
+            found.retain(|records| was.contains(records));
+            for records in found {
                 self.records(None, range, &records, told);
             }
         }
