@@ -106,6 +106,14 @@ fn demo(browser: &Browser, page: &Path, dir: &Path) -> Result<()> {
     browser.click("#kinds input[value=m]")?;
     browser.until(COUNT, "14 of 25")?;
     browser.click("#kinds input[value=m]")?;
+    // Through the directories by keyboard, in words.
+    browser.keys("#map button", RIGHT)?;
+    let focused = browser.run("return document.activeElement.title")?;
+    let focused = focused.as_str().unwrap_or_default();
+    ensure!(focused.starts_with("/usr/lib/app, "), "{focused}");
+    let stops = "return [...document.querySelectorAll('#map button')]
+                 .filter((b) => b.tabIndex === 0).length.toString()";
+    browser.until(stops, "1")?;
     // Into a directory, and out again.
     browser.run("document.querySelector('#map button[title^=\"/usr\"]').click()")?;
     browser.until(COUNT, "5 of 25 (below /usr)")?;

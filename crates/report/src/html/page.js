@@ -306,7 +306,7 @@ function inner(trail, x, y, w, h, out) {
 function lay() {
   const view = by("map"), out = [];
   inner(path, 0, 0, view.clientWidth, view.clientHeight, out);
-  view.replaceChildren(...out.map(({ to, name, x, y, w, h, open, depth }) => {
+  view.replaceChildren(...out.map(({ to, name, x, y, w, h, open, depth }, i) => {
     const n = to[to.length - 1];
     const button = make("button", w > 34 && h > 15 ? name + " " + size(n.bytes) : "", open ? "open" : undefined);
     // The hue is that of the topmost directory, the shade that of the depth.
@@ -314,6 +314,8 @@ function lay() {
     Object.assign(button.style, { left: x + "px", top: y + "px", width: w + "px", height: h + "px", background: "hsl(" + hue + " 45% " + Math.max(60, 84 - 5 * depth) + "%)" });
     button.title = "/" + to.slice(1).map((n) => n.name).join("/") + ", " + size(n.bytes) + ", " + number(n.count) + (isMap ? " files" : " changes");
     button.setAttribute("aria-label", button.title);
+    // One stop for the tabulator; from there the arrow keys lead on.
+    button.tabIndex = i === 0 ? 0 : -1;
     button.addEventListener("click", () => { enter(to); });
     return button;
   }));
@@ -323,6 +325,15 @@ function lay() {
     return step;
   }));
 }
+by("map").addEventListener("keydown", (e) => {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[e.key];
+  const all = [...by("map").children], here = all.indexOf(document.activeElement), next = all[here + step];
+  if (!step || here < 0 || !next) return;
+  all[here].tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+  e.preventDefault();
+});
 function enter(to) {
   path = to;
   below = path.slice(1).map((n) => "/" + n.name).join("");
