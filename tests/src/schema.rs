@@ -268,6 +268,10 @@ pub struct Summary {
     pub changes: BTreeMap<String, u64>,
     pub coverage: Coverage,
     pub complete: bool,
+    pub bytes_read: u64,
+    pub requests: u64,
+    #[serde(default)]
+    pub elapsed_ms: Option<u64>,
 }
 
 /// How much has an answer.

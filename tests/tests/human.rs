@@ -41,7 +41,19 @@ fn the_demo() {
     golden("demo.txt", &hexz(&demo(), line, "100", false));
     golden("demo-narrow.txt", &hexz(&demo(), line, "50", false));
     let all = format!("{line} --all");
-    golden("demo-all.txt", &hexz(&demo(), &all, "100", false));
+    // What it cost is another line each time.
+    let text = hexz(&demo(), &all, "100", false);
+    let (cost, rest): (Vec<&str>, Vec<&str>) = text
+        .split_inclusive('\n')
+        .partition(|l| l.starts_with("read "));
+    let [cost] = cost.as_slice() else {
+        panic!("{text}");
+    };
+    assert!(
+        cost.contains(" requests, ") && cost.ends_with(" s\n"),
+        "{cost}"
+    );
+    golden("demo-all.txt", &rest.concat());
     let stat = format!("{line} --stat=2");
     golden("demo-stat.txt", &hexz(&demo(), &stat, "100", false));
     // Who says how files are shown wants them shown.

@@ -62,4 +62,8 @@ impl Progress for Bar {
         self.bar.inc(amount);
         self.show();
     }
+
+    fn elapsed(&self) -> Option<Duration> {
+        Some(self.start.elapsed())
+    }
 }

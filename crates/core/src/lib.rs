@@ -17,6 +17,7 @@ mod fields;
 mod file;
 mod known;
 mod limits;
+mod metered;
 mod plugin;
 mod progress;
 mod range;

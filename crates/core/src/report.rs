@@ -4,10 +4,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::metered::Meter;
 use crate::{
-    Attributes, Class, Diagnostic, FileKey, FileKind, FsState, Precision, RawName, Role, ShownFile,
-    View,
+    Attributes, Class, Diagnostic, FileKey, FileKind, FsState, Precision, Progress, RawName, Role,
+    ShownFile, View,
 };
 
 /// A path as bytes, from the root of its volume: starts with `/`. Names that are not Unicode are
@@ -400,6 +402,14 @@ pub struct Summary {
     pub changes: BTreeMap<ChangeKind, u64>,
     /// Whether nothing was left out: no limit reached, nothing unreadable.
     pub complete: bool,
+    /// Bytes that were read of the disks, counted each time: what was asked of the readers that
+    /// the caller gave.
+    pub bytes_read: u64,
+    /// In so many requests.
+    pub requests: u64,
+    /// Time since the caller began, where it has a clock
+    /// ([`Progress::elapsed`](crate::Progress::elapsed)).
+    pub elapsed: Option<Duration>,
 }
 
 /// How much of what was asked about has an answer.
@@ -415,6 +425,13 @@ pub struct Coverage {
 }
 
 impl Summary {
+    /// Fills in what the answer cost.
+    pub(crate) fn cost(&mut self, meter: &Meter, progress: &dyn Progress) {
+        self.bytes_read = meter.bytes();
+        self.requests = meter.requests();
+        self.elapsed = progress.elapsed();
+    }
+
     /// How much of what was asked about has an answer.
     #[must_use]
     pub fn coverage(&self) -> Coverage {

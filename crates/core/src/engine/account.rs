@@ -191,7 +191,7 @@ impl Sums {
         sums
     }
 
-    /// The summary; `changes` and `complete` are the caller's to fill in.
+    /// The summary; `changes`, `complete` and what it cost are the caller's to fill in.
     pub(super) fn summary(&self, blocks: u64) -> Summary {
         let total = |f: fn(&ClassBytes) -> u64| self.disk.values().map(f).sum();
         Summary {
@@ -202,6 +202,7 @@ impl Sums {
             classes: self.disk.clone(),
             changes: BTreeMap::new(),
             complete: true,
+            ..Summary::default()
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Options;
 use super::account::{Ledger, Sums, befores, regions};
@@ -16,6 +16,7 @@ use super::pairing::{Pairing, tell_apart};
 use super::refine::Differences;
 use super::run::Run;
 use super::writer::Writer;
+use crate::metered::Meter;
 use crate::report::{Change, DiffEnd, DiffVisitor, Header, Report, VolumeRecord};
 use crate::{ChangeSet, Error, Loaded, Precision, RangeSet, Result, View};
 
@@ -24,7 +25,8 @@ pub(super) fn diff_to<V: DiffVisitor>(
     options: &Options<'_>,
     out: &mut V,
 ) -> Result<DiffEnd> {
-    let (Some(base), Some(merged)) = (&loaded.base, &loaded.merged) else {
+    let meter = Arc::new(Meter::default());
+    let [Some(base), Some(merged)] = &meter.on_both(loaded) else {
         return Err(Error::unsupported(
             "change set",
             "both the disk before and after are needed",
@@ -153,6 +155,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
     summary.complete = run.diagnostics.is_complete()
         && changes.precision != Precision::MayMiss
         && summary.coverage().unresolved_changed == 0;
+    summary.cost(&meter, progress);
     Ok(DiffEnd {
         regions,
         unresolved,

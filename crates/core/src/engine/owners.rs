@@ -10,6 +10,7 @@ use super::pairing::no_such_volume;
 use super::pieces::{Answer, halves};
 use super::run::Run;
 use super::teller::Teller;
+use crate::metered::Meter;
 use crate::report::{
     DiskRecord, Header, LayoutReport, OwnerEnd, OwnerRecord, OwnerReport, OwnerVisitor, Region,
     VolumeRecord,
@@ -130,6 +131,8 @@ pub(super) fn owners(
     out: &mut impl OwnerVisitor,
 ) -> Result<OwnerEnd> {
     let run = Run::of_one_view(options);
+    let meter = Arc::new(Meter::default());
+    let disk = &meter.on(disk);
     let layout = Layout::detect(&run, disk, View::Merged)?;
     let chosen = chosen(&layout, options.volume.as_deref())?;
     let volumes: Vec<&OpenVolume> = chosen
@@ -168,6 +171,7 @@ pub(super) fn owners(
     let mut summary = sums.summary(header.blocks);
     let coverage = summary.coverage();
     summary.complete = run.diagnostics.is_complete() && coverage.resolved == coverage.bytes;
+    summary.cost(&meter, options.progress);
     Ok(OwnerEnd {
         diagnostics: run.findings(),
         summary,

@@ -15,7 +15,8 @@ use std::io::{Result, Write};
 use anstyle::Style;
 use hexz_resolve::Class;
 use hexz_resolve::report::{
-    Change, ChangeKind, ClassBytes, DiskRecord, LayoutReport, Report, VolumeRecord, VolumeStatus,
+    Change, ChangeKind, ClassBytes, DiskRecord, LayoutReport, Report, Summary, VolumeRecord,
+    VolumeStatus,
 };
 
 use crate::escape::escaped;
@@ -142,6 +143,9 @@ fn write_end(
             "{} of {all} not named: --all names each, --stat sums by directory",
             number(unnamed)
         )?;
+    }
+    if selection.all {
+        writeln!(out, "{}", cost(&report.summary))?;
     }
     if !report.summary.complete {
         writeln!(out, "this report is not complete: see the warnings")?;
@@ -339,6 +343,19 @@ fn title(volume: &VolumeRecord) -> String {
         text.push_str("  (needs recovery)");
     }
     text
+}
+
+/// What the answer cost: `read 10.3 MiB in 84 requests, 0.12 s`.
+fn cost(summary: &Summary) -> String {
+    let read = format!(
+        "read {} in {}",
+        size(summary.bytes_read),
+        count(summary.requests, "request")
+    );
+    match summary.elapsed {
+        Some(time) => format!("{read}, {:.2} s", time.as_secs_f64()),
+        None => read,
+    }
 }
 
 /// One line that sums to all bytes: identical blocks apart, unresolved always there.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -493,6 +494,10 @@ pub(super) struct SummaryLine {
     changes: Map<String, Value>,
     coverage: Value,
     complete: bool,
+    bytes_read: u64,
+    requests: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elapsed_ms: Option<u64>,
 }
 
 pub(super) fn summary(summary: &Summary) -> SummaryLine {
@@ -517,7 +522,15 @@ pub(super) fn summary(summary: &Summary) -> SummaryLine {
         changes: changes.collect(),
         coverage: json!({"bytes": coverage.bytes, "resolved": coverage.resolved}),
         complete: summary.complete,
+        bytes_read: summary.bytes_read,
+        requests: summary.requests,
+        elapsed_ms: summary.elapsed.map(milliseconds),
     }
+}
+
+/// Whole milliseconds; more than a number has room for is the most it has.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Writes an owner record. A map of a disk has millions of them, and naming its keys to a
