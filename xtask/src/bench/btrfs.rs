@@ -10,25 +10,25 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use super::Bench;
-use super::ext4::diff;
-use super::image::{Changed, Recipe, prepare};
-use super::measure::{Cost, Figures, in_turn, run as measure, shell};
+use super::image::{Change, Changed, Recipe, prepare};
+use super::measure::{Cost, Figures, shell};
 
 /// Blocks of which the kernel is asked.
 const SAMPLE: usize = 60;
 
-pub(super) fn run(bench: &Bench) -> Result<Figures> {
+pub(super) fn run(bench: &Bench, change: Change) -> Result<Figures> {
     let dir = bench.folder("btrfs")?;
     let files = bench.files.unwrap_or(1_000_000);
     let images = prepare(
         &dir,
         &Recipe {
-            format: "truncate -s 8G $1 && mkfs.btrfs -q -f $1",
+            format: "truncate -s 16G $1 && mkfs.btrfs -q -f $1",
             mount: "btrfs device scan --forget && mount -o loop,noatime $1 $2",
             files,
             size: 20,
             least: 4096,
         },
+        change,
     )?;
     apply(&images, &dir)?;
     let data = data_blocks(&dir, &images.blocks)?;
@@ -36,30 +36,30 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
     let sample: Vec<u64> = data.iter().copied().step_by(step).collect();
     let lines: Vec<String> = sample.iter().map(|at| format!("{at}\n")).collect();
     fs::write(dir.join("sample"), lines.concat()).context("the sample")?;
-    let share = data.len() as f64 / sample.len() as f64;
-    let (ours, peer) = in_turn(
-        bench.rounds,
-        || measure(&mut diff(bench, &images), None),
-        || logical_resolve(&dir, share),
-    )?;
-    let answered = fs::read_to_string(dir.join("found"))?.lines().count();
-    ensure!(answered > 0, "logical-resolve found no file");
-    Ok(Figures {
-        title: format!(
+    let share = data.len() as f64 / sample.len().max(1) as f64;
+    let goal = match change {
+        Change::Large => "at least 100",
+        Change::Small => "none",
+    };
+    let mut figures = bench.row(
+        &images,
+        format!(
             "{files} files, {} changed blocks, against btrfs inspect-internal logical-resolve of \
              {} of the {} among them that hold content, extrapolated",
             images.blocks.len(),
             sample.len(),
             data.len()
         ),
-        ours,
-        peer,
-        goal: "at least 100".to_owned(),
-        notes: vec![
-            format!("logical-resolve named {answered} files of the sample"),
-            read_once(&dir)?,
-        ],
-    })
+        goal,
+        || logical_resolve(&dir, share),
+    )?;
+    let answered = fs::read_to_string(dir.join("found"))?.lines().count();
+    ensure!(answered > 0, "logical-resolve found no file");
+    figures.notes = vec![
+        format!("logical-resolve named {answered} files of the sample"),
+        read_once(&dir)?,
+    ];
+    Ok(figures)
 }
 
 /// Makes the disk after, of which the kernel is asked.

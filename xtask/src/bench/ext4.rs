@@ -1,4 +1,4 @@
-//! A million files on ext4, some five thousand changed blocks, against `debugfs`.
+//! A million files on ext4, against `debugfs`.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -10,46 +10,47 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::Bench;
-use super::image::{Changed, Recipe, prepare};
-use super::measure::{Cost, Figures, in_turn, run as measure};
+use super::image::{Change, Changed, Recipe, prepare};
+use super::measure::{Cost, Figures, run as measure};
 
 const BATCH: usize = 1000;
 
-pub(super) fn images(bench: &Bench) -> Result<Changed> {
+pub(super) fn images(bench: &Bench, change: Change) -> Result<Changed> {
     prepare(
         &bench.folder("ext4")?,
         &Recipe {
-            format: "truncate -s 8G $1 && mke2fs -q -t ext4 -N 1200000 -E lazy_itable_init=0 $1",
+            format: "truncate -s 16G $1 && mke2fs -q -t ext4 -N 1200000 -E lazy_itable_init=0 $1",
             mount: "mount -o loop $1 $2",
             files: 1_000_000,
             size: 1,
             least: 0,
         },
+        change,
     )
 }
 
-pub(super) fn run(bench: &Bench) -> Result<Figures> {
-    let images = images(bench)?;
-    let (ours, peer) = in_turn(
-        bench.rounds,
-        || measure(&mut diff(bench, &images), None),
-        || debugfs(&images),
-    )?;
-    Ok(Figures {
-        title: format!(
+pub(super) fn run(bench: &Bench, change: Change) -> Result<Figures> {
+    let images = images(bench, change)?;
+    let goal = match change {
+        Change::Large => "at least 100",
+        Change::Small => "at most 24 MiB read",
+    };
+    let mut figures = bench.row(
+        &images,
+        format!(
             "1,000,000 files, {} changed blocks, against debugfs icheck (batches of {BATCH}) and ncheck",
             images.blocks.len()
         ),
-        ours,
-        peer,
-        goal: "at least 5, at most 400 MiB".to_owned(),
-        notes: vec![bytes_once(&images.base)?],
-    })
+        goal,
+        || debugfs(&images),
+    )?;
+    figures.notes.push(bytes_once(&images.base)?);
+    Ok(figures)
 }
 
 /// `hexz diff --files --json` of `images`.
-pub(super) fn diff(bench: &Bench, images: &Changed) -> Command {
-    let mut command = Command::new(&bench.hexz);
+pub(super) fn diff(hexz: &Path, images: &Changed) -> Command {
+    let mut command = Command::new(hexz);
     command
         .args(["diff", "--files", "--json"])
         .arg(&images.overlay)
@@ -87,6 +88,7 @@ fn debugfs(images: &Changed) -> Result<Cost> {
 
 fn add(total: &mut Cost, cost: Cost) {
     total.time += cost.time;
+    total.cpu += cost.cpu;
     total.memory = total.memory.max(cost.memory);
 }
 

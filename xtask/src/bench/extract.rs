@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::Bench;
-use super::image::{Changed, Recipe, prepare};
+use super::image::{Change, Changed, Recipe, prepare};
 use super::measure::{Cost, Figures, in_turn, run as measure, shell};
 
 pub(super) fn run(bench: &Bench) -> Result<Figures> {
@@ -21,6 +21,7 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
             size: 20,
             least: 0,
         },
+        Change::Small,
     )?;
     let (ours, theirs) = (dir.join("ours"), dir.join("theirs"));
     let (ours, peer) = in_turn(
@@ -32,6 +33,7 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
         title: "100,000 files taken out of an ext4, against cp -a from a mount".to_owned(),
         ours,
         peer,
+        earlier: Vec::new(),
         goal: "at least 0.5".to_owned(),
         notes: Vec::new(),
     })

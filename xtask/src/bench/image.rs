@@ -1,4 +1,4 @@
-//! Images with very many files, and a change of some five thousand blocks.
+//! Images with very many files, with a large change and a small one.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -10,6 +10,36 @@ use anyhow::{Context as _, Result};
 use super::measure::shell;
 
 const BLOCK: usize = 4096;
+
+/// How much of an image is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Some twenty or thirty thousand blocks.
+    Large,
+    /// Sixteen records.
+    Small,
+}
+
+impl Change {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Large, Self::Small];
+
+    /// Its word in the names of cases and files.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Large => "large",
+            Self::Small => "small",
+        }
+    }
+
+    /// Files appended to, new ones, and files renamed, removed and chmoded.
+    const fn counts(self) -> [u32; 5] {
+        match self {
+            Self::Large => [7000, 3000, 600, 600, 600],
+            Self::Small => [10, 1, 2, 1, 2],
+        }
+    }
+}
 
 /// A base image and an overlay over it.
 pub(crate) struct Changed {
@@ -35,15 +65,23 @@ pub(crate) struct Recipe<'a> {
     pub(crate) least: u64,
 }
 
-/// Makes the images in `dir`, or finds those made before.
-pub(crate) fn prepare(dir: &Path, recipe: &Recipe<'_>) -> Result<Changed> {
-    let base = dir.join("base.img");
-    let merged = dir.join("merged.img");
-    let overlay = dir.join("vm.overlay");
-    let meta = dir.join("vm.meta");
+/// Makes the images of `change` in `dir`, or finds those made before.
+pub(crate) fn prepare(dir: &Path, recipe: &Recipe<'_>, change: Change) -> Result<Changed> {
+    if !dir.join("base.made").exists() {
+        eprintln!("making {} files in {} …", recipe.files, dir.display());
+        shell(&filled(recipe), dir)?;
+    }
+    overlaid(dir, change, &edited(recipe, change))
+}
+
+/// The overlay in `dir` of what `edit`, a script, does to `merged.img`, a copy of `base.img`.
+pub(crate) fn overlaid(dir: &Path, change: Change, edit: &str) -> Result<Changed> {
+    let (base, merged) = (dir.join("base.img"), dir.join("merged.img"));
+    let word = change.as_str();
+    let overlay = dir.join(format!("{word}.overlay"));
+    let meta = dir.join(format!("{word}.meta"));
     if !meta.exists() {
-        eprintln!("making {} files in {} …", recipe.files, base.display());
-        shell(&script(recipe), dir)?;
+        shell(edit, dir)?;
         write_overlay(&base, &merged, &overlay, &meta)?;
         fs::remove_file(&merged)?;
     }
@@ -58,23 +96,26 @@ pub(crate) fn prepare(dir: &Path, recipe: &Recipe<'_>) -> Result<Changed> {
     })
 }
 
-/// A thousand files a directory; then appends, overwrites, new files, renames and removals spread
-/// over the tree until some five thousand blocks differ.
-fn script(recipe: &Recipe<'_>) -> String {
-    let Recipe {
-        format,
-        mount,
-        files,
-        size,
-        least,
-    } = recipe;
-    let directories = files / 1000;
+/// What both scripts begin with.
+fn attached(recipe: &Recipe<'_>) -> String {
+    let Recipe { format, mount, .. } = recipe;
     format!(
         r#"
-rm -rf base.img merged.img mnt && mkdir mnt
+mkdir -p mnt
 format() {{ {format}; }}
 attach() {{ {mount}; }}
-detach() {{ sync; for i in 1 2 3 4 5 6 7 8 9; do umount mnt && return; sleep 1; done; }}
+detach() {{ sync -f mnt; for i in 1 2 3 4 5 6 7 8 9; do umount mnt && return; sleep 1; done; }}
+"#
+    )
+}
+
+/// A thousand files a directory.
+fn filled(recipe: &Recipe<'_>) -> String {
+    let (directories, size, least) = (recipe.files / 1000, recipe.size, recipe.least);
+    attached(recipe)
+        + &format!(
+            r#"
+rm -f *.img *.overlay *.meta
 format base.img
 attach base.img mnt
 trap detach EXIT
@@ -89,32 +130,46 @@ for d in range({directories}):
             f.write(line * max((1 + n % 40) * {size}, -(-{least} // len(line))))
 PY
 detach
+trap - EXIT
+touch base.made
+"#
+        )
+}
+
+/// Appends, new files, renames, removals and changes of mode, spread over the tree.
+fn edited(recipe: &Recipe<'_>, change: Change) -> String {
+    let directories = recipe.files / 1000;
+    let [appended, new, renamed, removed, chmoded] = change.counts();
+    attached(recipe)
+        + &format!(
+            r#"
 cp --sparse=always base.img merged.img
 attach merged.img mnt
+trap detach EXIT
 python3 - <<'PY'
 import os, random
 r = random.Random(7)
 def path():
-    d = r.randrange({directories})
-    return f"mnt/t{{d // 100}}/d{{d}}/file-{{r.randrange(1000)}}"
-for n in range(1100):
+    while True:
+        d = r.randrange({directories})
+        p = f"mnt/t{{d // 100}}/d{{d}}/file-{{r.randrange(1000)}}"
+        if os.path.exists(p): return p
+for n in range({appended}):
     with open(path(), "ab") as f: f.write(b"appended\n" * 20)
-for n in range(500):
+for n in range({new}):
     with open(f"mnt/t0/new-{{n}}", "wb") as f: f.write(b"new\n" * 2000)
-for n in range(100):
+for n in range({renamed}):
     p = path()
-    if os.path.exists(p): os.rename(p, p + ".bak")
-for n in range(100):
-    p = path()
-    if os.path.exists(p): os.unlink(p)
-for n in range(100):
-    p = path()
-    if os.path.exists(p): os.chmod(p, 0o600)
+    os.rename(p, p + ".bak")
+for n in range({removed}):
+    os.unlink(path())
+for n in range({chmoded}):
+    os.chmod(path(), 0o600)
 PY
 detach
 trap - EXIT
 "#
-    )
+        )
 }
 
 /// Writes the blocks in which the two images differ as a hexz overlay.

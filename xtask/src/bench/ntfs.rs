@@ -9,22 +9,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::Bench;
-use super::ext4::diff;
-use super::image::{Changed, Recipe, prepare};
+use super::image::{Change, Changed, Recipe, prepare};
 use super::measure::{Figures, in_turn, median, run as measure};
 use crate::run::output;
 
-pub(super) fn run(bench: &Bench) -> Result<Figures> {
+pub(super) fn run(bench: &Bench, change: Change) -> Result<Figures> {
     let images = prepare(
         &bench.folder("ntfs")?,
         &Recipe {
-            format: "truncate -s 4G $1 && mkntfs -q -F -f $1",
+            format: "truncate -s 16G $1 && mkntfs -q -F -f $1",
             mount: "ntfs-3g $1 $2",
             files: 300_000,
             // Too much for their records, so that there are clusters to name.
             size: 30,
             least: 0,
         },
+        change,
     )?;
     // It names the owners of all clusters in the range, and looks at one disk only.
     let last = std::fs::metadata(&images.base)?.len() / 4096 - 1;
@@ -32,21 +32,21 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
     ntfscluster
         .args(["-f", "-c", &format!("0-{last}")])
         .arg(&images.base);
-    let (ours, peer) = in_turn(
-        bench.rounds,
-        || measure(&mut diff(bench, &images), None),
-        || measure(&mut ntfscluster, None),
-    )?;
-    Ok(Figures {
-        title: format!(
+    let goal = match change {
+        Change::Large => "at least 8",
+        Change::Small => "at most 8 MiB read",
+    };
+    let mut figures = bench.row(
+        &images,
+        format!(
             "300,000 files, {} changed blocks, against ntfscluster over all clusters",
             images.blocks.len()
         ),
-        ours,
-        peer,
-        goal: "at least 3, at most 300 MiB".to_owned(),
-        notes: vec![sweep(bench, &images)?],
-    })
+        goal,
+        || measure(&mut ntfscluster, None),
+    )?;
+    figures.notes.push(sweep(bench, &images)?);
+    Ok(figures)
 }
 
 /// What the sweep costs over reading the same bytes. A cluster of a file is looked up, with one

@@ -6,11 +6,12 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::image::Change;
 use super::measure::{Figures, in_turn, run as measure};
 use super::{Bench, ext4};
 
 pub(super) fn run(bench: &Bench) -> Result<Figures> {
-    let images = ext4::images(bench)?;
+    let images = ext4::images(bench, Change::Large)?;
     let dir = bench.folder("owner")?;
     let all = fs::metadata(&images.base)?.len() / 4096;
     let mut list = String::new();
@@ -35,6 +36,7 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
         title: "100,000 blocks of the ext4 image, against one block".to_owned(),
         ours: many,
         peer: single,
+        earlier: Vec::new(),
         goal: "at least 0.5".to_owned(),
         notes: Vec::new(),
     })

@@ -44,6 +44,7 @@ mv b.tmp b.img
         title: "two sparse 16 GiB images with 4 GiB of data, against cmp over the data".to_owned(),
         ours,
         peer,
+        earlier: Vec::new(),
         goal: "at least 0.8".to_owned(),
         notes: Vec::new(),
     })

@@ -116,7 +116,7 @@ fn one(hexz: &Path, dir: &Path, case: &Case) -> Result<Cost> {
 fn best(rounds: usize, mut one: impl FnMut() -> Result<Cost>) -> Result<Cost> {
     let mut best = Cost {
         time: Duration::MAX,
-        memory: 0,
+        ..Cost::default()
     };
     for _ in 0..rounds.max(1) {
         let cost = one()?;

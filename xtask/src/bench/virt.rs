@@ -9,9 +9,8 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::Bench;
-use super::ext4::diff;
-use super::image::{Changed, Recipe, prepare};
-use super::measure::{Figures, in_turn, run as measure};
+use super::image::{Change, Changed, Recipe, prepare};
+use super::measure::{Figures, run as measure};
 
 pub(super) fn run(bench: &Bench) -> Result<Figures> {
     let dir = bench.folder("virt")?;
@@ -26,26 +25,24 @@ pub(super) fn run(bench: &Bench) -> Result<Figures> {
             size: 1,
             least: 0,
         },
+        Change::Large,
     )?;
     let after = after(&images, dir.join("after.img"))?;
     let mut peer = Command::new("virt-diff");
     peer.arg("-a").arg(&images.base).arg("-A").arg(&after);
     peer.env("LIBGUESTFS_BACKEND", "direct");
-    let (ours, peer) = in_turn(
-        bench.rounds,
-        || measure(&mut diff(bench, &images), None),
-        || measure(&mut peer, None),
-    )?;
-    Ok(Figures {
-        title: format!(
+    let mut figures = bench.row(
+        &images,
+        format!(
             "20,000 files, {} changed blocks, against virt-diff",
             images.blocks.len()
         ),
-        ours,
-        peer,
-        goal: "at least 20".to_owned(),
-        notes: vec!["without KVM its guest is emulated, which is most of its time".to_owned()],
-    })
+        "at least 20",
+        || measure(&mut peer, None),
+    )?;
+    let note = "without KVM its guest is emulated, which is most of its time";
+    figures.notes.push(note.to_owned());
+    Ok(figures)
 }
 
 /// The disk after, whole.

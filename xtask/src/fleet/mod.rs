@@ -195,7 +195,10 @@ impl Fleet {
 }
 
 fn cost_of(time: Duration) -> Cost {
-    Cost { time, memory: 0 }
+    Cost {
+        time,
+        ..Cost::default()
+    }
 }
 
 fn print(what: &str, cost: Cost) {
