@@ -274,6 +274,19 @@ pub struct Summary {
     pub elapsed_ms: Option<u64>,
 }
 
+impl Summary {
+    /// It, without what the answer cost, which is another time each run.
+    #[must_use]
+    pub fn without_cost(&self) -> Self {
+        Self {
+            bytes_read: 0,
+            requests: 0,
+            elapsed_ms: None,
+            ..self.clone()
+        }
+    }
+}
+
 /// How much has an answer.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -586,7 +586,11 @@ fn every_byte_has_one_owner_record() {
         report.owners, piecemeal.owners,
         "several scans give another answer than one"
     );
-    assert_eq!(report.summary, piecemeal.summary);
+    let read = piecemeal.summary.bytes_read;
+    assert!(read >= report.summary.bytes_read, "{read}");
+    let mut summary = report.summary;
+    (summary.bytes_read, summary.requests) = (read, piecemeal.summary.requests);
+    assert_eq!(summary, piecemeal.summary);
     let mut at = 0;
     for owner in &report.owners {
         assert_eq!(owner.start, at, "a gap or an overlap");
