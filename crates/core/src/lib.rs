@@ -26,6 +26,7 @@ mod read;
 mod registry;
 pub mod report;
 mod scan;
+mod scratch;
 mod threads;
 mod volume;
 
@@ -50,6 +51,7 @@ pub use range_set::{RangeCursor, RangeSet};
 pub use read::{ReadAt, ReadError, check_bounds, read_around, read_vec};
 pub use registry::{DuplicateId, Registry, RegistryBuilder, UnknownId};
 pub use scan::{Scan, Shared, UnitReader};
+pub use scratch::with_scratch;
 pub use threads::Threads;
 pub use volume::{
     ByteMap, FoundVolume, MappedReader, Member, Parity, Piece, Places, Rule, Segment, StripeLayout,

@@ -456,6 +456,23 @@ pub trait Filesystem: Send + Sync {
         Ok(())
     }
 
+    /// The links in each of `directories`, but for those in blocks that hold nothing of `dirty`:
+    /// such blocks go to `clean`, each range of them with its directory. The links in a block must
+    /// follow from its bytes and its directory alone. By default all links are told.
+    ///
+    /// # Errors
+    /// As [`claims`](Self::claims).
+    fn dirty_entries(
+        &self,
+        directories: &FileSet,
+        _dirty: &RangeSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+        _clean: &mut dyn Sink<(FileKey, ByteRange)>,
+    ) -> Result<()> {
+        self.entries(directories, cx, out)
+    }
+
     /// The whole content of each of `files`, as claims with roles [`Data`](crate::Role::Data) and
     /// [`Unwritten`](crate::Role::Unwritten) and their file offsets, wherever it lies (also within
     /// an inode). What no claim covers is a hole. Claims of one file and stream come in rising

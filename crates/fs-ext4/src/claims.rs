@@ -17,32 +17,8 @@ use crate::geometry::Geometry;
 use crate::map::{Mapped, Mapper, Piece};
 use crate::ondisk::{RawInode, i_flags, incompat, ro_compat};
 use crate::slack::Slack;
+use crate::slices::{self, Slice};
 use crate::xattr;
-
-/// Bytes of a slice: few, since a slice in which a byte changed is read in both views.
-const SLICE: u64 = 128 << 10;
-
-/// A slice of the inode table of one group. Holds all that its result depends on beside the bytes
-/// it reads.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Slice {
-    /// Byte of the first inode.
-    start: u64,
-    /// Its number.
-    pub(crate) first: u64,
-    /// How many.
-    count: u64,
-    /// The orphans among them.
-    orphans: Vec<u64>,
-}
-
-impl Slice {
-    /// Where it lies.
-    fn table(&self, geometry: &Geometry) -> ByteRange {
-        let length = self.count.saturating_mul(geometry.sb.s_inode_size.into());
-        ByteRange::new(self.start, self.start.saturating_add(length))
-    }
-}
 
 /// The detail word of a block of extended attributes.
 const XATTR_BLOCK: &str = "xattr-block";
@@ -106,10 +82,11 @@ impl Ext4 {
             out.put(claim)?;
         }
         // The inodes in wanted blocks come first: mostly they own all else that is wanted.
-        let (near, far): (Vec<Slice>, Vec<Slice>) = self
-            .slices(cx, |table| all || wanted.overlaps(table))
-            .into_iter()
-            .partition(|slice| self.is_sound() && wanted.overlaps(slice.table(&self.geometry)));
+        let slices = self.slices(cx, |table| all || wanted.overlaps(table));
+        let (near, far) = match self.is_sound() {
+            true => slices::cut(&slices, wanted, self.geometry.sb.s_inode_size.into()),
+            false => (Vec::new(), slices),
+        };
         let mut shared = SharedXattrs::default();
         let mut met = Vec::new();
         let mut directories = Vec::new();
@@ -167,47 +144,6 @@ impl Ext4 {
             },
         )?;
         Ok(directories)
-    }
-
-    /// The used parts of the inode tables that `keep` wants, in pieces that fit a unit.
-    pub(crate) fn slices(&self, cx: &Scan<'_>, keep: impl Fn(ByteRange) -> bool) -> Vec<Slice> {
-        let size = u64::from(self.geometry.sb.s_inode_size);
-        let unit = u64::try_from(cx.limits().unit_bytes).unwrap_or(u64::MAX);
-        let most = unit.min(SLICE).checked_div(size).unwrap_or(0).max(1);
-        let mut slices = Vec::new();
-        // Tables don't overlap, so together they are no longer than the volume. Where descriptors
-        // say otherwise, the same bytes must not be swept over and over.
-        let mut left = self.geometry.volume;
-        for group in 0..self.geometry.groups.len() {
-            let Some((start, first, count)) = self.geometry.inode_table(group) else {
-                continue;
-            };
-            let Some(rest) = left.checked_sub(count.saturating_mul(size)) else {
-                let text = "inode tables are longer than the volume; the rest is left out";
-                let _ = cx.tolerate(Error::corrupt("group descriptors").message(text));
-                break;
-            };
-            left = rest;
-            let mut done = 0;
-            while done < count {
-                let now = count.saturating_sub(done).min(most);
-                let start = start.saturating_add(done.saturating_mul(size));
-                let first = first.saturating_add(done);
-                let table = ByteRange::at(start, now.saturating_mul(size));
-                if table.is_some_and(&keep) {
-                    let orphans = self.orphans.range(first..first.saturating_add(now));
-                    let orphans = orphans.copied().collect();
-                    slices.push(Slice {
-                        start,
-                        first,
-                        count: now,
-                        orphans,
-                    });
-                }
-                done = done.saturating_add(now);
-            }
-        }
-        slices
     }
 
     pub(crate) fn slice(

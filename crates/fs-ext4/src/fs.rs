@@ -132,6 +132,17 @@ impl Filesystem for Ext4 {
         self.read_attributes(files, cx, out)
     }
 
+    fn dirty_entries(
+        &self,
+        directories: &FileSet,
+        dirty: &RangeSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+        clean: &mut dyn Sink<(FileKey, ByteRange)>,
+    ) -> Result<()> {
+        self.read_dirty_entries(directories, dirty, cx, out, clean)
+    }
+
     fn entries(
         &self,
         directories: &FileSet,

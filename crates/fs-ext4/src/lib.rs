@@ -33,6 +33,7 @@ mod open;
 mod orphans;
 mod probe;
 mod slack;
+mod slices;
 mod xattr;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! Pass 2: directory entries.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use hexz_ondisk::{Fields, read_what_can_be, to_usize};
@@ -10,7 +11,8 @@ use hexz_resolve::{
 use crate::checksum::inode_seed;
 use crate::directory::{self, Directory, Entry, FT_DIR};
 use crate::fs::Ext4;
-use crate::ondisk::{RawInode, incompat, ro_compat};
+use crate::map::Piece;
+use crate::ondisk::{ROOT_INO, RawInode, incompat, ro_compat};
 use crate::xattr;
 
 /// Directories that are read together.
@@ -45,9 +47,11 @@ impl Ext4 {
         if wanted.is_empty() {
             return Ok(());
         }
+        if self.links_from_root(wanted, cx, out)? {
+            return Ok(());
+        }
         let mut directories = self.find_directories(cx)?;
-        // In the order of the disk, so that reading goes forward.
-        directories.sort_by_key(|d| (d.pieces.first().map(|p| p.physical), d.number));
+        in_disk_order(&mut directories);
         let typed = self.geometry.sb.incompat(incompat::FILETYPE);
         let mut numbers: Vec<u64> = directories.iter().map(|d| d.number).collect();
         numbers.sort_unstable();
@@ -81,6 +85,73 @@ impl Ext4 {
         )
     }
 
+    /// The links to `wanted` and to all directories, from the root down, level by level: entries
+    /// tell which of them are directories, so no other inodes are read. `false` where they don't,
+    /// where all directories are known, or where a file that is there has no name in them: then a
+    /// sweep says what there is.
+    fn links_from_root(
+        &self,
+        wanted: &FileSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+    ) -> Result<bool> {
+        let typed = self.geometry.sb.incompat(incompat::FILETYPE);
+        if !typed || !self.is_sound() || self.directories.get().is_some() {
+            return Ok(false);
+        }
+        let root = u64::from(ROOT_INO);
+        let (mut seen, mut level) = (HashSet::from([root]), vec![root]);
+        let mut named: HashSet<u64> = HashSet::new();
+        for _ in 0..=cx.limits().path_depth {
+            if level.is_empty() {
+                break;
+            }
+            let numbers: FileSet = level.drain(..).map(FileKey::new).collect();
+            let mut directories = Vec::new();
+            self.each_file(&numbers, cx, |number, inode| {
+                directories.extend(self.directory_of(number, &inode, cx)?);
+                Ok(())
+            })?;
+            in_disk_order(&mut directories);
+            cx.units_moved(
+                "ext4-links-below",
+                &self.reader,
+                &Batch::all(&directories),
+                |batch: &Batch, reader: &UnitReader<'_>| -> Result<Vec<(Link, bool)>> {
+                    let mut links = Vec::new();
+                    for directory in batch.directories() {
+                        self.directory(directory, reader, &|d| reader.diagnose(d), &mut |entry| {
+                            let is_directory = entry.file_type == FT_DIR;
+                            if is_directory || wanted.contains(FileKey::new(entry.child)) {
+                                links.push((entry.link(directory.number), is_directory));
+                            }
+                            Ok(())
+                        })?;
+                    }
+                    Ok(links)
+                },
+                |_, links| {
+                    links.into_iter().try_for_each(|(link, is_directory)| {
+                        let child = link.child.number;
+                        named.insert(child);
+                        if is_directory && seen.insert(child) {
+                            level.push(child);
+                        }
+                        out.put(link)
+                    })
+                },
+            )?;
+        }
+        let lacking = wanted.iter().filter(|key| !named.contains(&key.number));
+        let lacking: FileSet = lacking.filter(|key| key.number != root).collect();
+        let mut nameless = false;
+        self.each_file(&lacking, cx, |number, inode| {
+            nameless |= !self.has_no_name(number, &inode)?;
+            Ok(())
+        })?;
+        Ok(!nameless)
+    }
+
     pub(crate) fn read_entries(
         &self,
         directories: &FileSet,
@@ -96,6 +167,65 @@ impl Ext4 {
                 out.put(entry.link(number))
             })
         })
+    }
+
+    /// [`Ext4::read_entries`], but for those in blocks that hold nothing of `dirty`: these go to
+    /// `clean`.
+    pub(crate) fn read_dirty_entries(
+        &self,
+        directories: &FileSet,
+        dirty: &RangeSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+        clean: &mut dyn Sink<(FileKey, ByteRange)>,
+    ) -> Result<()> {
+        let diagnose = |finding| cx.diagnose(finding);
+        self.each_file(directories, cx, |number, inode| {
+            let Some(mut directory) = self.directory_of(number, &inode, cx)? else {
+                return Ok(());
+            };
+            directory.pieces = self.dirty_pieces(&directory, dirty, &mut |range| {
+                clean.put((FileKey::new(number), range))
+            })?;
+            self.directory(&directory, &*self.reader, &diagnose, &mut |entry| {
+                out.put(entry.link(number))
+            })
+        })
+    }
+
+    /// The blocks of `directory` that hold something of `dirty`; the others go to `clean`.
+    fn dirty_pieces(
+        &self,
+        directory: &Directory,
+        dirty: &RangeSet,
+        clean: &mut dyn FnMut(ByteRange) -> Result<()>,
+    ) -> Result<Arc<[Piece]>> {
+        let block = self.geometry.block();
+        let end = directory.size.div_ceil(block);
+        let mut pieces = Vec::new();
+        for piece in &*directory.pieces {
+            // What lies behind the size holds no entries.
+            let length = piece.length.min(end.saturating_sub(piece.logical));
+            let Some(range) = self.geometry.blocks(piece.physical, length) else {
+                pieces.push(*piece);
+                continue;
+            };
+            let touched: RangeSet = dirty.overlapping(range).collect();
+            let touched = touched.aligned_out(block).clipped(range);
+            let others = RangeSet::from(range).difference(&touched);
+            others.iter().try_for_each(&mut *clean)?;
+            pieces.extend(touched.iter().map(|part| {
+                let skipped = part.start().saturating_sub(range.start());
+                let skipped = skipped.checked_div(block).unwrap_or(0);
+                Piece {
+                    logical: piece.logical.saturating_add(skipped),
+                    physical: piece.physical.saturating_add(skipped),
+                    length: part.len().checked_div(block).unwrap_or(0),
+                    ..*piece
+                }
+            }));
+        }
+        Ok(pieces.into())
     }
 
     /// Hands out the entries of one directory. A block that is damaged or can't be read is a
@@ -207,6 +337,11 @@ impl Ext4 {
         }
         Ok(())
     }
+}
+
+/// Sorts directories so that reading them goes forward.
+pub(crate) fn in_disk_order(directories: &mut [Directory]) {
+    directories.sort_by_key(|d| (d.pieces.first().map(|p| p.physical), d.number));
 }
 
 /// Makes damage of a block a finding.

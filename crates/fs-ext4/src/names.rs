@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 use hexz_ondisk::{Fields, NameSearch, read};
 use hexz_resolve::{FileKey, FileSet, FsState, Link, Result, Role, Scan, Sink, UnitReader};
 
-use crate::claims::{Content, Slice};
+use crate::claims::Content;
 use crate::directory::Directory;
 use crate::fs::Ext4;
-use crate::links::Batch;
+use crate::links::{Batch, in_disk_order};
 use crate::map::{Mapped, Mapper};
 use crate::ondisk::{ERROR_FS, ROOT_INO, RawInode, i_flags};
+use crate::slices::Slice;
 
 impl Ext4 {
     /// Whether link counts can be relied on: they may not be on a filesystem that needs repair.
@@ -53,7 +54,7 @@ impl Ext4 {
     }
 
     /// Whether no directory need name an inode in use.
-    fn has_no_name(&self, number: u64, inode: &RawInode<'_>) -> Result<bool> {
+    pub(crate) fn has_no_name(&self, number: u64, inode: &RawInode<'_>) -> Result<bool> {
         let sb = &self.geometry.sb;
         let reserved = number < u64::from(sb.s_first_ino) || self.reserved_name(number).is_some();
         let value = inode.i_flags()? & i_flags::EA_INODE != 0;
@@ -183,7 +184,7 @@ impl Search<'_, '_> {
             .into_iter()
             .filter(|directory| self.read.insert(directory.number))
             .collect();
-        fresh.sort_by_key(|d| (d.pieces.first().map(|p| p.physical), d.number));
+        in_disk_order(&mut fresh);
         let batches: Vec<Batch> = Batch::all(&fresh);
         let (names, out) = (&mut self.names, &mut *self.out);
         self.cx.units_moved(

@@ -12,6 +12,9 @@ use crate::ondisk::{Geometry, Reference, corrupt, kind};
 use crate::pieces::Holder;
 use crate::sweep::{Bases, Heads, Pending, Swept, sweep};
 
+/// Records that are kept for the metadata files and what they need.
+const METADATA: u64 = 64;
+
 /// What a sweep knows of records that belong together.
 #[derive(Default)]
 struct Sweeping {
@@ -50,19 +53,23 @@ impl Ntfs {
         // others own none of it. So those in wanted blocks come first, and those of metadata files;
         // then the directories that name the former, since their entries change along with them.
         let mut sweeping = Sweeping::default();
-        let slices = self.mft.slices(cx.limits().unit_bytes);
-        let mut rest: Vec<Slice> = slices;
+        let mut rest: RangeSet = ByteRange::new(0, self.mft.records).into();
         for round in 0..3 {
-            let (now, later) =
-                std::mem::take(&mut rest)
-                    .into_iter()
-                    .partition(|slice| match round {
-                        0 => slice.holds(0) || slice.ranges().any(|range| wanted.overlaps(range)),
-                        1 => sweeping.parents.iter().any(|parent| slice.holds(*parent)),
-                        _ => true,
-                    });
-            rest = later;
-            self.sweep_slices(&now, wanted, cx, &mut sweeping, &mut put)?;
+            let now = match round {
+                0 => {
+                    let metadata = RangeSet::from(ByteRange::new(0, METADATA));
+                    rest.intersection(&self.mft.numbers_in(wanted).union(&metadata))
+                }
+                1 => {
+                    let parents = sweeping.parents.iter();
+                    let numbers = parents.filter_map(|number| ByteRange::at(*number, 1));
+                    rest.intersection(&numbers.collect())
+                }
+                _ => rest.clone(),
+            };
+            rest = rest.difference(&now);
+            let slices = self.mft.slices_of(cx.limits().unit_bytes, &now);
+            self.sweep_slices(&slices, wanted, cx, &mut sweeping, &mut put)?;
             let sound = !cx.is_partial() && self.info.state == FsState::Clean;
             if sound && sweeping.pending.is_empty() && round < 2 {
                 let explained: RangeSet = explained.borrow().iter().copied().collect();

@@ -67,8 +67,35 @@ impl Mft {
         }
     }
 
+    /// The numbers of the records that share a byte with `wanted`: ranges of numbers.
+    pub(crate) fn numbers_in(&self, wanted: &RangeSet) -> RangeSet {
+        let record = self.geometry.record.max(1);
+        let numbers = self.pieces.iter().flat_map(|(at, range)| {
+            wanted.overlapping(*range).filter_map(move |part| {
+                let within = part.moved_down(range.start())?.moved_up(*at)?;
+                Some(ByteRange::new(
+                    within.start().checked_div(record)?,
+                    within.end().div_ceil(record),
+                ))
+            })
+        });
+        let all = ByteRange::new(0, self.records);
+        numbers.collect::<RangeSet>().clipped(all)
+    }
+
+    /// The records with `numbers`, in slices.
+    pub(crate) fn slices_of(&self, limit: usize, numbers: &RangeSet) -> Vec<Slice> {
+        let all = ByteRange::new(0, self.records);
+        let parts = numbers.overlapping(all);
+        parts.flat_map(|part| self.slices_in(limit, part)).collect()
+    }
+
     /// All of the MFT, in slices.
     pub(crate) fn slices(&self, limit: usize) -> Vec<Slice> {
+        self.slices_in(limit, ByteRange::new(0, self.records))
+    }
+
+    fn slices_in(&self, limit: usize, numbers: ByteRange) -> Vec<Slice> {
         let record = self.geometry.record;
         let each = SLICE
             .min(wide(limit))
@@ -76,9 +103,12 @@ impl Mft {
             .unwrap_or(1)
             .max(1);
         let mut out = Vec::new();
-        let mut first = 0u64;
-        while first < self.records {
-            let count = each.min(self.records.saturating_sub(first));
+        let mut first = numbers.start();
+        while first < numbers.end() {
+            // Cut at its multiples, so that a record that is left out moves no other into another
+            // slice.
+            let whole = each.saturating_sub(first.checked_rem(each).unwrap_or(0));
+            let count = whole.min(numbers.end().saturating_sub(first));
             let offset = self.offset(first);
             let pieces = self
                 .places(offset, count.saturating_mul(record))
@@ -186,18 +216,6 @@ pub(crate) struct Slice {
 impl Slice {
     pub(crate) fn length(&self) -> u64 {
         self.count.saturating_mul(self.geometry.record)
-    }
-
-    /// Whether record `number` is one of its records.
-    pub(crate) fn holds(&self, number: u64) -> bool {
-        number
-            .checked_sub(self.first)
-            .is_some_and(|within| within < self.count)
-    }
-
-    /// Where it lies on the volume.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = ByteRange> + '_ {
-        self.pieces.iter().map(|(_, range)| *range)
     }
 
     /// Where bytes of a record lie, by their offset in it.

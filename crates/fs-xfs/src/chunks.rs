@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hexz_ondisk::{Fields, read_into, to_usize, with_scratch};
-use hexz_resolve::{ByteRange, Diagnostic, FileSet, RangeSet, Result, Scan};
+use hexz_resolve::{ByteRange, Diagnostic, Diagnostics, FileSet, RangeSet, Result, Scan, Silent};
 
 use crate::btree::{INOBT, Visitor, walk};
 use crate::disk::Disk;
@@ -111,6 +111,11 @@ struct GroupUnit {
 /// Groups with the inode numbers in them, half-open and rising.
 pub(crate) type Numbers = Vec<(u32, Vec<(u32, u32)>)>;
 
+/// From so many stretches of inode numbers on the chunks are kept,
+const MANY: usize = 32;
+/// and always where there are no more inodes: their btrees take up some 200 KiB.
+const FEW_INODES: u64 = 1 << 20;
+
 /// Bytes of a group whose chunks make a unit: fixed, so that a chunk that came or went moves no
 /// other into another unit; and small, since a unit with a changed byte is read in both views.
 const WINDOW: u64 = 128 << 10;
@@ -216,19 +221,100 @@ impl Xfs {
             .map(|(agno, list)| (agno, joined(list)))
             .collect();
         let mut units = Vec::new();
-        self.chunks(cx, Some(&wanted), |agno, chunks| {
-            let only = |agino: u32| {
-                let number = self.geometry.inode_number(agno, agino);
-                let range = self.geometry.inode_range(agno, agino, 1);
-                numbers.binary_search(&number).is_ok()
-                    || records
-                        .zip(range)
-                        .is_some_and(|(r, range)| r.overlaps(range))
-            };
+        self.some_chunks(cx, &wanted, &mut |agno, chunks| {
+            let only = |chunk: &Chunk| self.wanted_of(agno, chunk, numbers, records);
             self.windows(cx, agno, chunks, Some(&only), &mut units);
             Ok(())
         })?;
         Ok(units)
+    }
+
+    /// The inodes of a chunk that are among `numbers` (rising), or whose records share a byte with
+    /// `records`.
+    fn wanted_of(
+        &self,
+        agno: u32,
+        chunk: &Chunk,
+        numbers: &[u64],
+        records: Option<&RangeSet>,
+    ) -> Vec<u32> {
+        let number = |agino: u32| self.geometry.inode_number(agno, agino);
+        let of_chunk = || {
+            let all = 0..INODES_PER_CHUNK;
+            all.filter_map(|index| chunk.start.checked_add(index))
+        };
+        let from = numbers.partition_point(|n| *n < number(chunk.start));
+        let numbers = numbers.get(from..).unwrap_or_default();
+        let last = of_chunk().last().map(number);
+        let count = numbers.partition_point(|n| Some(*n) <= last);
+        let numbers = numbers.get(..count).unwrap_or_default();
+        let whole = self
+            .geometry
+            .inode_range(agno, chunk.start, INODES_PER_CHUNK);
+        // A chunk that reaches past its group has no range as a whole.
+        let records = records.filter(|r| whole.is_none_or(|whole| r.overlaps(whole)));
+        if numbers.is_empty() && records.is_none() {
+            return Vec::new();
+        }
+        let is_wanted = |agino: &u32| {
+            let range = || self.geometry.inode_range(agno, *agino, 1);
+            numbers.binary_search(&number(*agino)).is_ok()
+                || records.is_some_and(|r| range().is_some_and(|range| r.overlaps(range)))
+        };
+        of_chunk().filter(is_wanted).collect()
+    }
+
+    /// [`Xfs::chunks`] for some files. Whoever asks about many asks again: the chunks are kept then.
+    fn some_chunks(
+        &self,
+        cx: &Scan<'_>,
+        wanted: &Numbers,
+        out: &mut dyn FnMut(u32, &[Chunk]) -> Result<()>,
+    ) -> Result<()> {
+        let ranges: usize = wanted.iter().map(|(_, ranges)| ranges.len()).sum();
+        let many = ranges >= MANY || self.inodes <= FEW_INODES;
+        if many && self.inode_chunks.get().is_none() {
+            let found = self.quiet_chunks(cx)?;
+            self.inode_chunks.get_or_init(|| found);
+        }
+        let Some(Some(kept)) = self.inode_chunks.get() else {
+            return self.chunks(cx, Some(wanted), out);
+        };
+        for (agno, ranges) in wanted {
+            let Some(chunks) = usize::try_from(*agno).ok().and_then(|n| kept.get(n)) else {
+                continue;
+            };
+            let mut some: Vec<Chunk> = Vec::new();
+            for (from, to) in ranges {
+                let end = |c: &Chunk| c.start.saturating_add(INODES_PER_CHUNK);
+                let first = chunks.partition_point(|c| end(c) <= *from);
+                let behind = chunks.get(first..).unwrap_or_default().iter();
+                let last = some.last().map(|c| c.start);
+                let fresh = behind.take_while(|c| c.start < *to);
+                some.extend(fresh.filter(|c| last.is_none_or(|last| c.start > last)));
+            }
+            out(*agno, &some)?;
+        }
+        Ok(())
+    }
+
+    /// The chunks of all groups, where nothing is wrong with them. What is wrong is told to those
+    /// who ask for just that.
+    fn quiet_chunks(&self, cx: &Scan<'_>) -> Result<Option<Vec<Arc<[Chunk]>>>> {
+        cx.check()?;
+        let findings = Diagnostics::new();
+        let quiet = Scan::new(cx.limits(), cx.view(), &findings, &Silent);
+        let mut all: Vec<Arc<[Chunk]>> = Vec::new();
+        let done = self.chunks(&quiet, None, |agno, chunks| {
+            // A group that could not be read leaves a gap.
+            if usize::try_from(agno).is_ok_and(|agno| agno == all.len()) {
+                all.push(chunks.into());
+            }
+            Ok(())
+        });
+        let groups = usize::try_from(self.geometry.groups());
+        let whole = done.is_ok() && groups.is_ok_and(|groups| groups == all.len());
+        Ok((whole && findings.take().is_empty()).then_some(all))
     }
 
     fn windows(
@@ -236,7 +322,7 @@ impl Xfs {
         cx: &Scan<'_>,
         agno: u32,
         chunks: &[Chunk],
-        only: Option<&dyn Fn(u32) -> bool>,
+        only: Option<&dyn Fn(&Chunk) -> Vec<u32>>,
         out: &mut Vec<InodeUnit>,
     ) {
         let unit = u64::try_from(cx.limits().unit_bytes).unwrap_or(WINDOW);
@@ -246,14 +332,11 @@ impl Xfs {
             range.and_then(|range| range.start().checked_div(length))
         };
         for group in chunks.chunk_by(|a, b| window(a) == window(b)) {
-            let numbers = group.iter().flat_map(|chunk| {
-                (0..INODES_PER_CHUNK).filter_map(|index| chunk.start.checked_add(index))
-            });
             out.push(InodeUnit {
                 geometry: Arc::clone(&self.geometry),
                 agno,
                 chunks: group.to_vec(),
-                only: only.map(|only| numbers.filter(|agino| only(*agino)).collect()),
+                only: only.map(|only| group.iter().flat_map(only).collect()),
             });
         }
     }
@@ -281,6 +364,20 @@ impl InodeUnit {
         let start = place(self.chunks.first(), 1).map_or(0, |range| range.start());
         let end = place(self.chunks.last(), INODES_PER_CHUNK).map_or(u64::MAX, |range| range.end());
         ByteRange::new(start, end)
+    }
+
+    /// The unit without the inodes whose records share a byte with `records`.
+    pub(crate) fn without(self, records: &RangeSet) -> Self {
+        if !records.overlaps(self.span()) {
+            return self;
+        }
+        let range = |agino: u32| self.geometry.inode_range(self.agno, agino, 1);
+        let all = self.chunks.iter().flat_map(|chunk| {
+            (0..INODES_PER_CHUNK).filter_map(|index| chunk.start.checked_add(index))
+        });
+        let others = all.filter(|agino| range(*agino).is_none_or(|r| !records.overlaps(r)));
+        let only = Some(others.collect());
+        Self { only, ..self }
     }
 
     /// Reads the inodes of the unit that are in use, by number. One that can't be read is told

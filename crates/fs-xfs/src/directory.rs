@@ -1,7 +1,7 @@
 //! Names in a directory: in its inode, or in its data blocks, whatever index stands beside them.
 
-use hexz_ondisk::{Fields, to_usize};
-use hexz_resolve::{Error, Result};
+use hexz_ondisk::{Fields, read_into, to_usize, with_scratch};
+use hexz_resolve::{ByteRange, Error, RangeSet, Result};
 
 use crate::disk::{DIR_TAG, Disk};
 use crate::fork::{self, Extent};
@@ -71,6 +71,42 @@ pub(crate) fn entries(disk: &Disk<'_>, inode: &Inode<'_>, each: &mut Each<'_>) -
             offset = offset.saturating_add(size);
         }
         at = to;
+    }
+    Ok(())
+}
+
+/// Hands out the entries in those blocks of the directory `inode` that hold something of `dirty`, and
+/// the others to `clean`. Where its blocks are no blocks of the filesystem, all entries.
+pub(crate) fn dirty_entries(
+    disk: &Disk<'_>,
+    inode: &Inode<'_>,
+    dirty: &RangeSet,
+    each: &mut Each<'_>,
+    clean: &mut dyn FnMut(ByteRange),
+) -> Result<()> {
+    if inode.format == format::LOCAL || disk.geometry.dir_blocks() != 1 {
+        return entries(disk, inode, each);
+    }
+    let size = disk.geometry.block_size();
+    let length = to_usize(size).unwrap_or(0);
+    let extents = fork::extents(disk, inode, Which::Data)?;
+    for extent in extents.iter().filter(|e| e.offset < DIR_LEAF_OFFSET) {
+        let touched: RangeSet = dirty.overlapping(extent.range).collect();
+        let touched = touched.aligned_out(size).clipped(extent.range);
+        for range in &RangeSet::from(extent.range).difference(&touched) {
+            clean(range);
+        }
+        for range in &touched {
+            let mut at = range.start();
+            while at < range.end() {
+                with_scratch(length, |bytes| {
+                    read_into(disk.reader, "directory block", at, bytes)?;
+                    data_block(disk, inode, at, bytes, each)
+                })
+                .or_else(|error| disk.tolerate(error))?;
+                at = at.saturating_add(size);
+            }
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use hexz_resolve::{
     RangeSet, ReadAt, Records, Replayed, Result, Scan, Sink, UnitReader,
 };
 
+use crate::chunks::Chunk;
 use crate::disk::Disk;
 use crate::fields;
 use crate::geometry::Geometry;
@@ -21,6 +22,11 @@ pub(crate) struct Xfs {
     pub(crate) to_be_freed: RangeSet,
     /// The numbers of all directories, rising, once all inodes have been read.
     pub(crate) directories: OnceLock<Vec<u64>>,
+    /// `sb_icount`: inodes in all chunks, used or not.
+    pub(crate) inodes: u64,
+    /// The inode chunks of each group, rising, once they were read; `None` inside where something is
+    /// wrong with them.
+    pub(crate) inode_chunks: OnceLock<Option<Vec<Arc<[Chunk]>>>>,
 }
 
 impl Xfs {
@@ -80,6 +86,17 @@ impl Filesystem for Xfs {
         out: &mut dyn Sink<Attributes>,
     ) -> Result<()> {
         self.attributes_of(files, cx, out)
+    }
+
+    fn dirty_entries(
+        &self,
+        directories: &FileSet,
+        dirty: &RangeSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+        clean: &mut dyn Sink<(FileKey, ByteRange)>,
+    ) -> Result<()> {
+        self.dirty_entries_of(directories, dirty, cx, out, clean)
     }
 
     fn entries(

@@ -80,6 +80,8 @@ pub(crate) struct Superblock {
     pub(crate) ro_compat: u32,
     pub(crate) incompat: u32,
     pub(crate) log_incompat: u32,
+    /// `sb_icount`: inodes in all chunks, used or not.
+    pub(crate) inodes: u64,
 }
 
 impl Superblock {
@@ -211,6 +213,7 @@ impl Superblock {
             ro_compat,
             incompat,
             log_incompat,
+            inodes: sb.be64(128)?,
         })
     }
 }

@@ -150,15 +150,14 @@ impl Xfs {
         cx: &Scan<'_>,
         out: &mut Noted<'_>,
     ) -> Result<()> {
-        let (near, far): (Vec<_>, Vec<_>) = self
-            .all_inodes(cx)?
-            .into_iter()
-            .partition(|unit| wanted.overlaps(unit.span()));
         let mut directories: Vec<u64> = Vec::new();
+        let near = self.inodes_of(cx, &[], Some(wanted))?;
         self.claims_of(&near, wanted, cx, out, &mut directories)?;
         if self.is_settled(wanted, out, cx)? {
             return Ok(());
         }
+        let far = self.all_inodes(cx)?.into_iter();
+        let far: Vec<InodeUnit> = far.map(|unit| unit.without(wanted)).collect();
         self.claims_of(&far, wanted, cx, out, &mut directories)?;
         if !cx.is_partial() {
             // They are what names are looked for in.

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use hexz_resolve::{
-    FileKey, FileKind, FileSet, Filesystem as _, Link, RawName, Result, Scan, Sink,
+    ByteRange, FileKey, FileKind, FileSet, Filesystem as _, Link, RangeSet, RawName, Result, Scan,
+    Sink,
 };
 
-use crate::directory::entries;
+use crate::directory::{Entry, dirty_entries, entries};
 use crate::fs::Xfs;
 use crate::inode::Inode;
 use crate::xattr::{Item, items};
@@ -188,6 +189,45 @@ impl Xfs {
                 Ok(links)
             },
             |_, links| links.iter().try_for_each(|link| out.put(link.clone())),
+        )
+    }
+
+    /// Links in each of `wanted` that is a directory, but for those in blocks that hold nothing of
+    /// `dirty`: these go to `clean`.
+    pub(crate) fn dirty_entries_of(
+        &self,
+        wanted: &FileSet,
+        dirty: &RangeSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+        clean: &mut dyn Sink<(FileKey, ByteRange)>,
+    ) -> Result<()> {
+        let units = self.some_inodes(cx, wanted)?;
+        cx.units_moved(
+            "xfs-dirty-entries",
+            &self.reader,
+            &units,
+            |unit, reader| {
+                let disk = self.disk(reader);
+                let (mut links, mut blocks) = (Vec::new(), Vec::new());
+                unit.for_each(&disk, cx.limits().unit_bytes, |inode| {
+                    if !self.is_directory(inode) {
+                        return Ok(());
+                    }
+                    let mut each = |entry: Entry<'_>| {
+                        links.push(link(inode, entry.name, FileKey::new(entry.inode)));
+                        Ok(())
+                    };
+                    dirty_entries(&disk, inode, dirty, &mut each, &mut |range| {
+                        blocks.push((inode.key(), range));
+                    })
+                })?;
+                Ok((links, blocks))
+            },
+            |_, (links, blocks)| {
+                links.into_iter().try_for_each(|link| out.put(link))?;
+                blocks.into_iter().try_for_each(|block| clean.put(block))
+            },
         )
     }
 

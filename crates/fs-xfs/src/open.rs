@@ -45,6 +45,8 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Xfs>
         replayed: Replayed::default(),
         to_be_freed: RangeSet::new(),
         directories: OnceLock::new(),
+        inodes: superblock.inodes,
+        inode_chunks: OnceLock::new(),
     };
     replay(&mut fs, &superblock, cx)?;
     Ok(fs)

@@ -17,14 +17,13 @@ mod fields;
 pub mod file_table;
 mod guid;
 mod salvage;
-mod scratch;
 mod search;
 mod utf16;
 
 pub use fields::Fields;
 pub use guid::Guid;
+pub use hexz_resolve::with_scratch;
 pub use salvage::read_what_can_be;
-pub use scratch::with_scratch;
 pub use search::NameSearch;
 pub use utf16::wtf8_from_utf16le;
 

@@ -6,8 +6,9 @@ use hexz_resolve::{FileKey, Link};
 
 /// Files whose names are looked for among the pieces of an inode table, and how far that went.
 ///
-/// Filesystems put the inodes of a directory's files near that of the directory, so the pieces
-/// around a file's own are looked at first, in rings that double; in the end all have been. The
+/// Filesystems put the inodes of a directory's files near that of the directory, and mostly behind
+/// it, so the pieces before a file's own are looked at first, and some behind it, in rings that
+/// double; in the end all have been. The
 /// link count of a file says when all its names are there.
 #[derive(Debug)]
 pub struct NameSearch {
@@ -62,7 +63,7 @@ impl NameSearch {
         let mut ring = Vec::new();
         while ring.is_empty() && !around.is_empty() && self.looked.contains(&false) {
             for at in &around {
-                let end = at.saturating_add(self.radius).saturating_add(1);
+                let end = at.saturating_add(self.radius / 4).saturating_add(1);
                 for piece in at.saturating_sub(self.radius)..end.min(self.looked.len()) {
                     if let Some(looked) = self.looked.get_mut(piece).filter(|l| !**l) {
                         *looked = true;
@@ -92,13 +93,14 @@ mod tests {
 
     #[test]
     fn rings_double_and_end_with_the_names() {
-        let mut search = NameSearch::new(10);
-        search.add(FileKey::new(12), 6, 2);
-        assert_eq!(search.next_ring(), [6]);
-        assert_eq!(search.next_ring(), [5, 7]);
+        let mut search = NameSearch::new(20);
+        search.add(FileKey::new(12), 12, 2);
+        assert_eq!(search.next_ring(), [12]);
+        assert_eq!(search.next_ring(), [11]);
         search.found(&link("a"));
         search.found(&link("a"));
-        assert_eq!(search.next_ring(), [4, 8]);
+        assert_eq!(search.next_ring(), [10]);
+        assert_eq!(search.next_ring(), [8, 9, 13]);
         search.found(&link("b"));
         assert_eq!(search.next_ring(), [0; 0]);
     }

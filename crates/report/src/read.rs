@@ -331,6 +331,9 @@ record! {
         changes: BTreeMap<String, u64>,
         coverage: Coverage,
         complete: bool,
+        bytes_read: Option<u64>,
+        requests: Option<u64>,
+        elapsed_ms: Option<u64>,
     }
 }
 

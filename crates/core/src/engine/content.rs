@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::layout::OpenVolume;
+use super::refine::count_bytes;
 use super::run::Run;
 use crate::content::{Piece, pieces};
 use crate::{
@@ -173,8 +174,7 @@ impl Comparer<'_> {
                 };
                 match (read(&**before, base), read(&**after, merged)) {
                     (Ok(x), Ok(y)) => {
-                        let differ = x.iter().zip(&y).filter(|(a, b)| a != b).count();
-                        sum = sum.saturating_add(differ as u64);
+                        sum = sum.saturating_add(count_bytes(&x, &y));
                     }
                     // That it can't be read is said where contents are compared.
                     _ => return Ok(None),

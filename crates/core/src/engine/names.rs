@@ -11,7 +11,10 @@ use super::layout::OpenVolume;
 use super::links::{Entry, Links};
 use super::run::{Bound, Run};
 use crate::report::{MANY_NAMES, PathBytes};
-use crate::{Diagnostic, Diagnostics, FileKey, FileSet, Link, LinkCoverage, Result, Shared, View};
+use crate::{
+    Bounded, ByteRange, Diagnostic, Diagnostics, FileKey, FileSet, Link, LinkCoverage, RangeSet,
+    Result, Shared, Sink as _, View,
+};
 
 /// The links of one view of one volume, as far as they were asked for.
 #[derive(Default)]
@@ -400,6 +403,86 @@ impl Entries {
     }
 }
 
+/// The entries of some directories, but for those in blocks that read the same in both views.
+#[derive(Default)]
+pub(super) struct DirtyEntries {
+    pub(super) entries: Entries,
+    /// Those blocks, by directory.
+    clean: Vec<(FileKey, ByteRange)>,
+}
+
+impl DirtyEntries {
+    /// The blocks of one directory whose entries are left out.
+    pub(super) fn clean(&self, directory: FileKey) -> &[(FileKey, ByteRange)] {
+        let from = self.clean.partition_point(|(d, _)| *d < directory);
+        let to = self.clean.partition_point(|(d, _)| *d <= directory);
+        self.clean.get(from..to).unwrap_or_default()
+    }
+}
+
+/// What a filesystem says of a directory.
+enum Told {
+    Link(Link),
+    Clean((FileKey, ByteRange)),
+}
+
+/// [`entries`], but for those in blocks that hold nothing of `dirty`.
+pub(super) fn dirty_entries(
+    run: &Run<'_>,
+    volume: &OpenVolume,
+    view: View,
+    directories: &FileSet,
+    dirty: &RangeSet,
+) -> Result<DirtyEntries> {
+    let Some(fs) = volume.filesystem() else {
+        return Ok(DirtyEntries::default());
+    };
+    let bound = entries_bound(run);
+    let place = (view, volume);
+    let parts = run.ask_into(
+        &run.diagnostics,
+        place,
+        directories,
+        bound,
+        |part, scan, found| {
+            let mut clean = Bounded::new("directory blocks", bound.limit);
+            let mut links = Bounded::new(bound.what, bound.limit);
+            let result = fs.dirty_entries(part, dirty, scan, &mut links, &mut clean);
+            let links = links.items.into_iter().map(Told::Link);
+            let clean = clean.items.into_iter().map(Told::Clean);
+            links.chain(clean).try_for_each(|told| found.put(told))?;
+            result
+        },
+    )?;
+    let (mut links, mut clean) = (Vec::new(), Vec::new());
+    for told in parts {
+        match told {
+            Told::Link(link) => links.push(link),
+            Told::Clean(block) => clean.push(block),
+        }
+    }
+    clean.sort_unstable();
+    let entries = Entries(sorted(links));
+    Ok(DirtyEntries { entries, clean })
+}
+
+fn entries_bound(run: &Run<'_>) -> Bound {
+    Bound {
+        what: "directory entries",
+        limit: run.options.limits.links,
+        at_once: 16,
+    }
+}
+
+/// Each of `links` once, in order.
+fn sorted(mut links: Vec<Link>) -> Vec<Link> {
+    if !links.is_sorted() {
+        links.sort_unstable();
+    }
+    links.dedup();
+    links
+}
+
 /// The names and children in each of `directories`.
 pub(super) fn entries(
     run: &Run<'_>,
@@ -411,22 +494,12 @@ pub(super) fn entries(
     let Some(fs) = volume.filesystem() else {
         return Ok(Entries::default());
     };
-    let bound = Bound {
-        what: "directory entries",
-        limit: run.options.limits.links,
-        at_once: 16,
-    };
-    let place = (view, volume);
-    let mut links = run.ask_into(findings, place, directories, bound, |part, scan, found| {
+    let (bound, place) = (entries_bound(run), (view, volume));
+    let links = run.ask_into(findings, place, directories, bound, |part, scan, found| {
         let result = fs.entries(part, scan, found);
-        found.items.sort_unstable();
-        found.items.dedup();
+        found.items = sorted(std::mem::take(&mut found.items));
         result
     })?;
     // The parts come by directory; a plugin could give more than it was asked for.
-    if !links.is_sorted() {
-        links.sort_unstable();
-        links.dedup();
-    }
-    Ok(Entries(links))
+    Ok(Entries(sorted(links)))
 }

@@ -178,7 +178,7 @@ impl<'a> PairWork<'a> {
         };
         let shared = || dirty.clone().map(Shared::sharing);
         run.options.progress.stage("naming files", None);
-        let touched = Touched::find(run, pair, owners, shared)?;
+        let touched = Touched::find(run, pair, owners, dirty.as_deref(), shared)?;
         let steps = plan(run, &touched)?;
         run.options.progress.stage("comparing files", None);
         let ranges = Ranges {

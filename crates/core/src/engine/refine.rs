@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use rayon::prelude::*;
 
 use super::run::Run;
-use crate::{ByteRange, Diagnostic, RangeSet, ReadAt, ReadError, Result, read_vec};
+use crate::{ByteRange, Diagnostic, RangeSet, ReadAt, ReadError, Result, with_scratch};
 
 /// Differences closer together than this are one run: smaller than any record that is looked at
 /// by itself, and large enough that rewritten random data is one run and not hundreds.
@@ -57,22 +57,24 @@ impl Differences {
         wanted: &RangeSet,
         block: u64,
     ) -> Result<Self> {
-        let mut pieces = wanted.iter().flat_map(|r| {
+        let pieces = wanted.iter().flat_map(|r| {
             let data = where_data_is(&**base, &**merged, r, block);
             run.options.progress.advance(r.len() - data.len());
             let parts = Vec::from(data.as_slice()).into_iter();
             parts.flat_map(|part| chunks(part, CHUNK))
         });
+        let mut spans = Span::all(pieces);
         let mut unreadable = false;
-        let compare = |chunk: &ByteRange| {
-            run.options.progress.advance(chunk.len());
-            compare_chunk(&**base, &**merged, *chunk, block)
+        let compare = |span: &Span| {
+            let bytes = span.0.iter().map(ByteRange::len).sum();
+            run.options.progress.advance(bytes);
+            span.compare(&**base, &**merged, block)
         };
         let mut runs: Vec<DiffRun> = Vec::new();
         // In batches, so that cancellation is seen and few chunks wait to be put together.
         let mut unit = block;
         loop {
-            let batch: Vec<ByteRange> = pieces.by_ref().take(BATCH).collect();
+            let batch: Vec<Span> = spans.by_ref().take(BATCH).collect();
             if batch.is_empty() {
                 break;
             }
@@ -169,11 +171,12 @@ impl Differences {
         let range = ByteRange::at(part.start() / BLOCK * BLOCK, BLOCK)?;
         let mut held = self.held.try_lock().ok()?;
         if held.as_ref().is_none_or(|held| held.range != range) {
-            *held = Some(Held {
+            let keep = |before: &[u8], after: &[u8]| Held {
                 range,
-                before: padded(&*self.base, range).ok()?,
-                after: padded(&*self.merged, range).ok()?,
-            });
+                before: before.to_vec(),
+                after: after.to_vec(),
+            };
+            *held = Some(both(&*self.base, &*self.merged, range, keep).ok()?);
         }
         let held = held.as_ref()?;
         let part = part.moved_down(range.start())?;
@@ -186,9 +189,8 @@ impl Differences {
         let mut differing = 0;
         for chunk in chunks(part, CHUNK) {
             // What can't be read was counted as different before, and is now.
-            let pair =
-                padded(&*self.base, chunk).and_then(|b| Ok((b, padded(&*self.merged, chunk)?)));
-            differing += pair.map_or(chunk.len(), |(b, m)| count_bytes(&b, &m));
+            let count = both(&*self.base, &*self.merged, chunk, count_bytes);
+            differing += count.unwrap_or(chunk.len());
         }
         differing
     }
@@ -218,56 +220,110 @@ fn chunks(range: ByteRange, size: u64) -> impl Iterator<Item = ByteRange> {
     })
 }
 
-fn compare_chunk(
-    base: &dyn ReadAt,
-    merged: &dyn ReadAt,
-    chunk: ByteRange,
-    block: u64,
-) -> (Vec<DiffRun>, Vec<ReadError>) {
-    if let Ok(runs) = compare_bytes(base, merged, chunk) {
-        return (runs, Vec::new());
+/// Listed pieces that lie near each other: they are read together.
+struct Span(Vec<ByteRange>);
+
+impl Span {
+    /// So many bytes between two pieces cost less than another request.
+    const NEAR: u64 = 16 << 10;
+
+    /// `pieces`, which rise, each with those near it.
+    fn all(pieces: impl Iterator<Item = ByteRange>) -> impl Iterator<Item = Self> {
+        let mut pieces = pieces.peekable();
+        std::iter::from_fn(move || {
+            let first = pieces.next()?;
+            let mut span = vec![first];
+            let mut end = first.end();
+            let near = |next: &ByteRange, end: u64| {
+                next.start().saturating_sub(end) <= Self::NEAR
+                    && next.end().saturating_sub(first.start()) <= CHUNK
+            };
+            while let Some(next) = pieces.next_if(|next| near(next, end)) {
+                end = next.end();
+                span.push(next);
+            }
+            Some(Self(span))
+        })
     }
-    // Once more by block: one bad block must not blur its neighbours.
-    let (mut runs, mut errors) = (Vec::new(), Vec::new());
-    for piece in chunks(chunk, block) {
-        match compare_bytes(base, merged, piece) {
-            Ok(found) => runs.extend(found),
-            Err(error) => {
-                errors.push(error);
-                runs.push(DiffRun {
-                    range: piece,
-                    differing: piece.len(),
-                });
+
+    /// Where the two differ in the pieces, and what can't be read.
+    fn compare(
+        &self,
+        base: &dyn ReadAt,
+        merged: &dyn ReadAt,
+        block: u64,
+    ) -> (Vec<DiffRun>, Vec<ReadError>) {
+        if let Ok(runs) = compare_bytes(base, merged, &self.0) {
+            return (runs, Vec::new());
+        }
+        // Once more by block: one bad block must not blur its neighbours.
+        let (mut runs, mut errors) = (Vec::new(), Vec::new());
+        for piece in self.0.iter().flat_map(|part| chunks(*part, block)) {
+            match compare_bytes(base, merged, &[piece]) {
+                Ok(found) => runs.extend(found),
+                Err(error) => {
+                    errors.push(error);
+                    runs.push(DiffRun {
+                        range: piece,
+                        differing: piece.len(),
+                    });
+                }
             }
         }
+        (runs, errors)
     }
-    (runs, errors)
 }
 
+/// Compares `parts`, which rise, in one reading of all that lies from the first to the last.
 fn compare_bytes(
     base: &dyn ReadAt,
     merged: &dyn ReadAt,
-    range: ByteRange,
+    parts: &[ByteRange],
 ) -> Result<Vec<DiffRun>, ReadError> {
-    let before = padded(base, range)?;
-    let after = padded(merged, range)?;
-    Ok(differing_runs(&before, &after, range.start()))
-}
-
-/// The bytes of `range`, with zeros past the end of the disk.
-fn padded(disk: &dyn ReadAt, range: ByteRange) -> Result<Vec<u8>, ReadError> {
-    let there = disk.len().saturating_sub(range.start()).min(range.len());
-    let mut bytes = match there {
-        0 => Vec::new(),
-        there => read_vec(disk, range.start(), there as usize)?,
+    let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
+        return Ok(Vec::new());
     };
-    bytes.resize(range.len() as usize, 0);
-    Ok(bytes)
+    let span = ByteRange::new(first.start(), last.end());
+    both(base, merged, span, |before, after| {
+        let mut runs = Vec::new();
+        for part in parts {
+            // The span lies in memory, and so its parts.
+            let within = |at: u64| (at - span.start()) as usize;
+            let bytes = within(part.start())..within(part.end());
+            let (x, y) = (&before[bytes.clone()], &after[bytes]);
+            runs.extend(differing_runs(x, y, part.start()));
+        }
+        runs
+    })
 }
 
-/// Where `before` and `after`, which lie at `start`, differ: by words while they are equal.
+/// What `work` makes of the bytes of `range` in both disks, with zeros past the end of one.
+fn both<T>(
+    base: &dyn ReadAt,
+    merged: &dyn ReadAt,
+    range: ByteRange,
+    work: impl FnOnce(&[u8], &[u8]) -> T,
+) -> Result<T, ReadError> {
+    let length = range.len() as usize;
+    with_scratch(2 * length, |bytes| {
+        let (before, after) = bytes.split_at_mut(length);
+        for (disk, bytes) in [(base, &mut *before), (merged, &mut *after)] {
+            let there = disk.len().saturating_sub(range.start()).min(range.len());
+            let (there, past) = bytes.split_at_mut(there as usize);
+            if !there.is_empty() {
+                disk.read_exact_at(range.start(), there)?;
+            }
+            past.fill(0);
+        }
+        Ok(work(before, after))
+    })
+}
+
+/// Bytes that are compared at a time: one bit of a word for each.
+const STEP: usize = 64;
+
+/// Where `before` and `after`, which lie at `start`, differ.
 fn differing_runs(before: &[u8], after: &[u8], start: u64) -> Vec<DiffRun> {
-    const STEP: usize = 64;
     let mut runs: Vec<DiffRun> = Vec::new();
     // Blocks are compared as wholes first: most listed bytes are equal, or nearly all differ.
     let mut at = 0usize;
@@ -280,7 +336,7 @@ fn differing_runs(before: &[u8], after: &[u8], start: u64) -> Vec<DiffRun> {
             for (n, (x, y)) in x.chunks(STEP).zip(y.chunks(STEP)).enumerate() {
                 if x != y {
                     let place = start + (at + n * STEP) as u64;
-                    extend_runs(x, y, place, &mut last, &mut runs);
+                    extend_runs(differing(x, y), place, &mut last, &mut runs);
                 }
             }
             runs.extend(last);
@@ -290,34 +346,54 @@ fn differing_runs(before: &[u8], after: &[u8], start: u64) -> Vec<DiffRun> {
     runs
 }
 
-/// Adds what differs between `x` and `y`, which lie at `start`, to the `last` run or behind it.
-fn extend_runs(
-    x: &[u8],
-    y: &[u8],
-    start: u64,
-    last: &mut Option<DiffRun>,
-    runs: &mut Vec<DiffRun>,
-) {
-    for (i, (p, q)) in x.iter().zip(y).enumerate() {
-        if p == q {
-            continue;
-        }
-        let at = start + i as u64;
+/// Adds the bytes at `start` for which `mask` has a bit to the `last` run or behind it.
+fn extend_runs(mask: u64, start: u64, last: &mut Option<DiffRun>, runs: &mut Vec<DiffRun>) {
+    let mut left = mask;
+    while left != 0 {
+        let from = left.trailing_zeros();
+        let count = (!(left >> from)).trailing_zeros();
+        let at = start + u64::from(from);
+        let end = at + u64::from(count);
         match last {
             Some(run) if at - run.range.end() < GAP as u64 => {
-                run.range = ByteRange::new(run.range.start(), at + 1);
-                run.differing += 1;
+                run.range = ByteRange::new(run.range.start(), end);
+                run.differing += u64::from(count);
             }
             _ => runs.extend(last.replace(DiffRun {
-                range: ByteRange::new(at, at + 1),
-                differing: 1,
+                range: ByteRange::new(at, end),
+                differing: u64::from(count),
             })),
         }
+        left &= u64::MAX.checked_shl(from + count).unwrap_or(0);
     }
 }
 
-fn count_bytes(before: &[u8], after: &[u8]) -> u64 {
-    before.iter().zip(after).filter(|(x, y)| x != y).count() as u64
+/// A bit for each of up to [`STEP`] bytes in which the two differ, the first one lowest.
+fn differing(x: &[u8], y: &[u8]) -> u64 {
+    let word = |bytes: &[u8]| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(word)
+    };
+    let words = x.chunks(8).zip(y.chunks(8));
+    words.enumerate().fold(0, |mask, (n, (x, y))| {
+        mask | bytes_that_are_set(word(x) ^ word(y)) << (8 * n)
+    })
+}
+
+/// A bit for each byte of `word` that is not zero, the first one lowest.
+fn bytes_that_are_set(word: u64) -> u64 {
+    const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
+    let tops = ((word & LOW) + LOW | word) & !LOW;
+    // Puts the eight bits, which stand eight apart, side by side at the top.
+    (tops >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
+/// How many bytes of the two, which are equally long, differ.
+pub(super) fn count_bytes(before: &[u8], after: &[u8]) -> u64 {
+    let steps = before.chunks(STEP).zip(after.chunks(STEP));
+    let differing = steps.filter(|(x, y)| x != y).map(|(x, y)| differing(x, y));
+    differing.map(|mask| u64::from(mask.count_ones())).sum()
 }
 
 fn by_block(runs: &[DiffRun], block: u64) -> Vec<DiffRun> {
@@ -351,6 +427,8 @@ mod tests {
             // Over a border of blocks.
             let runs = differing_runs(&before, &after, 4000);
             let total: u64 = runs.iter().map(|r| r.differing).sum();
+            let plainly = before.iter().zip(&after).filter(|(x, y)| x != y).count();
+            prop_assert_eq!(total, plainly as u64);
             prop_assert_eq!(total, count_bytes(&before, &after));
             for run in &runs {
                 for at in [run.range.start(), run.range.end() - 1] {
@@ -374,7 +452,7 @@ mod tests {
         long.resize(300, 0);
         long[200] = 7;
         for (base, merged) in [(&short, &long), (&long, &short)] {
-            let (runs, errors) = compare_chunk(base, merged, ByteRange::new(50, 300), 64);
+            let (runs, errors) = Span(vec![ByteRange::new(50, 300)]).compare(base, merged, 64);
             let range = ByteRange::new(200, 201);
             let differing = 1;
             assert_eq!(runs, [DiffRun { range, differing }]);

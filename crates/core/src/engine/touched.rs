@@ -5,11 +5,13 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use super::briefs::Brief;
-use super::names::{Entries, entries};
+use super::names::{Entries, dirty_entries, entries};
 use super::pairing::Pair;
 use super::run::Run;
 use super::side::Side;
-use crate::{Diagnostic, Diagnostics, FileKey, FileSet, Link, RawName, Result, Shared, View};
+use crate::{
+    Diagnostic, Diagnostics, FileKey, FileSet, Link, RangeSet, RawName, Result, Shared, View,
+};
 
 /// Directories whose entries are held in memory at a time.
 const DIRECTORIES: usize = 64;
@@ -18,6 +20,8 @@ const DIRECTORIES: usize = 64;
 pub(super) struct Touched<'a> {
     run: &'a Run<'a>,
     pub(super) pair: Pair<'a>,
+    /// Where the two views may differ; `None` when all of it may.
+    dirty: Option<&'a RangeSet>,
     keys: BTreeSet<FileKey>,
     /// The directories in which other names stand in merged than in base.
     renamed_in: BTreeSet<FileKey>,
@@ -32,6 +36,7 @@ impl<'a> Touched<'a> {
         run: &'a Run<'a>,
         pair: Pair<'a>,
         owners: BTreeSet<FileKey>,
+        dirty: Option<&'a RangeSet>,
         shared: impl Fn() -> Option<Shared>,
     ) -> Result<Self> {
         let (base, merged) = (Side::default(), Side::default());
@@ -39,6 +44,7 @@ impl<'a> Touched<'a> {
         let mut touched = Self {
             run,
             pair,
+            dirty,
             keys,
             renamed_in,
             base,
@@ -116,11 +122,15 @@ impl<'a> Touched<'a> {
         directories: &[FileKey],
         children: &mut BTreeSet<FileKey>,
     ) -> Result<()> {
+        let whole = self.compare_dirty(directories, children)?;
+        if whole.is_empty() {
+            return Ok(());
+        }
+        let directories = whole.as_slice();
         let [base, merged] = self.links_in(directories, &self.run.diagnostics)?;
         let compared = self.run.each(directories, |key| {
             let (before, after) = (base.of(*key), merged.of(*key));
-            let ids = (self.base.files.get(*key), self.merged.files.get(*key));
-            let same = matches!(ids, (Some(b), Some(m)) if self.pair.same_file(b, m));
+            let (same, ids) = self.is_same(*key);
             let plain = |b: Option<&Brief>| b.is_some_and(|b| !b.snapshot);
             let came_or_went: Vec<FileKey> = match same {
                 true => differing(before, after).map(|l| l.child).collect(),
@@ -139,6 +149,46 @@ impl<'a> Touched<'a> {
             children.extend(came_or_went);
         }
         Ok(())
+    }
+
+    /// Whether a directory is the same one in both views, and what it is in each.
+    fn is_same(&self, key: FileKey) -> (bool, (Option<&Brief>, Option<&Brief>)) {
+        let ids = (self.base.files.get(key), self.merged.files.get(key));
+        let same = matches!(ids, (Some(b), Some(m)) if self.pair.same_file(b, m));
+        (same, ids)
+    }
+
+    /// Compares those of `directories` that are in both views, without their blocks that read the
+    /// same in both: what these hold is in both. Gives the others back.
+    fn compare_dirty(
+        &mut self,
+        directories: &[FileKey],
+        children: &mut BTreeSet<FileKey>,
+    ) -> Result<Vec<FileKey>> {
+        let mut whole = Vec::new();
+        let (Some(dirty), [(x, Some(base)), (y, Some(merged))]) = (self.dirty, self.pair.sides())
+        else {
+            return Ok(directories.to_vec());
+        };
+        let same: FileSet = directories
+            .iter()
+            .copied()
+            .filter(|k| self.is_same(*k).0)
+            .collect();
+        let base = dirty_entries(self.run, base, x, &same, dirty)?;
+        let merged = dirty_entries(self.run, merged, y, &same, dirty)?;
+        for key in directories.iter().copied() {
+            if !same.contains(key) || base.clean(key) != merged.clean(key) {
+                whole.push(key);
+                continue;
+            }
+            let (before, after) = (base.entries.of(key), merged.entries.of(key));
+            children.extend(differing(before, after).map(|l| l.child));
+            if !names(before).eq(names(after)) {
+                self.renamed_in.insert(key);
+            }
+        }
+        Ok(whole)
     }
 
     /// The links in each of `directories`, in base and in merged.

@@ -199,40 +199,45 @@ impl<'a> Log<'a> {
         Ok(at.and_then(|at| u64::try_from(at).ok()?.checked_add(from)))
     }
 
-    /// Where the next record would be written; `None` for a log that was never used.
-    fn head(&self) -> Result<Option<u64>> {
+    /// Where the units of the last cycle seem to end, and the cycle of those behind; `None` for a
+    /// log that was never used.
+    fn last_of_cycle(&self) -> Result<Option<(u64, u32)>> {
         let last = self.length.saturating_sub(1);
         let (first_cycle, last_cycle) = (self.cycle(0)?, self.cycle(last)?);
         if first_cycle == 0 {
             return Ok(None);
         }
         // What is behind the head was written one cycle earlier, or never.
-        let (mut head, older) = if first_cycle == last_cycle {
+        Ok(Some(if first_cycle == last_cycle {
             (self.length, last_cycle.wrapping_sub(1))
         } else {
             (self.first_not(first_cycle, 0, self.length)?, last_cycle)
-        };
+        }))
+    }
+
+    /// Where the next record would be written, which is `head` or before it.
+    fn head(&self, head: u64, older: u32) -> Result<u64> {
         // Records may reach the disk in another order: the first hole ends what counts.
         let scanned = SCANNED.min(self.length);
         if let Some(before) = scanned.checked_sub(head).filter(|_| older != 0) {
             let from = self.length.saturating_sub(before);
             if let Some(hole) = self.find(older.wrapping_sub(1), from, self.length)? {
-                return Ok(Some(hole));
+                return Ok(hole);
             }
         }
-        if let Some(hole) = self.find(older, head.saturating_sub(scanned), head)? {
-            head = hole;
-        }
-        Ok(Some(self.wrap(head)))
+        let hole = self.find(older, head.saturating_sub(scanned), head)?;
+        Ok(self.wrap(hole.unwrap_or(head)))
     }
 
     /// The start of the last record header before `head`.
     fn last_header(&self, head: u64) -> Result<Option<u64>> {
-        const STEP: u64 = 1024;
+        // Mostly it is near.
+        let (mut step, longest) = (64, 1024);
         let mut end = if head == 0 { self.length } else { head };
         let mut left = self.length;
         while left > 0 {
-            let count = STEP.min(end).min(left);
+            let count = u64::min(step, end).min(left);
+            step = longest;
             let from = end.saturating_sub(count);
             let bytes = self.units(from, count)?;
             let magic = MAGIC.to_be_bytes();
@@ -279,10 +284,15 @@ impl<'a> Log<'a> {
                 .at(self.start)
                 .message("it has no room"));
         }
-        match self.head()? {
-            Some(head) => self.before(head),
-            None => Ok(None),
+        let Some((head, older)) = self.last_of_cycle()? else {
+            return Ok(None);
+        };
+        // Whoever unmounts waits until all else is on the disk: before such a record is no hole.
+        let clean = self.before(self.wrap(head));
+        if clean.as_ref().is_ok_and(Option::is_none) {
+            return Ok(None);
         }
+        self.before(self.head(head, older)?)
     }
 
     /// The same, as if the log had ended before unit `head`.
