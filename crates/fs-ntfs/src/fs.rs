@@ -119,6 +119,17 @@ impl Filesystem for Ntfs {
         self.attributes_of(files, cx, out)
     }
 
+    fn dirty_entries(
+        &self,
+        directories: &FileSet,
+        dirty: &RangeSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+        clean: &mut dyn Sink<(FileKey, ByteRange)>,
+    ) -> Result<()> {
+        self.dirty_entries_of(directories, dirty, cx, out, clean)
+    }
+
     fn entries(
         &self,
         directories: &FileSet,

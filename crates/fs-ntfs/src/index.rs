@@ -44,6 +44,74 @@ impl Ntfs {
     }
 }
 
+/// What is told of a directory of which a part is left out.
+enum Told {
+    Link(Link),
+    Clean(ByteRange),
+}
+
+/// Index blocks that are left out: those that hold nothing of `dirty` go to `clean`.
+struct LeftOut<'a> {
+    dirty: &'a RangeSet,
+    clean: &'a mut dyn FnMut(ByteRange),
+}
+
+impl LeftOut<'_> {
+    /// Whether the index block that lies in `places` is one of them.
+    fn has(&mut self, places: &[ByteRange], block: u64) -> bool {
+        let whole = places.iter().map(ByteRange::len).sum::<u64>() == block;
+        if !whole || places.iter().any(|place| self.dirty.overlaps(*place)) {
+            return false;
+        }
+        places.iter().for_each(|place| (self.clean)(*place));
+        true
+    }
+}
+
+impl Ntfs {
+    /// [`Ntfs::entries_of`], but for those in index blocks that hold nothing of `dirty`: these go to
+    /// `clean`.
+    pub(crate) fn dirty_entries_of(
+        &self,
+        directories: &FileSet,
+        dirty: &RangeSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<Link>,
+        clean: &mut dyn Sink<(FileKey, ByteRange)>,
+    ) -> Result<()> {
+        self.each_file(
+            "ntfs-dirty-entries",
+            directories,
+            cx,
+            |file, reader, found: &mut Vec<(FileKey, Told)>| {
+                let tolerate = |error| reader.tolerate(error);
+                let key = file.key();
+                let mut blocks = Vec::new();
+                let left_out = LeftOut {
+                    dirty,
+                    clean: &mut |range| blocks.push((key, Told::Clean(range))),
+                };
+                let mut put = |child: Reference, name: FileName| {
+                    let link = Link {
+                        parent: key,
+                        name: RawName::from(&name.name),
+                        child: FileKey::new(child.number),
+                    };
+                    found.push((key, Told::Link(link)));
+                };
+                self.mft
+                    .names_but(file, reader, &tolerate, Some(left_out), &mut put)?;
+                found.append(&mut blocks);
+                Ok(())
+            },
+            |(key, told)| match told {
+                Told::Link(link) => out.put(link.clone()),
+                Told::Clean(range) => clean.put((*key, *range)),
+            },
+        )
+    }
+}
+
 impl Mft {
     /// Hands out all names in a directory; none for what is no directory.
     pub(crate) fn names_in(
@@ -51,6 +119,18 @@ impl Mft {
         file: &File,
         reader: &dyn ReadAt,
         tolerate: Tolerate<'_>,
+        put: &mut dyn FnMut(Reference, FileName),
+    ) -> Result<()> {
+        self.names_but(file, reader, tolerate, None, put)
+    }
+
+    /// The same, but for those in index blocks that are left out.
+    fn names_but(
+        &self,
+        file: &File,
+        reader: &dyn ReadAt,
+        tolerate: Tolerate<'_>,
+        mut left_out: Option<LeftOut<'_>>,
         put: &mut dyn FnMut(Reference, FileName),
     ) -> Result<()> {
         if !file.is_directory {
@@ -97,28 +177,46 @@ impl Mft {
                 size((length / 512 / 8).saturating_add(2)),
             );
             let done = bits.and_then(|bits| {
-                let mut bad = RangeSet::new();
-                let mut lost = |range: ByteRange, error| {
-                    bad.insert(range.aligned_out(block));
-                    told(error)
-                };
-                let mut bytes = blocks.read_what_can_be(reader, at, size(length), &mut lost)?;
-                for (n, bytes) in (0u64..).zip(bytes.chunks_exact_mut(size(block))) {
+                let is_used = |offset: u64| {
+                    let n = offset.saturating_sub(at).checked_div(block).unwrap_or(0);
                     let index = (first & 7).saturating_add(n);
                     let byte = bits.get(size(index >> 3)).copied().unwrap_or(0);
-                    if byte >> (index & 7) & 1 == 0 {
-                        continue;
-                    }
-                    let offset = at.saturating_add(n.saturating_mul(block));
-                    if bad.contains(offset) {
-                        continue;
-                    }
-                    let place = blocks
-                        .places(ByteRange::new(offset, offset.saturating_add(1)))
-                        .next()
-                        .map_or(0, |(_, range)| range.start());
-                    if let Err(what) = index_block(bytes, put) {
-                        told(corrupt("index block", place, what))?;
+                    byte >> (index & 7) & 1 != 0
+                };
+                let all = ByteRange::new(at, at.saturating_add(length));
+                let parts = match &mut left_out {
+                    None => RangeSet::from(all),
+                    Some(left_out) => (0..length.checked_div(block).unwrap_or(0))
+                        .map(|n| at.saturating_add(n.saturating_mul(block)))
+                        .filter(|offset| is_used(*offset))
+                        .filter_map(|offset| {
+                            let range = ByteRange::at(offset, block)?;
+                            let places = blocks.places(range).map(|(_, place)| place);
+                            let places: Vec<ByteRange> = places.collect();
+                            (!left_out.has(&places, block)).then_some(range)
+                        })
+                        .collect(),
+                };
+                for part in &parts {
+                    let mut bad = RangeSet::new();
+                    let mut lost = |range: ByteRange, error| {
+                        bad.insert(range.aligned_out(block));
+                        told(error)
+                    };
+                    let (start, length) = (part.start(), size(part.len()));
+                    let mut bytes = blocks.read_what_can_be(reader, start, length, &mut lost)?;
+                    for (n, bytes) in (0u64..).zip(bytes.chunks_exact_mut(size(block))) {
+                        let offset = start.saturating_add(n.saturating_mul(block));
+                        if !is_used(offset) || bad.contains(offset) {
+                            continue;
+                        }
+                        let place = blocks
+                            .places(ByteRange::new(offset, offset.saturating_add(1)))
+                            .next()
+                            .map_or(0, |(_, range)| range.start());
+                        if let Err(what) = index_block(bytes, put) {
+                            told(corrupt("index block", place, what))?;
+                        }
                     }
                 }
                 Ok(())

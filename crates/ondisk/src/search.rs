@@ -63,7 +63,7 @@ impl NameSearch {
         let mut ring = Vec::new();
         while ring.is_empty() && !around.is_empty() && self.looked.contains(&false) {
             for at in &around {
-                let end = at.saturating_add(self.radius / 4).saturating_add(1);
+                let end = at.saturating_add(self.radius / 8).saturating_add(1);
                 for piece in at.saturating_sub(self.radius)..end.min(self.looked.len()) {
                     if let Some(looked) = self.looked.get_mut(piece).filter(|l| !**l) {
                         *looked = true;
@@ -100,7 +100,8 @@ mod tests {
         search.found(&link("a"));
         search.found(&link("a"));
         assert_eq!(search.next_ring(), [10]);
-        assert_eq!(search.next_ring(), [8, 9, 13]);
+        assert_eq!(search.next_ring(), [8, 9]);
+        assert_eq!(search.next_ring(), [4, 5, 6, 7, 13]);
         search.found(&link("b"));
         assert_eq!(search.next_ring(), [0; 0]);
     }
