@@ -26,7 +26,7 @@ pub fn without_cost(report: &str) -> String {
         }
         let (same, cost) = line.split_once(r#","bytes_read":"#).expect("what was read");
         assert!(
-            cost.contains(r#","elapsed_ms":"#) && cost.ends_with('}'),
+            cost.contains(r#","requests":"#) && cost.ends_with('}'),
             "{cost}"
         );
         format!("{same}}}\n")

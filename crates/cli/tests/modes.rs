@@ -368,6 +368,6 @@ fn what_can_not_be_seen_any_more_is_not_called_deleted() {
         let text = stdout(&hexz(dir.path(), &args));
         assert!(!text.contains("\"type\":\"change\""), "{text}");
         assert!(text.contains("one-view-unreadable"), "{text}");
-        assert!(text.ends_with("\"complete\":false}\n"), "{text}");
+        assert!(text.contains("\"complete\":false,"), "{text}");
     }
 }

@@ -1,6 +1,5 @@
 //! Pass 2: directory entries.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use hexz_ondisk::{Fields, read_what_can_be, to_usize};
@@ -12,7 +11,7 @@ use crate::checksum::inode_seed;
 use crate::directory::{self, Directory, Entry, FT_DIR};
 use crate::fs::Ext4;
 use crate::map::Piece;
-use crate::ondisk::{ROOT_INO, RawInode, incompat, ro_compat};
+use crate::ondisk::{RawInode, incompat, ro_compat};
 use crate::xattr;
 
 /// Directories that are read together.
@@ -45,9 +44,6 @@ impl Ext4 {
         out: &mut dyn Sink<Link>,
     ) -> Result<()> {
         if wanted.is_empty() {
-            return Ok(());
-        }
-        if self.links_from_root(wanted, cx, out)? {
             return Ok(());
         }
         let mut directories = self.find_directories(cx)?;
@@ -83,73 +79,6 @@ impl Ext4 {
             work,
             |_, links: Vec<Link>| links.into_iter().try_for_each(|link| out.put(link)),
         )
-    }
-
-    /// The links to `wanted` and to all directories, from the root down, level by level: entries
-    /// tell which of them are directories, so no other inodes are read. `false` where they don't,
-    /// where all directories are known, or where a file that is there has no name in them: then a
-    /// sweep says what there is.
-    fn links_from_root(
-        &self,
-        wanted: &FileSet,
-        cx: &Scan<'_>,
-        out: &mut dyn Sink<Link>,
-    ) -> Result<bool> {
-        let typed = self.geometry.sb.incompat(incompat::FILETYPE);
-        if !typed || !self.is_sound() || self.directories.get().is_some() {
-            return Ok(false);
-        }
-        let root = u64::from(ROOT_INO);
-        let (mut seen, mut level) = (HashSet::from([root]), vec![root]);
-        let mut named: HashSet<u64> = HashSet::new();
-        for _ in 0..=cx.limits().path_depth {
-            if level.is_empty() {
-                break;
-            }
-            let numbers: FileSet = level.drain(..).map(FileKey::new).collect();
-            let mut directories = Vec::new();
-            self.each_file(&numbers, cx, |number, inode| {
-                directories.extend(self.directory_of(number, &inode, cx)?);
-                Ok(())
-            })?;
-            in_disk_order(&mut directories);
-            cx.units_moved(
-                "ext4-links-below",
-                &self.reader,
-                &Batch::all(&directories),
-                |batch: &Batch, reader: &UnitReader<'_>| -> Result<Vec<(Link, bool)>> {
-                    let mut links = Vec::new();
-                    for directory in batch.directories() {
-                        self.directory(directory, reader, &|d| reader.diagnose(d), &mut |entry| {
-                            let is_directory = entry.file_type == FT_DIR;
-                            if is_directory || wanted.contains(FileKey::new(entry.child)) {
-                                links.push((entry.link(directory.number), is_directory));
-                            }
-                            Ok(())
-                        })?;
-                    }
-                    Ok(links)
-                },
-                |_, links| {
-                    links.into_iter().try_for_each(|(link, is_directory)| {
-                        let child = link.child.number;
-                        named.insert(child);
-                        if is_directory && seen.insert(child) {
-                            level.push(child);
-                        }
-                        out.put(link)
-                    })
-                },
-            )?;
-        }
-        let lacking = wanted.iter().filter(|key| !named.contains(&key.number));
-        let lacking: FileSet = lacking.filter(|key| key.number != root).collect();
-        let mut nameless = false;
-        self.each_file(&lacking, cx, |number, inode| {
-            nameless |= !self.has_no_name(number, &inode)?;
-            Ok(())
-        })?;
-        Ok(!nameless)
     }
 
     pub(crate) fn read_entries(

@@ -54,7 +54,7 @@ impl Ext4 {
     }
 
     /// Whether no directory need name an inode in use.
-    pub(crate) fn has_no_name(&self, number: u64, inode: &RawInode<'_>) -> Result<bool> {
+    fn has_no_name(&self, number: u64, inode: &RawInode<'_>) -> Result<bool> {
         let sb = &self.geometry.sb;
         let reserved = number < u64::from(sb.s_first_ino) || self.reserved_name(number).is_some();
         let value = inode.i_flags()? & i_flags::EA_INODE != 0;
