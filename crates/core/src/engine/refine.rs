@@ -377,14 +377,14 @@ fn differing(x: &[u8], y: &[u8]) -> u64 {
     };
     let words = x.chunks(8).zip(y.chunks(8));
     words.enumerate().fold(0, |mask, (n, (x, y))| {
-        mask | bytes_that_are_set(word(x) ^ word(y)) << (8 * n)
+        mask | (bytes_that_are_set(word(x) ^ word(y)) << (8 * n))
     })
 }
 
 /// A bit for each byte of `word` that is not zero, the first one lowest.
 fn bytes_that_are_set(word: u64) -> u64 {
     const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
-    let tops = ((word & LOW) + LOW | word) & !LOW;
+    let tops = (((word & LOW) + LOW) | word) & !LOW;
     // Puts the eight bits, which stand eight apart, side by side at the top.
     (tops >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
