@@ -108,6 +108,9 @@ struct GroupUnit {
     only: Option<Vec<(u32, u32)>>,
 }
 
+/// Which inodes of a chunk are looked at.
+type Only<'a> = dyn Fn(&Chunk) -> Vec<u32> + 'a;
+
 /// Groups with the inode numbers in them, half-open and rising.
 pub(crate) type Numbers = Vec<(u32, Vec<(u32, u32)>)>;
 
@@ -245,7 +248,7 @@ impl Xfs {
         };
         let from = numbers.partition_point(|n| *n < number(chunk.start));
         let numbers = numbers.get(from..).unwrap_or_default();
-        let last = of_chunk().last().map(number);
+        let last = of_chunk().next_back().map(number);
         let count = numbers.partition_point(|n| Some(*n) <= last);
         let numbers = numbers.get(..count).unwrap_or_default();
         let whole = self
@@ -322,7 +325,7 @@ impl Xfs {
         cx: &Scan<'_>,
         agno: u32,
         chunks: &[Chunk],
-        only: Option<&dyn Fn(&Chunk) -> Vec<u32>>,
+        only: Option<&Only<'_>>,
         out: &mut Vec<InodeUnit>,
     ) {
         let unit = u64::try_from(cx.limits().unit_bytes).unwrap_or(WINDOW);
