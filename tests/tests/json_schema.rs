@@ -141,7 +141,8 @@ fn sound(kind: &str) -> Value {
         _ => json!({
             "type": "summary", "blocks": 1, "bytes": 4096, "changed": 1, "identical": 0,
             "classes": {"swap": {"bytes": 4096, "changed": 1}}, "changes": {"added": 0},
-            "coverage": {"bytes": 4096, "resolved": 4096}, "complete": true,
+            "coverage": {"bytes": 4096, "resolved": 4096}, "complete": true, "bytes_read": 9216,
+            "requests": 5,
         }),
     }
 }
