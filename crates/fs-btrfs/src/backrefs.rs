@@ -1,7 +1,7 @@
 //! The extent tree: what is allocated, and who refers to it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hexz_ondisk::Fields;
 use hexz_resolve::{ByteRange, Error, Result};
@@ -9,6 +9,7 @@ use hexz_resolve::{ByteRange, Error, Result};
 use crate::btrfs::View;
 use crate::node::Node;
 use crate::ondisk::{FileExtent, Key, Root, item, objectid};
+use crate::sweep::Swept;
 
 /// `BTRFS_EXTENT_FLAG_TREE_BLOCK`.
 const TREE_BLOCK: u64 = 1 << 1;
@@ -131,15 +132,32 @@ pub(crate) struct Shares {
 }
 
 /// Finds out who refers to extents; what was found about tree blocks is remembered.
-#[derive(Default)]
 pub(crate) struct Resolver {
     roots: Mutex<HashMap<u64, Arc<[u64]>>>,
+    /// What stands in for the extent tree where that can't be read, or why nothing does.
+    swept: OnceLock<Option<Swept>>,
+    /// Blocks and extents that are remembered of it.
+    most: usize,
 }
 
 /// Blocks of which the trees are remembered.
 const REMEMBERED: usize = 1 << 18;
 
 impl Resolver {
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            roots: Mutex::default(),
+            swept: OnceLock::new(),
+            most,
+        }
+    }
+
+    /// What all other trees tell of extents; `None` where they have too many.
+    pub(crate) fn swept(&self, view: &View<'_>) -> Option<&Swept> {
+        let read = || Swept::read(view, self.most).ok();
+        self.swept.get_or_init(read).as_ref()
+    }
+
     /// Calls `visit` with each extent that shares a byte with `range`, rising, and last with how
     /// far the extent tree was read: where it could be read in full, that is the end of `range`.
     pub(crate) fn extents(
@@ -192,12 +210,16 @@ impl Resolver {
         let mut found = Vec::new();
         let at = ByteRange::new(node.bytenr, node.bytenr.saturating_add(1));
         let mut refs = Vec::new();
-        Self::extents(view, at, |extent| {
+        let told = Self::extents(view, at, |extent| {
             if extent.range.start() == node.bytenr {
                 refs.extend(extent.refs);
             }
             Ok(())
-        })?;
+        });
+        if let Err(error) = told {
+            let swept = self.swept(view).filter(|_| !error.ends_scan());
+            return swept.map(|swept| swept.trees_of(node.bytenr)).ok_or(error);
+        }
         for reference in refs {
             match reference {
                 Ref::TreeBlock { root } => self.keyed_parent(view, node, root, &mut found)?,

@@ -28,7 +28,7 @@ pub(crate) fn claims(
     let logical = in_use(fs, wanted, out)?;
     log_blocks(fs, wanted, &logical, out)?;
     let units = units(&logical);
-    let resolver = Resolver::default();
+    let resolver = Resolver::new(cx.limits().claims);
     cx.units_moved(
         "btrfs-claims",
         &fs.volume,
@@ -186,6 +186,13 @@ fn owners(
             out.put(gap, Claim::free);
         }
     };
+    let owner = |extent: &Extent, out: &mut Claimed<'_>| {
+        let result = match extent.level {
+            Some(level) => metadata::claims(&view, resolver, extent, level, out),
+            None => data(&view, resolver, extent, out),
+        };
+        result.or_else(|error| reader.tolerate(error))
+    };
     let read = Resolver::extents(&view, range, |extent| {
         let from = extent.range.start().max(range.start());
         if from > reached {
@@ -193,17 +200,21 @@ fn owners(
         }
         added.remove(&extent.range.start());
         reached = reached.max(extent.range.end());
-        let result = match extent.level {
-            Some(level) => metadata::claims(&view, resolver, &extent, level, &mut out),
-            None => data(&view, resolver, &extent, &mut out),
-        };
-        result.or_else(|error| reader.tolerate(error))
+        owner(&extent, &mut out)
     });
     match read {
         Ok(()) if reached < range.end() => free(ByteRange::new(reached, range.end()), &mut out),
         Ok(()) => {}
-        // What the extent tree could not tell stays unresolved.
-        Err(error) => reader.tolerate(error)?,
+        Err(error) => {
+            reader.tolerate(error)?;
+            // What no tree has either stays unresolved.
+            let rest = ByteRange::new(reached.min(range.end()), range.end());
+            let swept = resolver.swept(&view).filter(|_| !rest.is_empty());
+            for extent in swept.into_iter().flat_map(|swept| swept.within(rest)) {
+                added.remove(&extent.range.start());
+                owner(extent, &mut out)?;
+            }
+        }
     }
     for range in added.into_values() {
         let extent = Extent {

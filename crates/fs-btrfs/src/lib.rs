@@ -39,6 +39,7 @@ mod overlay;
 mod probe;
 mod replay;
 mod roots;
+mod sweep;
 mod tree;
 
 use std::sync::Arc;

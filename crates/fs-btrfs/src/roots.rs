@@ -100,6 +100,12 @@ impl Roots {
         self.trees.get(&id)
     }
 
+    /// All trees that are in use, rising. Of one that is being deleted blocks may be free already.
+    pub(crate) fn in_use(&self) -> impl Iterator<Item = u64> {
+        let live = self.trees.iter().filter(|(_, root)| root.live);
+        live.map(|(id, _)| *id)
+    }
+
     /// A subvolume that is in use.
     pub(crate) fn subvolume(&self, id: u64) -> Option<&RootItem> {
         self.trees
