@@ -135,7 +135,9 @@ impl<'w> Page<'w> {
         let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
         let whole = match complete {
             true => "The answer is whole.",
-            false => "The answer is not whole: something was not looked at; see the findings.",
+            false => {
+                "The answer is not whole: something was not looked at; see the volumes and the findings."
+            }
         };
         let (title, text) = (markup(title), markup(text));
         let bad = if complete { "" } else { " class=\"bad\"" };
