@@ -21,6 +21,7 @@ fn ask(disk: &Arc<dyn ReadAt>, wanted: &RangeSet, limits: Limits) -> OwnerReport
         detection: Default::default(),
         disks: hexz_resolve::Disks::default(),
         progress: &Silent,
+        scratch: None,
         cancel: None,
     };
     owners(disk, wanted, &options).expect("an answer")

@@ -8,7 +8,9 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hexz_resolve::engine::Forced;
 
-use crate::file_args::{CatArgs, ExtractArgs, LsArgs, TakeArgs, VERIFY_CHILD, VerifyChildArgs};
+use crate::file_args::{
+    CatArgs, ExtractArgs, LsArgs, TakeArgs, VERIFY_CHILD, VerifyChildArgs, size,
+};
 use crate::view::ViewArgs;
 
 /// More would be busy with themselves only.
@@ -237,6 +239,10 @@ pub(crate) struct EngineArgs {
         value_parser = RangedU64ValueParser::<usize>::new().range(0..=MOST_THREADS)
     )]
     pub(crate) threads: usize,
+    /// Memory for the lists of changed files: past that, they go to a temporary file (in TMPDIR).
+    /// 64M, 2G; 256M unless it is said
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memory: Option<u64>,
     /// Take the disk images that are given for raw disks, whatever they begin with
     #[arg(long)]
     pub(crate) raw: bool,

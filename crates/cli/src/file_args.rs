@@ -66,11 +66,11 @@ Examples:
   hexz extract disk.img p2:/ --to out                  a whole filesystem
   hexz ls -R -0 disk.img /var/log | hexz extract disk.img -0 --files-from - --to out
 
-Exit status: 0 all of it is there; 2 something was left out, and is named.";
+What is left out is named, and the answer is not whole then.";
 
 /// `hexz extract`.
 #[derive(Debug, Args)]
-#[command(after_help = EXTRACT_EXAMPLES)]
+#[command(after_help = with_status(EXTRACT_EXAMPLES))]
 pub(crate) struct ExtractArgs {
     /// The disk: a raw image, a block device, or an image of a kind that `hexz --version` lists
     pub(crate) image: PathBuf,
@@ -192,7 +192,7 @@ pub(crate) struct WriteArgs {
 }
 
 /// Reads `4096`, `64K`, `20G`.
-fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().map_err(|e| format!("{text:?}: {e}"))?;
     let unit = text.get(digits.len()..).unwrap_or_default();

@@ -12,6 +12,7 @@ mod guest;
 mod hint;
 mod output;
 mod progress;
+mod scratch;
 mod snapshots;
 mod sources;
 mod status;

@@ -11,6 +11,7 @@ use hexz_resolve::{
 use hexz_source::{ChangesOptions, DefaultGate, ExtentList, Given, TwoImages};
 
 use crate::args::{DiffArgs, EngineArgs, Journal};
+use crate::scratch::Temporary;
 
 /// What images may name.
 pub(crate) fn gate(args: &EngineArgs) -> DefaultGate {
@@ -25,9 +26,13 @@ pub(crate) fn options<'a>(
     args: &EngineArgs,
     progress: &'a dyn Progress,
 ) -> Options<'a> {
+    let mut limits = Limits::default();
+    if let Some(bytes) = args.memory {
+        limits.memory = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
     Options {
         registry,
-        limits: Limits::default(),
+        limits,
         journal: match args.journal {
             Journal::Replay => JournalMode::Replay,
             Journal::Ignore => JournalMode::Ignore,
@@ -41,6 +46,7 @@ pub(crate) fn options<'a>(
             explain: false,
         },
         progress,
+        scratch: Some(Arc::new(Temporary)),
         cancel: None,
     }
 }

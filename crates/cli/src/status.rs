@@ -14,9 +14,12 @@ pub(crate) const TABLE: &str = "\
 Exit status:
   0  the answer is whole
   1  with --exit-code: there are changes (with paths: at or below them)
-  2  trouble: there is no answer
+  2  trouble: there is no answer, or it ends early for want of memory
   3  the answer is not whole: something was not looked at, or an error was found on
      the way; --partial-ok makes it 0 (or 1 with --exit-code and changes)";
+
+/// The finding that says so.
+const OUT_OF_MEMORY: &str = "limit-memory";
 
 /// How a command that has an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub(crate) struct Outcome {
     pub(crate) changed: bool,
     /// Whether all was looked at that was asked for.
     pub(crate) whole: bool,
+    /// Whether it ended early for want of memory.
+    pub(crate) ended: bool,
 }
 
 impl Outcome {
@@ -32,6 +37,7 @@ impl Outcome {
     pub(crate) const WHOLE: Self = Self {
         changed: false,
         whole: true,
+        ended: false,
     };
 
     /// Of the owners of a disk or of a part of it.
@@ -39,6 +45,7 @@ impl Outcome {
         Self {
             changed: false,
             whole: end.summary.complete,
+            ended: false,
         }
         .with(&end.diagnostics)
     }
@@ -46,8 +53,10 @@ impl Outcome {
     /// The same, not whole when a finding says that something is lacking.
     pub(crate) fn with(self, diagnostics: &[Diagnostic]) -> Self {
         let error = diagnostics.iter().any(|d| d.severity == Severity::Error);
+        let ended = diagnostics.iter().any(|d| d.code == OUT_OF_MEMORY);
         Self {
             whole: self.whole && !error,
+            ended: self.ended || ended,
             ..self
         }
     }
@@ -55,6 +64,7 @@ impl Outcome {
     /// The exit status; `exit_code` and `partial_ok` are the options of these names.
     pub(crate) fn code(self, exit_code: bool, partial_ok: bool) -> ExitCode {
         ExitCode::from(match self {
+            Self { ended: true, .. } => 2,
             Self { whole: false, .. } if !partial_ok => 3,
             Self { changed: true, .. } if exit_code => 1,
             _ => 0,
@@ -99,7 +109,11 @@ mod tests {
     #[test]
     fn the_table() {
         let code = |changed, whole, exit_code, partial_ok| {
-            let outcome = Outcome { changed, whole };
+            let outcome = Outcome {
+                changed,
+                whole,
+                ended: false,
+            };
             format!("{:?}", outcome.code(exit_code, partial_ok))
         };
         let is = |n: u8| format!("{:?}", ExitCode::from(n));
@@ -110,6 +124,9 @@ mod tests {
                 assert_eq!(code(changed, true, exit_code, true), is(asked));
                 assert_eq!(code(changed, false, exit_code, true), is(asked));
                 assert_eq!(code(changed, false, exit_code, false), is(3));
+                let finding = Diagnostic::error(OUT_OF_MEMORY, "");
+                let ended = Outcome::WHOLE.with(&[finding]);
+                assert_eq!(format!("{:?}", ended.code(exit_code, changed)), is(2));
             }
         }
     }

@@ -1,17 +1,18 @@
-//! A diff for machines, written while it is found.
+//! A diff that is written, or put together for people, while it is found.
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use anyhow::Result;
-use hexz_report::{Changes, Form, JsonForTerminal, Places};
+use hexz_report::{Changes, Form, Heard, Human, JsonForTerminal, Places};
 use hexz_resolve::engine::{Options, diff_to};
 use hexz_resolve::report::{Change, DiffEnd, DiffVisitor, FileNames, Header, VolumeRecord};
 use hexz_resolve::{Error, Loaded};
 
 use crate::args::DiffArgs;
 use crate::cmd::data::diff::places;
+use crate::output;
 
 /// Writes the diff of `loaded`. Gives what is known at its end, and whether there is a change to
 /// speak of.
@@ -109,5 +110,61 @@ impl DiffVisitor for Stream<'_> {
 
     fn take(&self, text: Self::Made) -> hexz_resolve::Result<()> {
         self.write(text)
+    }
+}
+
+/// Bytes of what a person is told that there is room for in any case.
+const ROOM: usize = 1 << 20;
+
+/// Tells the diff of `loaded` to a person. Gives what is known at its end, and whether there is a
+/// change to speak of.
+pub(crate) fn people(
+    loaded: &Loaded,
+    options: &Options<'_>,
+    args: &DiffArgs,
+    done: impl FnOnce(),
+) -> Result<(DiffEnd, bool)> {
+    let selection = args.view.selection(&args.paths, Places::default())?;
+    let room = options.limits.memory.max(ROOM);
+    let human = Human::new(selection, args.view.view(), room);
+    let mut people = People {
+        human: RwLock::new(human),
+        places: &|volumes| places(loaded, volumes, options, args),
+    };
+    let end = diff_to(loaded, options, &mut people);
+    done();
+    let end = end?;
+    let human = people.human.into_inner();
+    let human = human.unwrap_or_else(PoisonError::into_inner);
+    let mut out = output::coloured();
+    human.end(&mut out, &end.regions, &end.summary)?;
+    out.flush()?;
+    let found = human.selection().finds(&end.summary, human.found());
+    Ok((end, found))
+}
+
+struct People<'a> {
+    human: RwLock<Human>,
+    places: &'a (dyn Fn(&[VolumeRecord]) -> Places + Sync),
+}
+
+impl DiffVisitor for People<'_> {
+    type Made = Heard;
+
+    fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> hexz_resolve::Result<()> {
+        let human = self.human.get_mut().unwrap_or_else(PoisonError::into_inner);
+        human.begin(header, volumes, (self.places)(volumes));
+        Ok(())
+    }
+
+    fn make(&self, changes: Vec<Change>) -> Self::Made {
+        let human = self.human.read().unwrap_or_else(PoisonError::into_inner);
+        human.hear(&changes)
+    }
+
+    fn take(&self, heard: Self::Made) -> hexz_resolve::Result<()> {
+        let mut human = self.human.write().unwrap_or_else(PoisonError::into_inner);
+        human.keep(&heard);
+        Ok(())
     }
 }

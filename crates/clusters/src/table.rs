@@ -1,6 +1,6 @@
 //! The file allocation table, as runs of clusters that follow each other.
 
-use hexz_ondisk::{read_what_can_be, to_usize, with_scratch};
+use hexz_ondisk::{read_what_can_be, to_usize, with_buffer};
 use hexz_resolve::{ByteRange, Error, RangeSet, ReadAt, Result, Scan, UnitReader};
 
 use crate::Heap;
@@ -260,7 +260,7 @@ fn offset(place: TablePlace, entry: u32) -> Option<u64> {
 /// Reads a part.
 fn runs(part: &Part, reader: &UnitReader<'_>) -> Result<(Vec<Run>, Faults)> {
     let length = to_usize(part.bytes.len()).unwrap_or_default();
-    with_scratch(length, |bytes| {
+    with_buffer(length, |bytes| {
         let (mut lost, mut faults) = (RangeSet::new(), Faults::default());
         let start = part.bytes.start();
         read_what_can_be(

@@ -1,6 +1,8 @@
 //! Files as the engine knows them: identity, attributes, names.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// How a plugin finds a file in one view of a filesystem: what a directory entry points at. It
@@ -61,27 +63,58 @@ impl fmt::Display for ShownFile {
 ///
 /// A file without a lineage is known by its path only: what has the same path and kind in the
 /// other view is the same file, and it is never renamed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lineage(Option<Box<[u8]>>);
+#[derive(Clone)]
+pub struct Lineage(Bytes);
+
+/// Most lineages are short: of a million files each would have memory of its own.
+#[derive(Clone)]
+enum Bytes {
+    Short(u8, [u8; SHORT]),
+    Long(Arc<[u8]>),
+}
+
+const SHORT: usize = 22;
 
 impl Lineage {
     /// No lineage.
     #[must_use]
     pub const fn none() -> Self {
-        Self(None)
+        Self(Bytes::Short(0, [0; SHORT]))
     }
 
     /// The lineage that is `bytes`; none when there are none.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
-        Self((!bytes.is_empty()).then(|| bytes.into()))
+        let mut short = [0; SHORT];
+        Self(
+            match (short.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+                (Some(place), Ok(length)) => {
+                    place.copy_from_slice(bytes);
+                    Bytes::Short(length, short)
+                }
+                _ => Bytes::Long(bytes.into()),
+            },
+        )
+    }
+
+    /// The bytes; none where it is none.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Short(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Bytes::Long(bytes) => bytes,
+        }
     }
 
     /// That of an inode or file record, whose generation changes each time its number is used
     /// anew.
     #[must_use]
     pub fn generation(number: u64, generation: u64) -> Self {
-        Self::new(&[number.to_le_bytes(), generation.to_le_bytes()].concat())
+        let mut bytes = [0; 16];
+        let (first, second) = bytes.split_at_mut(8);
+        first.copy_from_slice(&number.to_le_bytes());
+        second.copy_from_slice(&generation.to_le_bytes());
+        Self::new(&bytes)
     }
 
     /// That of an inode of a filesystem that Linux mounts. The kernel shows the generation of
@@ -100,8 +133,46 @@ impl Lineage {
 
     /// Whether there is none.
     #[must_use]
-    pub const fn is_none(&self) -> bool {
-        self.0.is_none()
+    pub fn is_none(&self) -> bool {
+        self.as_bytes().is_empty()
+    }
+}
+
+impl Default for Lineage {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+impl PartialEq for Lineage {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Lineage {}
+
+impl PartialOrd for Lineage {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Lineage {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for Lineage {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl fmt::Debug for Lineage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.as_bytes().escape_ascii())
     }
 }
 
@@ -216,6 +287,30 @@ impl FileKind {
             Self::BlockDevice => "block-device",
             Self::CharDevice => "char-device",
         }
+    }
+
+    /// All kinds.
+    const ALL: [Self; 8] = [
+        Self::File,
+        Self::Directory,
+        Self::Subvolume,
+        Self::Symlink,
+        Self::Fifo,
+        Self::Socket,
+        Self::BlockDevice,
+        Self::CharDevice,
+    ];
+
+    /// Its place among all kinds, for what is written down and read again in one run.
+    pub(crate) fn number(self) -> u8 {
+        let place = Self::ALL.iter().position(|kind| *kind == self);
+        u8::try_from(place.unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// The kind at a place among all kinds.
+    pub(crate) fn from_number(number: u8) -> Self {
+        let kind = Self::ALL.get(usize::from(number));
+        kind.copied().unwrap_or(Self::File)
     }
 
     /// Whether it has entries: a directory, or the root of a subvolume.

@@ -6,6 +6,7 @@
 //! through them into a [`Report`](report::Report). It knows no format, opens no file and prints
 //! nothing.
 
+mod buffer;
 mod change;
 mod claim;
 mod content;
@@ -30,6 +31,7 @@ mod scratch;
 mod threads;
 mod volume;
 
+pub use buffer::with_buffer;
 pub use change::{ChangeSet, ChangeSource, Loaded, OpenGate, Precision};
 pub use claim::{Bounded, Claim, Class, ExtentKey, ExtentSet, Owner, Role, Sink};
 pub use diagnostic::{Diagnostic, Diagnostics, Loss, Severity};
@@ -51,7 +53,7 @@ pub use range_set::{RangeCursor, RangeSet};
 pub use read::{ReadAt, ReadError, check_bounds, read_around, read_vec};
 pub use registry::{DuplicateId, Registry, RegistryBuilder, UnknownId};
 pub use scan::{Scan, Shared, UnitReader};
-pub use scratch::with_scratch;
+pub use scratch::{Scratch, ScratchFile};
 pub use threads::Threads;
 pub use volume::{
     ByteMap, FoundVolume, MappedReader, Member, Parity, Piece, Places, Rule, Segment, StripeLayout,

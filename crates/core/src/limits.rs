@@ -26,6 +26,9 @@ pub struct Limits {
     pub links: usize,
     /// Files whose attributes are compared, per volume.
     pub files: usize,
+    /// Bytes of the lists of changed files, their names and their order that are in memory; past
+    /// that, they go to a scratch file where there can be one.
+    pub memory: usize,
     /// Bytes of one unit of a scan held in memory at a time.
     pub unit_bytes: usize,
     /// Bytes of decompressed blocks that an image reader may cache.
@@ -60,6 +63,7 @@ impl Default for Limits {
             claims_at_once: 1 << 20,
             links: 50_000_000,
             files: 5_000_000,
+            memory: 256 << 20,
             unit_bytes: 4 << 20,
             cache_bytes: 64 << 20,
             journal_bytes: 1 << 30,

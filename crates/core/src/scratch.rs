@@ -1,43 +1,34 @@
-//! A buffer that each thread keeps: fresh memory for every slice of a sweep costs as much as
-//! reading it.
+//! Files for what does not fit in memory. The core opens none itself: whoever runs it gives them.
 
-use std::cell::RefCell;
+use std::fmt;
+use std::io;
 
-/// A longer buffer is given back.
-const KEPT: usize = 8 << 20;
-
-thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+/// Makes files that are gone when they are dropped.
+pub trait Scratch: Send + Sync {
+    /// A new empty file that no one else sees.
+    ///
+    /// # Errors
+    /// When there can be none.
+    fn file(&self) -> io::Result<Box<dyn ScratchFile>>;
 }
 
-/// Runs `work` with `length` bytes to read into; what stands in them is left over from before.
-/// The length must be one that was checked.
-pub fn with_scratch<T>(length: usize, work: impl FnOnce(&mut [u8]) -> T) -> T {
-    // Work within work gets a buffer of its own.
-    let mut buffer = BUFFER.take();
-    if buffer.len() < length {
-        buffer.resize(length, 0);
-    }
-    let result = work(buffer.get_mut(..length).unwrap_or_default());
-    if buffer.len() <= KEPT {
-        BUFFER.replace(buffer);
-    }
-    result
+/// A file that only its maker uses, by several threads.
+pub trait ScratchFile: Send + Sync {
+    /// Writes `bytes` at `offset`, which is at most the end of what was written before.
+    ///
+    /// # Errors
+    /// When not all of them could be written.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Fills `bytes` with what was written at `offset`.
+    ///
+    /// # Errors
+    /// When not all of them could be read.
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn work_within_work_has_another_buffer() {
-        with_scratch(4, |outer| {
-            outer.fill(1);
-            with_scratch(8, |inner| inner.fill(2));
-            assert_eq!(outer, [1; 4]);
-        });
-        with_scratch(0, |none| assert!(none.is_empty()));
-        with_scratch(KEPT + 1, |long| assert_eq!(long.len(), KEPT + 1));
-        BUFFER.with_borrow(|kept| assert!(kept.len() <= KEPT));
+impl fmt::Debug for dyn Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scratch")
     }
 }

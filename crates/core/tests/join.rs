@@ -3,13 +3,15 @@
 mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use hexz_resolve::engine::{Options, diff, owners};
 use hexz_resolve::report::{Change, ChangeKind, Report};
 use hexz_resolve::{
     ByteRange, ChangeSet, FileKind, JournalMode, Limits, Loaded, Precision, RangeSet, ReadAt,
-    Registry, Silent,
+    Registry, Scratch, ScratchFile, Silent,
 };
 use model::places::{self, PlacesPlugin};
 use model::{BLOCKS, DISK, INODES, ModelPlugin, Node, ROOT, Tree};
@@ -470,11 +472,46 @@ fn options(registry: &Registry, threads: usize) -> Options<'_> {
         detection: Default::default(),
         disks: hexz_resolve::Disks::default(),
         progress: &Silent,
+        scratch: None,
         cancel: None,
     }
 }
 
+/// Scratch files in memory, which are counted.
+#[derive(Default)]
+struct Counted(AtomicUsize);
+
+struct InMemory(Mutex<Vec<u8>>);
+
+impl Scratch for Counted {
+    fn file(&self) -> io::Result<Box<dyn ScratchFile>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(InMemory(Mutex::default())))
+    }
+}
+
+impl ScratchFile for InMemory {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut file = self.0.lock().unwrap();
+        assert!(offset <= file.len() as u64, "a hole in a scratch file");
+        file.truncate(offset as usize);
+        file.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let file = self.0.lock().unwrap();
+        bytes.copy_from_slice(&file[offset as usize..][..bytes.len()]);
+        Ok(())
+    }
+}
+
 fn run(before: &[u8], after: &[u8], identity: Identity, threads: usize) -> Report {
+    let registry = registry(identity);
+    run_with(before, after, &options(&registry, threads))
+}
+
+fn run_with(before: &[u8], after: &[u8], options: &Options<'_>) -> Report {
     let block = 4096;
     let ranges: RangeSet = (0..before.len() as u64 / block)
         .map(|n| ByteRange::at(n * block, block).unwrap())
@@ -497,7 +534,7 @@ fn run(before: &[u8], after: &[u8], identity: Identity, threads: usize) -> Repor
         overlay_name: None,
         base_name: None,
     };
-    diff(&loaded, &options(&registry(identity), threads)).unwrap()
+    diff(&loaded, options).unwrap()
 }
 
 fn live(steps: &[Step], mut life: Life) -> Life {
@@ -523,6 +560,12 @@ fn hold(identity: Identity, youth: &[Step], change: &[Step]) -> Result<(), TestC
     let before = write(&base, &vec![0; size as usize]);
     let after = write(&merged, &before);
     let report = run(&before, &after, identity, 1);
+    let registry = registry(identity);
+    let mut short = options(&registry, 1);
+    short.limits.memory = 0;
+    short.scratch = Some(Arc::new(Counted::default()));
+    let spilled = run_with(&before, &after, &short);
+    prop_assert_eq!(format!("{:?}", spilled), format!("{report:?}"));
     let mut changes: Vec<Truth> = report.changes.iter().map(found).collect();
     changes.sort();
     prop_assert_eq!(changes, plain_comparison(&base, &merged, identity));
@@ -569,6 +612,24 @@ fn threads_do_not_change_the_report() {
         one,
         format!("{:?}", run(&before, &after, Identity::Inode, 4))
     );
+}
+
+#[test]
+fn long_lists_go_to_scratch_files() {
+    let steps: Vec<Step> = (0..50u8).map(|n| Step::Create(n, n / 2, n, n)).collect();
+    let empty = Life::new(Identity::Inode);
+    let before = empty.tree.write(&vec![0; DISK as usize]);
+    let after = live(&steps, empty).tree.write(&before);
+    let registry = registry(Identity::Inode);
+    let mut options = options(&registry, 2);
+    let scratch = Arc::new(Counted::default());
+    options.scratch = Some(scratch.clone());
+    let roomy = run_with(&before, &after, &options);
+    assert_eq!(scratch.0.load(Ordering::Relaxed), 0);
+    options.limits.memory = 0;
+    let short = run_with(&before, &after, &options);
+    assert!(scratch.0.load(Ordering::Relaxed) > 4);
+    assert_eq!(format!("{short:?}"), format!("{roomy:?}"));
 }
 
 #[test]

@@ -143,6 +143,7 @@ impl Settings {
             detection: self.detection.clone(),
             disks: hexz_resolve::Disks::default(),
             progress: &*self.progress,
+            scratch: None,
             cancel: Some(&self.cancel.0),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hexz_ondisk::{Fields, read, read_what_can_be, to_usize, with_scratch};
+use hexz_ondisk::{Fields, read, read_what_can_be, to_usize, with_buffer};
 use hexz_resolve::{
     ByteRange, Claim, Diagnostic, Error, FileKey, FileKind, FileSet, RangeCursor, RangeSet, ReadAt,
     Result, Role, Scan, Sink, UnitReader,
@@ -157,7 +157,7 @@ impl Ext4 {
         // A table that the volume cuts off is read as far as it goes.
         let there = reader.len().saturating_sub(slice.start);
         let length = length.min(to_usize(there).unwrap_or(usize::MAX));
-        with_scratch(length, |bytes| {
+        with_buffer(length, |bytes| {
             let mut lost = RangeSet::new();
             let mut note = |range: ByteRange, error: Error| {
                 lost.insert(range);

@@ -1,6 +1,6 @@
 //! Where the MFT lies, and reading of it: in slices for a sweep, or one record.
 
-use hexz_ondisk::{read_into, read_what_can_be, with_scratch};
+use hexz_ondisk::{read_into, read_what_can_be, with_buffer};
 use hexz_resolve::{ByteRange, Error, ErrorKind, FileSet, RangeSet, ReadAt, Result, UnitReader};
 
 use crate::file::Content;
@@ -246,7 +246,7 @@ impl Slice {
         reader: &UnitReader<'_>,
         each: impl FnMut(Record<'_>) -> Result<()>,
     ) -> Result<()> {
-        with_scratch(size(self.length()), |buf| {
+        with_buffer(size(self.length()), |buf| {
             self.records_in(buf, reader, each)
         })
     }

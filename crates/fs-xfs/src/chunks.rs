@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hexz_ondisk::{Fields, read_into, to_usize, with_scratch};
+use hexz_ondisk::{Fields, read_into, to_usize, with_buffer};
 use hexz_resolve::{ByteRange, Diagnostic, Diagnostics, FileSet, RangeSet, Result, Scan, Silent};
 
 use crate::btree::{INOBT, Visitor, walk};
@@ -448,7 +448,7 @@ impl InodeUnit {
         };
         if let Some(range) = span(*first, *last) {
             let length = to_usize(range.len()).unwrap_or(0);
-            let done = with_scratch(length, |bytes| {
+            let done = with_buffer(length, |bytes| {
                 read_into(disk.reader, "inodes", range.start(), bytes).ok()?;
                 let mut used = used.iter();
                 Some(used.try_for_each(|agino| self.one(disk, *agino, range.start(), bytes, each)))

@@ -1,6 +1,6 @@
 //! Names in a directory: in its inode, or in its data blocks, whatever index stands beside them.
 
-use hexz_ondisk::{Fields, read_into, to_usize, with_scratch};
+use hexz_ondisk::{Fields, read_into, to_usize, with_buffer};
 use hexz_resolve::{ByteRange, Error, RangeSet, Result};
 
 use crate::disk::{DIR_TAG, Disk};
@@ -99,7 +99,7 @@ pub(crate) fn dirty_entries(
         for range in &touched {
             let mut at = range.start();
             while at < range.end() {
-                with_scratch(length, |bytes| {
+                with_buffer(length, |bytes| {
                     read_into(disk.reader, "directory block", at, bytes)?;
                     data_block(disk, inode, at, bytes, each)
                 })

@@ -22,7 +22,7 @@ mod utf16;
 
 pub use fields::Fields;
 pub use guid::Guid;
-pub use hexz_resolve::with_scratch;
+pub use hexz_resolve::with_buffer;
 pub use salvage::read_what_can_be;
 pub use search::NameSearch;
 pub use utf16::wtf8_from_utf16le;

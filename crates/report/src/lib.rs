@@ -27,7 +27,7 @@ pub use blocks::{Original, write_blocks, write_files, write_summary};
 pub use changes::{Changes, Form, write_changes};
 pub use escape::{JsonForTerminal, escaped};
 pub use html::{MapPage, write_html};
-pub use human::{View, write_human, write_layout};
+pub use human::{Heard, Human, View, write_human, write_layout};
 pub use json::{JsonOwners, write_layout_json};
 pub use listing::{ListedFile, Listing};
 pub use lists::{

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::layout::OpenVolume;
 use super::run::{Bound, Counted, Run};
-use crate::{Attributes, FileKey, FileKind, FileSet, Lineage, Result, Sink, View};
+use super::spill::{Item, Spill};
+use crate::{Attributes, FileKey, FileKind, FileSet, Lineage, Result, Scan, Sink, View};
 
 /// What the join needs to know of a file before it makes a record of it.
 #[derive(Clone, Debug)]
@@ -27,6 +28,35 @@ impl Brief {
     }
 }
 
+/// Bytes of a lineage that is written down; a longer one stays in memory.
+const LINEAGE: usize = 48;
+
+impl Item for Brief {
+    const BYTES: usize = 16 + 3 + LINEAGE;
+
+    fn put(&self, out: &mut Vec<u8>) -> Option<()> {
+        let lineage = self.lineage.as_bytes();
+        let length = u8::try_from(lineage.len()).ok()?;
+        let padding = LINEAGE.checked_sub(lineage.len())?;
+        self.key.put(out)?;
+        out.extend_from_slice(&[self.kind.number(), u8::from(self.snapshot), length]);
+        out.extend_from_slice(lineage);
+        out.extend(std::iter::repeat_n(0, padding));
+        Some(())
+    }
+
+    fn take(bytes: &[u8]) -> Self {
+        let field = |at: usize| bytes.get(at).copied().unwrap_or_default();
+        let lineage = bytes.get(19..19 + usize::from(field(18)));
+        Self {
+            key: FileKey::take(bytes),
+            kind: FileKind::from_number(field(16)),
+            lineage: Lineage::new(lineage.unwrap_or_default()),
+            snapshot: field(17) != 0,
+        }
+    }
+}
+
 /// Keeps the briefs of attributes.
 struct Shortened<'a, 'b>(&'a mut Counted<'b, Brief>);
 
@@ -39,11 +69,13 @@ impl Sink<Attributes> for Shortened<'_, '_> {
 /// The files of one view that exist, by key and by lineage.
 #[derive(Default)]
 pub(super) struct Briefs {
-    sorted: Vec<Brief>,
+    sorted: Spill<Brief>,
     /// Those that came since they were sorted.
     recent: BTreeMap<FileKey, Brief>,
     /// Indexes of those that have a lineage, by lineage and key, once [`Briefs::sort`] was called.
-    by_lineage: Vec<u32>,
+    by_lineage: Spill<u32>,
+    /// Whether one is the root of a snapshot.
+    snapshots: bool,
 }
 
 impl Briefs {
@@ -63,43 +95,62 @@ impl Briefs {
             limit: run.options.limits.files,
             at_once: 256,
         };
-        let found = run.ask(view, volume, files, bound, |files, scan, found| {
+        let first = self.sorted.is_empty() && self.recent.is_empty();
+        if first {
+            self.sorted = Spill::new(run);
+        }
+        let mut last = None;
+        let question = |files: &FileSet, scan: &Scan<'_>, found: &mut Counted<'_, Brief>| {
             fs.attributes(files, scan, &mut Shortened(found))
-        })?;
-        if self.sorted.is_empty() && self.recent.is_empty() && found.is_sorted_by_key(|b| b.key) {
-            self.sorted = found;
-        } else {
-            self.recent.extend(found.into_iter().map(|b| (b.key, b)));
-            if self.recent.len() > self.sorted.len() / 2 {
-                self.merge();
+        };
+        run.ask_each(view, volume, files, bound, question, |brief: Brief| {
+            self.snapshots |= brief.snapshot;
+            // Most plugins give them by key.
+            if first && last.is_none_or(|last| last < brief.key) {
+                last = Some(brief.key);
+                self.sorted.push(brief);
+            } else {
+                self.recent.insert(brief.key, brief);
             }
+        })?;
+        if self.recent.len() > MANY.max(self.sorted.len() / 2) {
+            self.merge(run)?;
         }
         Ok(())
     }
 
-    fn merge(&mut self) {
+    fn merge(&mut self, run: &Run<'_>) -> Result<()> {
+        if self.recent.is_empty() {
+            return Ok(());
+        }
         let recent = std::mem::take(&mut self.recent);
-        self.sorted.extend(recent.into_values());
-        self.sorted.sort_by_key(|b| b.key);
-        self.sorted.dedup_by_key(|b| b.key);
+        recent
+            .into_values()
+            .for_each(|brief| self.sorted.push(brief));
+        let order = |a: &Brief, b: &Brief| a.key.cmp(&b.key);
+        self.sorted.sort(run, order, |a, b| a.key == b.key)
     }
 
     /// Makes them known by lineage.
-    pub(super) fn sort(&mut self, run: &Run<'_>) {
-        self.merge();
+    pub(super) fn sort(&mut self, run: &Run<'_>) -> Result<()> {
+        self.merge(run)?;
         let sorted = &self.sorted;
-        let known = (0..).zip(sorted).filter(|(_, b)| !b.lineage.is_none());
-        let mut by_lineage: Vec<u32> = known.map(|(n, _)| n).collect();
-        let place = |n: &u32| sorted.get(*n as usize).map(|b| (&b.lineage, b.key));
-        run.sort(&mut by_lineage, |a, b| place(a).cmp(&place(b)));
+        let mut by_lineage: Spill<u32> = Spill::new(run);
+        for (n, brief) in (0..).zip(sorted.iter()) {
+            if !brief.lineage.is_none() {
+                by_lineage.push(n);
+            }
+        }
+        let place = |n: &u32| sorted.get(*n as usize).map(|b| (b.lineage, b.key));
+        by_lineage.sort(run, |a, b| place(a).cmp(&place(b)), |_, _| false)?;
         self.by_lineage = by_lineage;
+        run.memory.check()
     }
 
-    pub(super) fn get(&self, key: FileKey) -> Option<&Brief> {
-        match self.sorted.binary_search_by_key(&key, |b| b.key) {
-            Ok(at) => self.sorted.get(at),
-            Err(_) => self.recent.get(&key),
-        }
+    pub(super) fn get(&self, key: FileKey) -> Option<Brief> {
+        let at = self.sorted.partition_point(|b| b.key < key);
+        let found = self.sorted.get(at).filter(|b| b.key == key);
+        found.or_else(|| self.recent.get(&key).cloned())
     }
 
     /// Whether there is any without a lineage, once they are sorted.
@@ -107,8 +158,13 @@ impl Briefs {
         self.by_lineage.len() < self.sorted.len()
     }
 
+    /// Whether there is a root of a snapshot.
+    pub(super) fn some_snapshot(&self) -> bool {
+        self.snapshots
+    }
+
     /// All, by key, once they are sorted.
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, Brief> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Brief> {
         self.sorted.iter()
     }
 
@@ -116,13 +172,15 @@ impl Briefs {
     pub(super) fn of_lineage<'a>(
         &'a self,
         lineage: &'a Lineage,
-    ) -> impl Iterator<Item = &'a Brief> {
-        let at = |n: &u32| self.sorted.get(*n as usize);
-        let from = self
-            .by_lineage
-            .partition_point(|n| at(n).is_some_and(|b| b.lineage < *lineage));
-        let from = self.by_lineage.get(from..).unwrap_or_default();
-        let briefs = from.iter().filter_map(at);
-        briefs.take_while(|b| b.lineage == *lineage)
+    ) -> impl Iterator<Item = Brief> + 'a {
+        let at = move |n: u32| self.sorted.get(n as usize);
+        let before = |n: &u32| at(*n).is_some_and(|b| b.lineage < *lineage);
+        let from = self.by_lineage.partition_point(before);
+        let briefs =
+            (from..self.by_lineage.len()).map_while(move |n| at(self.by_lineage.get(n)?));
+        briefs.take_while(move |b| b.lineage == *lineage)
     }
 }
+
+/// So many are kept apart before they are sorted in among the others.
+const MANY: usize = 4096;

@@ -18,7 +18,7 @@ use super::run::Run;
 use super::writer::Writer;
 use crate::metered::Meter;
 use crate::report::{Change, DiffEnd, DiffVisitor, Header, Report, VolumeRecord};
-use crate::{ChangeSet, Error, Loaded, Precision, RangeSet, Result, View};
+use crate::{ChangeSet, Error, ErrorKind, Loaded, Precision, RangeSet, Result, View};
 
 pub(super) fn diff_to<V: DiffVisitor>(
     loaded: &Loaded,
@@ -130,7 +130,13 @@ pub(super) fn diff_to<V: DiffVisitor>(
 
     let mut writer = Writer::new(&*out, &options.disks);
     for (pair, files) in work {
-        pair.changes(files, &mut writer)?;
+        let volume = pair.pair.shown().map(|volume| volume.name.as_str());
+        let told = pair.changes(files, &mut writer);
+        told.or_else(|error| match error.kind() {
+            // What was told of it before is right; what else there is is not known.
+            ErrorKind::Limit => run.tolerate(volume, error),
+            _ => Err(error),
+        })?;
     }
     let (shown, kinds) = writer.finish();
     let (mut regions, mut unresolved) = regions(&pieces, &reasons, &differences, &shown);

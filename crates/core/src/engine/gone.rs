@@ -53,9 +53,14 @@ impl Gone {
                     limit: 1,
                     at_once: 1,
                 };
-                run.ask(View::Base, volume, &root, bound, |files, scan, found| {
-                    then.attributes(files, scan, found)
-                })?
+                let place = (View::Base, volume);
+                run.ask_into(
+                    &run.diagnostics,
+                    place,
+                    &root,
+                    bound,
+                    |files, scan, found| then.attributes(files, scan, found),
+                )?
             }
             None => Vec::new(),
         };

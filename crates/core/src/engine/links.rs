@@ -1,10 +1,13 @@
 //! Very many links, kept small: names behind each other in one buffer, parents as numbers.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::run::Run;
-use crate::{Error, FileKey, Link, Result, Sink};
+use super::spill::{Item, Spill, number};
+use crate::{Error, FileKey, FileSet, Link, Result, Sink};
 
 /// A link of a [`Links`].
 #[derive(Clone, Copy, Debug)]
@@ -17,11 +20,51 @@ pub(super) struct Entry {
     length: u16,
 }
 
+impl Item for Entry {
+    const BYTES: usize = 26;
+
+    fn put(&self, out: &mut Vec<u8>) -> Option<()> {
+        self.child.put(out)?;
+        self.parent.put(out)?;
+        self.name.put(out)?;
+        out.extend_from_slice(&self.length.to_le_bytes());
+        Some(())
+    }
+
+    fn take(bytes: &[u8]) -> Self {
+        let behind = |at: usize| bytes.get(at..).unwrap_or_default();
+        let length = behind(24).first_chunk().copied().unwrap_or_default();
+        Self {
+            child: FileKey::take(bytes),
+            parent: u32::take(behind(16)),
+            name: u32::take(behind(20)),
+            length: u16::from_le_bytes(length),
+        }
+    }
+}
+
+impl Item for FileKey {
+    const BYTES: usize = 16;
+
+    fn put(&self, out: &mut Vec<u8>) -> Option<()> {
+        out.extend_from_slice(&self.subvolume.to_le_bytes());
+        out.extend_from_slice(&self.number.to_le_bytes());
+        Some(())
+    }
+
+    fn take(bytes: &[u8]) -> Self {
+        Self {
+            subvolume: number(bytes, 0),
+            number: number(bytes, 1),
+        }
+    }
+}
+
 /// Links of one view, sorted by child, then parent, then name once [`Links::sort`] was called.
 #[derive(Default)]
 pub(super) struct Links {
-    names: Vec<u8>,
-    entries: Vec<Entry>,
+    names: Spill<u8>,
+    entries: Spill<Entry>,
     parents: Vec<FileKey>,
     by_key: HashMap<FileKey, u32>,
     /// How many there may be.
@@ -29,32 +72,41 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// Room for `limit` links.
-    pub(super) fn new(limit: usize) -> Self {
+    /// Room for as many as `run` lets there be.
+    pub(super) fn new(run: &Run<'_>) -> Self {
         Self {
-            limit,
+            names: Spill::new(run),
+            entries: Spill::new(run),
+            limit: run.options.limits.links,
             ..Self::default()
         }
     }
 
     /// Sorts the links, and drops those that are there twice.
-    pub(super) fn sort(&mut self, run: &Run<'_>) {
+    pub(super) fn sort(&mut self, run: &Run<'_>) -> Result<()> {
+        run.memory.check()?;
         let mut entries = std::mem::take(&mut self.entries);
-        run.sort(&mut entries, |a, b| self.order(a, b));
-        entries.dedup_by(|a, b| self.order(a, b) == Ordering::Equal);
+        let order = |a: &Entry, b: &Entry| self.order(a, b);
+        entries.sort(run, order, |a, b| self.order(a, b) == Ordering::Equal)?;
         self.entries = entries;
+        Ok(())
     }
 
     fn order(&self, a: &Entry, b: &Entry) -> Ordering {
         let key = |e: &Entry| (e.child, self.parent(e));
         key(a)
             .cmp(&key(b))
-            .then_with(|| self.name(a).cmp(self.name(b)))
+            .then_with(|| self.name(a).cmp(&self.name(b)))
     }
 
-    /// All of them.
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// Number of links.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The link at `index`.
+    pub(super) fn get(&self, index: usize) -> Option<Entry> {
+        self.entries.get(index)
     }
 
     /// The directories that name a file, each once.
@@ -62,9 +114,9 @@ impl Links {
         &self.parents
     }
 
-    pub(super) fn name(&self, entry: &Entry) -> &[u8] {
+    pub(super) fn name(&self, entry: &Entry) -> Cow<'_, [u8]> {
         let from = entry.name as usize;
-        let name = self.names.get(from..from + usize::from(entry.length));
+        let name = self.names.range(from..from + usize::from(entry.length));
         name.unwrap_or_default()
     }
 
@@ -74,17 +126,54 @@ impl Links {
     }
 
     /// The links whose child is `key`, as indexes.
-    pub(super) fn of(&self, key: FileKey) -> std::ops::Range<usize> {
+    pub(super) fn of(&self, key: FileKey) -> Range<usize> {
         self.from(self.entries.partition_point(|e| e.child < key), key)
     }
 
+    /// The same, when those of the last file that was asked for were at `near`, which is moved
+    /// along: files that lie near each other on a disk mostly have numbers that do.
+    pub(super) fn near(&self, near: &mut usize, key: FileKey) -> Range<usize> {
+        let (low, high) = (near.saturating_sub(NEAR), near.saturating_add(NEAR));
+        let before = |at: usize| self.get(at).is_some_and(|l| l.child < key);
+        // With the first of them before the key, and one behind that is not, it starts between.
+        let between = before(low) && !before(high);
+        let all = self.entries.in_memory();
+        let within = all.and_then(|all| all.get(low..high.min(all.len())));
+        *near = match within.filter(|_| between) {
+            Some(within) => low + within.partition_point(|l| l.child < key),
+            None => self.entries.partition_point(|l| l.child < key),
+        };
+        self.from(*near, key)
+    }
+
     /// The links from `from` on whose child is `key`.
-    pub(super) fn from(&self, from: usize, key: FileKey) -> std::ops::Range<usize> {
-        let behind = self.entries.get(from..).unwrap_or_default();
-        let count = behind.iter().take_while(|e| e.child == key).count();
-        from..from + count
+    fn from(&self, from: usize, key: FileKey) -> Range<usize> {
+        let mut to = from;
+        while self.get(to).is_some_and(|e| e.child == key) {
+            to += 1;
+        }
+        from..to
+    }
+
+    /// Each of `files` with its links, as indexes; both are sorted.
+    pub(super) fn linked<'a>(
+        &'a self,
+        files: &'a FileSet,
+    ) -> impl Iterator<Item = (FileKey, Range<usize>)> {
+        let mut at = 0;
+        files.iter().map(move |file| {
+            while self.get(at).is_some_and(|link| link.child < file) {
+                at += 1;
+            }
+            let own = self.from(at, file);
+            at = own.end;
+            (file, own)
+        })
     }
 }
+
+/// Links that are looked at around the last ones, before all are.
+const NEAR: usize = 64;
 
 impl Sink<Link> for Links {
     fn put(&mut self, link: Link) -> Result<()> {
@@ -103,7 +192,7 @@ impl Sink<Link> for Links {
         if parent == next {
             self.parents.push(link.parent);
         }
-        self.names.extend_from_slice(name);
+        self.names.extend(name);
         self.entries.push(Entry {
             child: link.child,
             parent,

@@ -58,10 +58,10 @@ impl Measure<'_, '_> {
         };
         let one = Brief::of(file);
         let (then, now) = match forward {
-            true => (&one, other),
-            false => (other, &one),
+            true => (one, other),
+            false => (other, one),
         };
-        side.names.count(file.key) > 0 && self.touched.pair.same_file(then, now)
+        side.names.count(file.key) > 0 && self.touched.pair.same_file(&then, &now)
     }
 }
 

@@ -31,6 +31,7 @@ mod records;
 mod refine;
 mod run;
 mod side;
+mod spill;
 mod teller;
 mod touched;
 mod writer;
@@ -46,6 +47,7 @@ use crate::report::{
 };
 use crate::{
     ChangeSet, Disks, JournalMode, Limits, Loaded, Progress, RangeSet, ReadAt, Registry, Result,
+    Scratch,
     View,
 };
 
@@ -90,6 +92,8 @@ pub struct Options<'a> {
     pub disks: Disks,
     /// Told how far the run is.
     pub progress: &'a dyn Progress,
+    /// Where lists go that outgrow [`Limits::memory`]; without it they stay in memory.
+    pub scratch: Option<Arc<dyn Scratch>>,
     /// Ends the run when set.
     pub cancel: Option<&'a AtomicBool>,
 }

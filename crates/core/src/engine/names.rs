@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::layout::OpenVolume;
-use super::links::{Entry, Links};
+use super::links::Links;
 use super::run::{Bound, Run};
 use crate::report::{MANY_NAMES, PathBytes};
 use crate::{
@@ -30,34 +30,58 @@ pub(super) struct Names {
 }
 
 /// One path of a file: a name in a directory. Kept apart, since a directory has many.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PathParts<'a> {
     /// The path of the directory, without a slash at its end: empty for the root.
     pub(super) above: &'a [u8],
     /// The name in it; empty for the root itself.
-    pub(super) name: &'a [u8],
+    pub(super) name: Cow<'a, [u8]>,
     pub(super) parent: FileKey,
 }
 
 impl PathParts<'_> {
     /// The whole path.
     pub(super) fn path(&self) -> PathBytes {
-        join(self.above, self.name)
+        join(self.above, &self.name)
     }
 
     /// As the whole paths are ordered.
     pub(super) fn order(&self, other: &PathParts<'_>) -> Ordering {
         if self.above == other.above {
-            return self.name.cmp(other.name);
+            return self.name.cmp(&other.name);
         }
         // Most directories differ within what both have.
         let both = self.above.len().min(other.above.len());
         let (here, rest) = self.above.split_at(both);
         let (there, other_rest) = other.above.split_at(both);
-        here.cmp(there).then_with(|| {
-            let mine = rest.iter().chain(b"/").chain(self.name);
-            mine.cmp(other_rest.iter().chain(b"/").chain(other.name))
-        })
+        let mine: [&[u8]; 3] = [rest, b"/", &self.name];
+        let others: [&[u8]; 3] = [other_rest, b"/", &other.name];
+        here.cmp(there).then_with(|| in_a_row(mine, others))
+    }
+}
+
+/// Compares the bytes of some pieces behind each other with those of others.
+fn in_a_row<const N: usize>(mine: [&[u8]; N], others: [&[u8]; N]) -> Ordering {
+    let (mut mine, mut others) = (mine.into_iter(), others.into_iter());
+    let (mut here, mut there): (&[u8], &[u8]) = (&[], &[]);
+    loop {
+        while here.is_empty() {
+            let Some(next) = mine.next() else { break };
+            here = next;
+        }
+        while there.is_empty() {
+            let Some(next) = others.next() else { break };
+            there = next;
+        }
+        let both = here.len().min(there.len());
+        if both == 0 {
+            return here.len().cmp(&there.len());
+        }
+        let ((x, rest), (y, other_rest)) = (here.split_at(both), there.split_at(both));
+        if x != y {
+            return x.cmp(y);
+        }
+        (here, there) = (rest, other_rest);
     }
 }
 
@@ -75,7 +99,7 @@ impl Names {
         };
         let mut names = Self {
             root: fs.root(),
-            links: Links::new(run.options.limits.links),
+            links: Links::new(run),
             ..Self::default()
         };
         let mut asked: BTreeSet<FileKey> = BTreeSet::new();
@@ -90,7 +114,7 @@ impl Names {
                 coverage = fs.links(&missing, scan, &mut names.links)?;
                 Ok(())
             })?;
-            names.links.sort(run);
+            names.links.sort(run)?;
             if coverage == LinkCoverage::AllDirectories {
                 break;
             }
@@ -111,14 +135,14 @@ impl Names {
     fn reach(&mut self, run: &Run<'_>, wanted: &FileSet) {
         let limits = &run.options.limits;
         let mut naming = vec![false; self.links.parents().len()];
-        for (file, links) in linked(self.links.entries(), wanted) {
+        for (file, links) in self.links.linked(wanted) {
             if links.len() > limits.links_per_file {
                 let text = format!("file {} has more names than are looked at", file.number);
                 run.report(None, Diagnostic::warning("links-limit", text).losing());
             }
-            let links = self.links.entries().get(links).unwrap_or_default();
-            for link in links.iter().take(limits.links_per_file) {
-                if let Some(naming) = naming.get_mut(link.parent as usize) {
+            for link in links.take(limits.links_per_file) {
+                let parent = self.links.get(link).map(|link| link.parent as usize);
+                if let Some(naming) = parent.and_then(|parent| naming.get_mut(parent)) {
                     *naming = true;
                 }
             }
@@ -151,32 +175,16 @@ impl Names {
     }
 
     /// The directory and the name of the first link whose child is `key`, by directory and name.
-    pub(super) fn first_link(&self, key: FileKey) -> Option<(FileKey, &[u8])> {
-        let entry = self.links.entries().get(self.links.of(key))?.first()?;
-        Some((self.links.parent(entry), self.links.name(entry)))
-    }
-
-    /// The links of `key`, when the last file that was asked for had its links at `near`, which is
-    /// moved along: files that lie near each other on a disk mostly have numbers that do.
-    fn links_near(&self, near: &mut usize, key: FileKey) -> Range<usize> {
-        let (low, high) = (near.saturating_sub(NEAR), near.saturating_add(NEAR));
-        let all = self.links.entries();
-        let before = |at: usize| all.get(at).is_some_and(|l| l.child < key);
-        // With the first of them before the key, and one behind that is not, it starts between.
-        let between = before(low) && !before(high);
-        let within = all.get(low..high.min(all.len()));
-        *near = match within.filter(|_| between) {
-            Some(within) => low + within.partition_point(|l| l.child < key),
-            None => all.partition_point(|l| l.child < key),
-        };
-        self.links.from(*near, key)
+    pub(super) fn first_link(&self, key: FileKey) -> Option<(FileKey, Cow<'_, [u8]>)> {
+        let entry = self.links.get(self.links.of(key).next()?)?;
+        Some((self.links.parent(&entry), self.links.name(&entry)))
     }
 
     /// The path of the root.
     pub(super) fn root_path(&self) -> PathParts<'_> {
         PathParts {
             above: &[],
-            name: &[],
+            name: Cow::Borrowed(&[]),
             parent: self.root,
         }
     }
@@ -204,7 +212,7 @@ impl Names {
         near: &mut usize,
         key: FileKey,
     ) -> Arc<[PathBytes]> {
-        let mut reached = self.reached(run, self.links_near(near, key));
+        let mut reached = self.reached(run, self.links.near(near, key));
         match (reached.next(), reached.next()) {
             (Some((_, only)), None) if key != self.root => [only.path()].into(),
             _ => self
@@ -223,7 +231,7 @@ impl Names {
         files: &FileSet,
     ) -> (FileSet, BTreeMap<FileKey, Arc<[PathBytes]>>) {
         let (mut bare, mut many) = (Vec::new(), BTreeMap::new());
-        for (file, links) in linked(self.links.entries(), files) {
+        for (file, links) in self.links.linked(files) {
             if links.len() > MANY_NAMES {
                 many.insert(file, self.shared_paths(run, &mut 0, file));
             }
@@ -239,16 +247,15 @@ impl Names {
         &'a self,
         run: &Run<'_>,
     ) -> impl Iterator<Item = (usize, FileKey, PathParts<'a>)> {
-        let all = self.links.entries();
         let (mut child, mut count) = (None, 0);
         let most = run.options.limits.links_per_file;
         let within = move |index: &usize| {
-            let own = all.get(*index).map(|e| e.child);
+            let own = self.links.get(*index).map(|e| e.child);
             count = if own == child { count + 1 } else { 1 };
             child = own;
             count <= most
         };
-        (0..all.len())
+        (0..self.links.len())
             .filter(within)
             .filter_map(|index| self.at(run, index))
     }
@@ -259,14 +266,14 @@ impl Names {
         run: &Run<'_>,
         index: usize,
     ) -> Option<(usize, FileKey, PathParts<'_>)> {
-        let entry = self.links.entries().get(index)?;
+        let entry = self.links.get(index)?;
         let above = self.parents.get(entry.parent as usize)?.as_deref()?;
-        let name = self.links.name(entry);
-        if !fits(above, name, run.options.limits.path_bytes) {
+        let name = self.links.name(&entry);
+        if !fits(above, &name, run.options.limits.path_bytes) {
             run.long_path();
             return None;
         }
-        let parent = self.links.parent(entry);
+        let parent = self.links.parent(&entry);
         Some((
             index,
             entry.child,
@@ -306,16 +313,17 @@ impl Names {
             self.directories.insert(at, None);
             // A directory has one name on a sound image; on another the first one is taken.
             let own = self.links.of(at);
-            let Some(link) = self.links.entries().get(own.clone()).and_then(<[_]>::first) else {
+            let first = own.clone().next();
+            let Some(link) = first.and_then(|first| self.links.get(first)) else {
                 break None;
             };
             chain.push((at, own.start));
-            at = self.links.parent(link);
+            at = self.links.parent(&link);
         };
         for (directory, link) in chain.into_iter().rev() {
-            let entry = self.links.entries().get(link).copied();
+            let entry = self.links.get(link);
             path = path.zip(entry).and_then(|(above, entry)| {
-                let below = below(run, self.bytes, &above, self.links.name(&entry))?;
+                let below = below(run, self.bytes, &above, &self.links.name(&entry))?;
                 self.bytes = self.bytes.saturating_add(below.path.len());
                 Some(below)
             });
@@ -348,28 +356,6 @@ fn below(run: &Run<'_>, bytes: usize, above: &Directory, name: &[u8]) -> Option<
 struct Directory {
     path: Arc<[u8]>,
     depth: u32,
-}
-
-/// Links that are looked at around the last ones, before all are.
-const NEAR: usize = 64;
-
-/// Each of `files` with its links, as indexes; both are sorted.
-fn linked<'a>(
-    links: &'a [Entry],
-    files: &'a FileSet,
-) -> impl Iterator<Item = (FileKey, Range<usize>)> {
-    let mut at = 0;
-    files.iter().map(move |file| {
-        let mut rest = links.get(at..).unwrap_or_default().iter().peekable();
-        let mut skip = |wanted: &dyn Fn(&Entry) -> bool| {
-            while rest.next_if(|link| wanted(link)).is_some() {
-                at += 1;
-            }
-            at
-        };
-        let start = skip(&|link| link.child < file);
-        (file, start..skip(&|link| link.child == file))
-    })
 }
 
 /// Whether a path is no longer than `most`.

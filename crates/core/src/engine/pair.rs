@@ -2,6 +2,7 @@
 //! them.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::content::budget;
@@ -196,10 +197,15 @@ impl<'a> PairWork<'a> {
             budget: &budget(pair.filesystems()),
         };
         let visitor = writer.visitor();
-        let parts: Vec<_> = steps.chunks(AT_ONCE).collect();
-        let make = |steps: &&[_]| {
+        let starts = (0..steps.len()).step_by(AT_ONCE);
+        let parts: Vec<_> = starts
+            .map(|from| from..(from + AT_ONCE).min(steps.len()))
+            .collect();
+        let make = |part: &Range<usize>| {
             let findings = Diagnostics::new();
-            let found = records.of(steps, &findings)?;
+            let steps = steps.range(part.clone()).unwrap_or_default();
+            let found = records.of(&steps, &findings)?;
+            run.memory.check()?;
             Ok((Made::of(visitor, found.changes, found.names), findings))
         };
         run.in_order(&parts, make, |_, made: Result<_>| {

@@ -13,7 +13,7 @@ use super::teller::{Teller, Told, continues, identity};
 use crate::report::{FileNames, FileOwner, MANY_NAMES, OwnerRecord, OwnerVisitor, PathBytes};
 use crate::{
     Attributes, ByteRange, Claim, Class, Error, FileKey, FileKind, FileSet, Owner, RangeSet,
-    Result, Sink, View,
+    Result, Scan, Sink, View,
 };
 
 /// Ranges whose owners one thread puts together at a time.
@@ -487,10 +487,21 @@ fn kinds(run: &Run<'_>, volume: &OpenVolume, asked: &FileSet) -> Result<HashMap<
         limit: run.options.limits.files,
         at_once: 256,
     };
-    let kinds = run.ask(View::Merged, volume, asked, bound, |files, scan, found| {
+    let mut kinds = HashMap::new();
+    let question = |files: &FileSet, scan: &Scan<'_>, found: &mut Counted<'_, (FileKey, Kind)>| {
         fs.attributes(files, scan, &mut Kinds(found))
-    })?;
-    Ok(kinds.into_iter().collect())
+    };
+    run.ask_each(
+        View::Merged,
+        volume,
+        asked,
+        bound,
+        question,
+        |(key, kind)| {
+            kinds.insert(key, kind);
+        },
+    )?;
+    Ok(kinds)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The join of the two views: which paths came, went, moved or stayed. What files hold is not looked
 //! at yet.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -8,6 +9,7 @@ use super::briefs::Brief;
 use super::names::PathParts;
 use super::run::Run;
 use super::side::Side;
+use super::spill::{Item, Spill};
 use super::touched::Touched;
 use crate::report::PathBytes;
 use crate::{FileKey, Result};
@@ -37,6 +39,44 @@ pub(super) struct Planned {
     pub(super) counted: bool,
 }
 
+impl Item for Planned {
+    const BYTES: usize = 10;
+
+    fn put(&self, out: &mut Vec<u8>) -> Option<()> {
+        let (kind, base, merged) = match self.step {
+            Step::Both { base, merged } => (0, base, merged),
+            Step::Moved {
+                base,
+                merged,
+                along,
+            } => (1 + u8::from(along), base, merged),
+            Step::Added { merged } => (3, 0, merged),
+            Step::Deleted { base } => (4, base, 0),
+        };
+        out.extend_from_slice(&[kind, u8::from(self.counted)]);
+        base.put(out)?;
+        merged.put(out)
+    }
+
+    fn take(bytes: &[u8]) -> Self {
+        let behind = |at: usize| bytes.get(at..).unwrap_or_default();
+        let (base, merged) = (u32::take(behind(2)), u32::take(behind(6)));
+        Self {
+            step: match bytes.first() {
+                Some(0) => Step::Both { base, merged },
+                Some(kind @ (1 | 2)) => Step::Moved {
+                    base,
+                    merged,
+                    along: *kind == 2,
+                },
+                Some(3) => Step::Added { merged },
+                _ => Step::Deleted { base },
+            },
+            counted: bytes.get(1) == Some(&1),
+        }
+    }
+}
+
 /// A path of a view, with its file.
 type Named<'t> = (FileKey, PathParts<'t>);
 
@@ -55,7 +95,7 @@ struct Join<'t, 'a> {
 
 /// All changed paths, in their order. A file that has several paths in both views comes under the
 /// first of them.
-pub(super) fn plan(run: &Run<'_>, touched: &Touched<'_>) -> Result<Vec<Planned>> {
+pub(super) fn plan(run: &Run<'_>, touched: &Touched<'_>) -> Result<Spill<Planned>> {
     let mut join = Join {
         run,
         touched,
@@ -64,41 +104,32 @@ pub(super) fn plan(run: &Run<'_>, touched: &Touched<'_>) -> Result<Vec<Planned>>
         left: HashSet::new(),
         gone: HashMap::new(),
     };
-    let mut steps = join.side_by_side()?;
-    for (n, step) in steps.iter_mut().enumerate() {
-        if n % 4096 == 0 {
-            run.check()?;
-        }
-        if let Step::Added { merged } = *step
-            && let Some(moved) = join.moved(merged)
-        {
-            *step = moved;
-        }
-    }
-    steps.retain(|step| match *step {
-        Step::Deleted { base } => !join.left.contains(&base),
-        _ => true,
-    });
-    join.leave_out_snapshots(&mut steps);
-    let mut seen = BTreeSet::new();
-    steps.retain(|step| match *step {
-        Step::Both { .. } | Step::Moved { along: true, .. } => join.is_first(*step, &mut seen),
-        _ => true,
-    });
-    let mut seen = BTreeSet::new();
-    let counted = |step: Step| {
-        let files = join.files(step);
-        files.is_some_and(|files| join.several(files) && !seen.insert(files))
-    };
-    Ok(steps.into_iter().map(planned(counted)).collect())
+    let steps = join.side_by_side()?;
+    let steps = steps.filter_map(run, |planned| {
+        let step = match planned.step {
+            Step::Added { merged } => join.moved(merged).unwrap_or(planned.step),
+            step => step,
+        };
+        Some(Planned { step, ..planned })
+    })?;
+    let snapshots = join.snapshots(&steps);
+    let (mut first, mut met) = (BTreeSet::new(), BTreeSet::new());
+    steps.filter_map(run, |Planned { step, .. }| {
+        let told = match step {
+            Step::Deleted { base } if join.left.contains(&base) => false,
+            Step::Both { .. } | Step::Moved { along: true, .. } => join.is_first(step, &mut first),
+            _ => !join.is_in_snapshot(&step, &snapshots),
+        };
+        let counted = told
+            && join
+                .files(step)
+                .is_some_and(|files| join.several(files) && !met.insert(files));
+        told.then_some(Planned { step, counted })
+    })
 }
 
-fn planned(mut counted: impl FnMut(Step) -> bool) -> impl FnMut(Step) -> Planned {
-    move |step| Planned {
-        step,
-        counted: counted(step),
-    }
-}
+/// The subvolumes whose snapshots came (true) or went.
+type Snapshots = BTreeSet<(bool, u64)>;
 
 impl<'t> Join<'t, '_> {
     fn base(&self, at: u32) -> Option<Named<'t>> {
@@ -110,10 +141,10 @@ impl<'t> Join<'t, '_> {
     }
 
     /// The paths of both views, merged by their order, none of them moved yet.
-    fn side_by_side(&self) -> Result<Vec<Step>> {
+    fn side_by_side(&self) -> Result<Spill<Planned>> {
         let counts = [&self.touched.base, &self.touched.merged].map(|side| side.len() as u32);
         let [base_count, merged_count] = counts;
-        let mut steps = Vec::with_capacity(base_count.max(merged_count) as usize);
+        let mut steps = Spill::new(self.run);
         let (mut base, mut merged) = (0, 0);
         while base < base_count || merged < merged_count {
             if steps.len() % 4096 == 0 {
@@ -124,14 +155,17 @@ impl<'t> Join<'t, '_> {
                 (Some(_), None) => Ordering::Less,
                 _ => Ordering::Greater,
             };
-            steps.push(match order {
+            let step = match order {
                 Ordering::Less => Step::Deleted { base },
                 Ordering::Greater => Step::Added { merged },
                 Ordering::Equal => Step::Both { base, merged },
-            });
+            };
+            let counted = false;
+            steps.push(Planned { step, counted });
             base += u32::from(order.is_le());
             merged += u32::from(order.is_ge());
         }
+        self.run.memory.check()?;
         Ok(steps)
     }
 
@@ -140,8 +174,8 @@ impl<'t> Join<'t, '_> {
     fn moved(&mut self, merged: u32) -> Option<Step> {
         let (key, to) = self.merged(merged)?;
         let now = self.touched.merged.files.get(key)?;
-        let left = self.left(now);
-        let (then, base) = left.or_else(|| self.left_without_lineage(&to, now))?;
+        let left = self.left(&now);
+        let (then, base) = left.or_else(|| self.left_without_lineage(&to, &now))?;
         self.left.insert(base);
         let (_, from) = self.base(base)?;
         let along = from.name == to.name
@@ -159,10 +193,10 @@ impl<'t> Join<'t, '_> {
 
     /// The first path that the file `now` had in base and that is gone, with the file as it was
     /// there.
-    fn left(&mut self, now: &'t Brief) -> Option<(&'t Brief, u32)> {
+    fn left(&mut self, now: &Brief) -> Option<(Brief, u32)> {
         let touched = self.touched;
         for then in touched.base.files.of_lineage(&now.lineage) {
-            if !touched.pair.same_file(then, now) {
+            if !touched.pair.same_file(&then, now) {
                 continue;
             }
             if !self.gone.contains_key(&then.key) {
@@ -181,7 +215,7 @@ impl<'t> Join<'t, '_> {
 
     /// The same for what has no lineage: it is known by its name in a directory, wherever that
     /// went.
-    fn left_without_lineage(&self, to: &PathParts<'_>, now: &Brief) -> Option<(&'t Brief, u32)> {
+    fn left_without_lineage(&self, to: &PathParts<'_>, now: &Brief) -> Option<(Brief, u32)> {
         let touched = self.touched;
         if !(now.lineage.is_none() || touched.base.files.some_without_lineage()) {
             return None;
@@ -190,7 +224,7 @@ impl<'t> Join<'t, '_> {
         let (above, name) = split(&stood);
         let parts = PathParts {
             above,
-            name,
+            name: Cow::Borrowed(name),
             parent: FileKey::default(),
         };
         let base = touched.base.find(self.run, &parts)?;
@@ -198,7 +232,7 @@ impl<'t> Join<'t, '_> {
         let then = touched.base.files.get(before)?;
         let base = u32::try_from(base).ok()?;
         let gone = touched.merged.find(self.run, &parts).is_none() && !self.left.contains(&base);
-        let same = touched.pair.same_at_path(then, now) && !touched.pair.same_file(then, now);
+        let same = touched.pair.same_at_path(&then, now) && !touched.pair.same_file(&then, now);
         (gone && same).then_some((then, base))
     }
 
@@ -265,38 +299,54 @@ impl<'t> Join<'t, '_> {
             touched.base.files.get(before),
             touched.merged.files.get(after),
         ) {
-            (Some(then), Some(now)) => touched.pair.same_file(then, now),
+            (Some(then), Some(now)) => touched.pair.same_file(&then, &now),
             (None, None) => before == after,
             _ => false,
         }
     }
 
-    /// Leaves out what came or went with a snapshot: the record of its root stands for all of it.
-    fn leave_out_snapshots(&self, steps: &mut Vec<Step>) {
-        // The file of a step that came (true) or went.
-        let lone = |step: &Step| match *step {
+    /// The file of a step that came (true) or went.
+    fn lone(&self, step: &Step) -> Option<(bool, FileKey)> {
+        match *step {
             Step::Added { merged } => Some((true, self.merged(merged)?.0)),
             Step::Deleted { base } => Some((false, self.base(base)?.0)),
             _ => None,
-        };
-        let is_root = |(came, key): (bool, FileKey)| {
-            let side = match came {
-                true => &self.touched.merged,
-                false => &self.touched.base,
-            };
-            side.files.get(key).is_some_and(|b| b.snapshot)
-        };
-        let roots = steps.iter().filter_map(lone).filter(|file| is_root(*file));
-        let snapshots: BTreeSet<(bool, u64)> =
-            roots.map(|(came, key)| (came, key.subvolume)).collect();
-        if snapshots.is_empty() {
-            return;
         }
-        steps.retain(|step| {
-            lone(step).is_none_or(|(came, key)| {
-                !snapshots.contains(&(came, key.subvolume)) || is_root((came, key))
+    }
+
+    fn is_snapshot(&self, (came, key): (bool, FileKey)) -> bool {
+        let side = match came {
+            true => &self.touched.merged,
+            false => &self.touched.base,
+        };
+        side.files.get(key).is_some_and(|b| b.snapshot)
+    }
+
+    /// The snapshots that came or went.
+    fn snapshots(&self, steps: &Spill<Planned>) -> Snapshots {
+        let sides = [&self.touched.base, &self.touched.merged];
+        if !sides.iter().any(|side| side.files.some_snapshot()) {
+            return Snapshots::new();
+        }
+        let gone = |step: &Step| match step {
+            Step::Deleted { base } => self.left.contains(base),
+            _ => false,
+        };
+        let told = steps.iter().map(|planned| planned.step);
+        let lone = told
+            .filter(|step| !gone(step))
+            .filter_map(|step| self.lone(&step));
+        let roots = lone.filter(|file| self.is_snapshot(*file));
+        roots.map(|(came, key)| (came, key.subvolume)).collect()
+    }
+
+    /// Whether a step came or went with a snapshot: the record of its root stands for all of it.
+    fn is_in_snapshot(&self, step: &Step, snapshots: &Snapshots) -> bool {
+        let lone = || self.lone(step);
+        !snapshots.is_empty()
+            && lone().is_some_and(|(came, key)| {
+                snapshots.contains(&(came, key.subvolume)) && !self.is_snapshot((came, key))
             })
-        });
     }
 
     /// The files of a step.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use rayon::prelude::*;
 
 use super::run::Run;
-use crate::{ByteRange, Diagnostic, RangeSet, ReadAt, ReadError, Result, with_scratch};
+use crate::{ByteRange, Diagnostic, RangeSet, ReadAt, ReadError, Result, with_buffer};
 
 /// Differences closer together than this are one run: smaller than any record that is looked at
 /// by itself, and large enough that rewritten random data is one run and not hundreds.
@@ -305,7 +305,7 @@ fn both<T>(
     work: impl FnOnce(&[u8], &[u8]) -> T,
 ) -> Result<T, ReadError> {
     let length = range.len() as usize;
-    with_scratch(2 * length, |bytes| {
+    with_buffer(2 * length, |bytes| {
         let (before, after) = bytes.split_at_mut(length);
         for (disk, bytes) in [(base, &mut *before), (merged, &mut *after)] {
             let there = disk.len().saturating_sub(range.start()).min(range.len());

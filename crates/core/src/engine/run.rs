@@ -2,12 +2,14 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use super::Options;
 use super::layout::OpenVolume;
+use super::spill::Memory;
 use crate::scan::in_order;
 use crate::{
     Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, OpenContext, RangeSet, Result,
@@ -49,6 +51,8 @@ impl<T> Sink<T> for Counted<'_, T> {
 pub(super) struct Run<'a> {
     pub(super) options: &'a Options<'a>,
     pub(super) diagnostics: Diagnostics,
+    /// What there is of it for long lists.
+    pub(super) memory: Arc<Memory>,
     pool: Option<Threads>,
     /// Whether only one view is looked at, so that findings need not say which.
     one_view: bool,
@@ -64,9 +68,11 @@ impl<'a> Run<'a> {
     pub(super) fn new(options: &'a Options<'a>) -> Self {
         let started = (options.threads != 1).then(|| Threads::new(options.threads).ok());
         let pool = started.flatten();
+        let memory = Memory::new(options.limits.memory, options.scratch.clone());
         Self {
             options,
             diagnostics: Diagnostics::new(),
+            memory: Arc::new(memory),
             pool,
             one_view: false,
         }
@@ -211,28 +217,49 @@ impl<'a> Run<'a> {
         self.settle(findings, (view, volume), passed)
     }
 
-    /// Asks a plugin about many `files`, some at a time on each thread. The answers come in the
-    /// order of the files.
-    pub(super) fn ask<T: Send>(
+    /// Asks a plugin about many `files`, some at a time on each thread, and hands on each answer,
+    /// in the order of the files.
+    pub(super) fn ask_each<T: Send>(
         &self,
         view: View,
         volume: &OpenVolume,
         files: &FileSet,
         bound: Bound,
         question: impl Fn(&FileSet, &Scan<'_>, &mut Counted<'_, T>) -> Result<()> + Sync,
-    ) -> Result<Vec<T>> {
-        self.ask_into(&self.diagnostics, (view, volume), files, bound, question)
+        mut each: impl FnMut(T),
+    ) -> Result<()> {
+        let findings = &self.diagnostics;
+        self.asking(findings, (view, volume), files, bound, question, |items| {
+            items.into_iter().for_each(&mut each);
+        })
     }
 
-    /// [`Run::ask`] on a thread that works for another: findings go into `findings`.
+    /// All answers about many files, on a thread that may work for another: findings go into
+    /// `findings`.
     pub(super) fn ask_into<T: Send>(
+        &self,
+        findings: &Diagnostics,
+        place: (View, &OpenVolume),
+        files: &FileSet,
+        bound: Bound,
+        question: impl Fn(&FileSet, &Scan<'_>, &mut Counted<'_, T>) -> Result<()> + Sync,
+    ) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        self.asking(findings, place, files, bound, question, |mut items| {
+            all.append(&mut items);
+        })?;
+        Ok(all)
+    }
+
+    fn asking<T: Send>(
         &self,
         findings: &Diagnostics,
         (view, volume): (View, &OpenVolume),
         files: &FileSet,
         bound: Bound,
         question: impl Fn(&FileSet, &Scan<'_>, &mut Counted<'_, T>) -> Result<()> + Sync,
-    ) -> Result<Vec<T>> {
+        mut found: impl FnMut(Vec<T>),
+    ) -> Result<()> {
         let left = AtomicUsize::new(bound.limit);
         let ask = |keys: &&[FileKey]| {
             let mut found = Counted {
@@ -246,10 +273,9 @@ impl<'a> Run<'a> {
         };
         let keys: Vec<FileKey> = files.iter().collect();
         let parts: Vec<&[FileKey]> = keys.chunks(bound.at_once).collect();
-        let mut all = Vec::new();
-        let mut add = |(mut items, passed): (Vec<T>, Passed)| {
+        let mut add = |(items, passed): (Vec<T>, Passed)| {
             self.settle(findings, (view, volume), passed)?;
-            all.append(&mut items);
+            found(items);
             Ok(())
         };
         match self.pool() {
@@ -258,7 +284,7 @@ impl<'a> Run<'a> {
             }
             _ => parts.iter().try_for_each(|part| add(ask(part)))?,
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Does `work` on each of `items`, in their order, on all threads.

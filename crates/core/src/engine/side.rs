@@ -6,6 +6,7 @@ use super::briefs::Briefs;
 use super::layout::OpenVolume;
 use super::names::{Names, PathParts};
 use super::run::Run;
+use super::spill::Spill;
 use crate::{FileKey, FileSet, Result, Shared, View};
 
 /// What is known of the touched files in one view.
@@ -15,7 +16,7 @@ pub(super) struct Side {
     pub(super) files: Briefs,
     pub(super) names: Names,
     /// Their paths, sorted: links as the names count them, or [`ROOT`].
-    order: Vec<u32>,
+    order: Spill<u32>,
 }
 
 /// Stands for the path of the root among links.
@@ -35,12 +36,12 @@ impl Side {
         files: &FileSet,
         shared: Option<&Shared>,
     ) -> Result<()> {
-        self.order = Vec::new();
+        self.order = Spill::default();
         self.names = Names::default();
-        self.files.sort(run);
+        self.files.sort(run)?;
         let names = Names::gather(run, volume, view, files, shared)?;
         run.check()?;
-        let mut order = Vec::new();
+        let mut order = Spill::new(run);
         if self.files.get(names.root_path().parent).is_some() {
             order.push(ROOT);
         }
@@ -57,18 +58,16 @@ impl Side {
             }
         }
         let place = |n: u32| parts(&names, run, n);
-        run.sort(&mut order, |a, b| {
-            let (x, y) = (place(*a), place(*b));
-            match (x, y) {
-                (Some((key, x)), Some((other, y))) => x.order(&y).then(key.cmp(&other)),
-                (x, y) => x.is_some().cmp(&y.is_some()),
-            }
-        });
+        let by_path = |a: &u32, b: &u32| match (place(*a), place(*b)) {
+            (Some((key, x)), Some((other, y))) => x.order(&y).then(key.cmp(&other)),
+            (x, y) => x.is_some().cmp(&y.is_some()),
+        };
         // Where a damaged directory has a name twice, one file has it.
-        order.dedup_by(|a, b| match (place(*a), place(*b)) {
+        let twice = |a: &u32, b: &u32| match (place(*a), place(*b)) {
             (Some((_, x)), Some((_, y))) => x.order(&y) == Ordering::Equal,
             _ => false,
-        });
+        };
+        order.sort(run, by_path, twice)?;
         self.order = order;
         self.names = names;
         Ok(())
@@ -81,16 +80,18 @@ impl Side {
 
     /// The path at `at` in their order, and its file.
     pub(super) fn path(&self, run: &Run<'_>, at: usize) -> Option<(FileKey, PathParts<'_>)> {
-        parts(&self.names, run, *self.order.get(at)?)
+        parts(&self.names, run, self.order.get(at)?)
     }
 
     /// Where in the order a path is.
     pub(super) fn find(&self, run: &Run<'_>, path: &PathParts<'_>) -> Option<usize> {
-        let at = self.order.binary_search_by(|n| {
-            let known = parts(&self.names, run, *n);
+        let order = |n: u32| {
+            let known = parts(&self.names, run, n);
             known.map_or(Ordering::Less, |(_, known)| known.order(path))
-        });
-        at.ok()
+        };
+        let at = self.order.partition_point(|n| order(*n).is_lt());
+        let found = self.order.get(at)?;
+        order(found).is_eq().then_some(at)
     }
 }
 

@@ -131,12 +131,12 @@ impl<'a> Touched<'a> {
         let compared = self.run.each(directories, |key| {
             let (before, after) = (base.of(*key), merged.of(*key));
             let (same, ids) = self.is_same(*key);
-            let plain = |b: Option<&Brief>| b.is_some_and(|b| !b.snapshot);
+            let plain = |b: &Option<Brief>| b.as_ref().is_some_and(|b| !b.snapshot);
             let came_or_went: Vec<FileKey> = match same {
                 true => differing(before, after).map(|l| l.child).collect(),
                 false => {
-                    let before = before.iter().filter(|_| plain(ids.0));
-                    let after = after.iter().filter(|_| plain(ids.1));
+                    let before = before.iter().filter(|_| plain(&ids.0));
+                    let after = after.iter().filter(|_| plain(&ids.1));
                     before.chain(after).map(|l| l.child).collect()
                 }
             };
@@ -152,9 +152,9 @@ impl<'a> Touched<'a> {
     }
 
     /// Whether a directory is the same one in both views, and what it is in each.
-    fn is_same(&self, key: FileKey) -> (bool, (Option<&Brief>, Option<&Brief>)) {
+    fn is_same(&self, key: FileKey) -> (bool, (Option<Brief>, Option<Brief>)) {
         let ids = (self.base.files.get(key), self.merged.files.get(key));
-        let same = matches!(ids, (Some(b), Some(m)) if self.pair.same_file(b, m));
+        let same = matches!(&ids, (Some(b), Some(m)) if self.pair.same_file(b, m));
         (same, ids)
     }
 
@@ -243,7 +243,7 @@ impl<'a> Touched<'a> {
                 continue;
             }
             let mut alike = merged.files.of_lineage(&then.lineage);
-            let Some(now) = alike.find(|now| self.pair.same_file(then, now)) else {
+            let Some(now) = alike.find(|now| self.pair.same_file(&then, now)) else {
                 continue;
             };
             let from = base.names.paths_of(run, then.key).into_iter().next();

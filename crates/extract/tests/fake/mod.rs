@@ -281,6 +281,7 @@ pub(crate) fn with_disk<T>(fake: Fake, work: impl FnOnce(&OpenDisk<'_>) -> T) ->
         detection: Default::default(),
         disks: hexz_resolve::Disks::default(),
         progress: &Silent,
+        scratch: None,
         cancel: None,
     };
     let disk = engine::open(&disk, View::Merged, &options).unwrap();

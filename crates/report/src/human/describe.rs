@@ -1,44 +1,43 @@
 //! What a line says of one change, beside its letter and size.
 
 use hexz_resolve::report::{Change, ChangeKind};
-use hexz_resolve::{Attributes, FileKind};
+use hexz_resolve::{Attributes, FileKind, RawName};
 
-use super::Item;
+use super::seen::Item;
 use crate::escape::escaped;
 
 /// `/etc/fstab -> /etc/fstab.bak  mode 0644 -> 0600`.
 pub(super) fn line(item: &Item<'_>) -> String {
-    let change = item.change;
     let mut text = match &item.from {
-        Some(from) => format!("{} -> {}", escaped(from), escaped(&item.path)),
-        None => escaped(&item.path),
+        Some(from) => format!("{} -> {}", escaped(from), escaped(item.path)),
+        None => escaped(item.path),
     };
-    if change.kind == FileKind::Directory && !text.ends_with('/') {
+    if item.look.kind == FileKind::Directory && !text.ends_with('/') {
         text.push('/');
     }
-    if let Some(shown) = change.merged.as_ref().or(change.base.as_ref()) {
-        if let (Some(target), true) = (&shown.target, has_target(change)) {
-            text.push_str(&format!(" ~> {}", escaped(target.as_bytes())));
-        }
-        if let Some(kind) = special(shown) {
-            text.push_str(&format!("  {kind}"));
-        }
+    if let Some(target) = item.target {
+        text.push_str(&format!(" ~> {}", escaped(target)));
     }
-    let details = details(change);
-    if !details.is_empty() {
+    if let Some(kind) = &item.look.special {
+        text.push_str(&format!("  {kind}"));
+    }
+    if !item.look.details.is_empty() {
         text.push_str("  ");
-        text.push_str(&details);
+        text.push_str(&item.look.details);
     }
     text
 }
 
-/// Where a link leads is shown where it came, went, moved or leads elsewhere.
-fn has_target(change: &Change) -> bool {
-    change.kind == FileKind::Symlink && change.change != ChangeKind::Metadata
+/// Where a link leads: shown where it came, went, moved or leads elsewhere.
+pub(super) fn target(change: &Change) -> Option<&[u8]> {
+    let shown = change.merged.as_ref().or(change.base.as_ref())?;
+    let is = change.kind == FileKind::Symlink && change.change != ChangeKind::Metadata;
+    shown.target.as_ref().filter(|_| is).map(RawName::as_bytes)
 }
 
 /// What is no file, directory or link, by name.
-fn special(a: &Attributes) -> Option<String> {
+pub(super) fn special(change: &Change) -> Option<String> {
+    let a = change.merged.as_ref().or(change.base.as_ref())?;
     let device = |word: &str| match a.rdev {
         Some(rdev) => format!("{word} {}:{}", rdev >> 32, rdev & 0xFFFF_FFFF),
         None => word.to_owned(),

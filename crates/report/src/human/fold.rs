@@ -7,8 +7,8 @@ use std::ops::Range;
 use hexz_resolve::FileKind;
 use hexz_resolve::report::ChangeKind;
 
+use super::seen::{Item, List};
 use super::tally::Tally;
-use super::{Item, describe};
 
 /// So many alike in one directory become one line.
 const ALIKE: usize = 5;
@@ -20,42 +20,44 @@ const MANY: usize = 12;
 const PART: u64 = 16;
 
 /// One line: a change, or some that have a directory in common.
-pub(super) enum Line<'i, 'a> {
-    One(&'i Item<'a>),
-    Many(Group<'i, 'a>),
+pub(super) enum Line<'a> {
+    One(Item<'a>),
+    Many(Group<'a>),
 }
 
 /// Changes that share a line.
-pub(super) struct Group<'i, 'a> {
+pub(super) struct Group<'a> {
     /// The directory that they have in common, without a slash at its end.
-    pub(super) directory: &'i [u8],
+    pub(super) directory: &'a [u8],
     /// Of a move of alike names, the directory that they were in.
-    pub(super) from: Option<&'i [u8]>,
-    pub(super) items: Vec<&'i Item<'a>>,
+    pub(super) from: Option<&'a [u8]>,
+    pub(super) items: List<'a>,
     /// What they have in common, beside the letter.
-    pub(super) details: String,
+    pub(super) details: &'a str,
     /// Whether others of the directory have lines of their own.
     pub(super) rest: bool,
 }
 
 /// Folds `items`, all of which are of one part of the report, into about `budget` lines.
-pub(super) fn fold<'i, 'a>(items: &'i [Item<'a>], budget: usize) -> Vec<Line<'i, 'a>> {
-    let mut sorted: Vec<&Item<'a>> = items.iter().collect();
-    sorted.sort_by(|a, b| by_component(&a.path, &b.path));
+pub(super) fn fold(items: List<'_>, budget: usize) -> Vec<Line<'_>> {
+    let mut sorted = items;
+    sorted.sort(|a, b| by_component(a.path, b.path));
+    let all = 0..sorted.len();
     let mut folder = Folder {
         sorted,
         heap: BinaryHeap::new(),
         lines: Vec::new(),
     };
-    folder.push(0..items.len());
+    folder.push(all);
     folder.run(budget.max(FEW));
     folder.lines
 }
 
 /// Paths in the order of a walk: a directory, then all that is in it.
 fn by_component(a: &[u8], b: &[u8]) -> Ordering {
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
     let key = |b: &u8| if *b == b'/' { 0 } else { *b };
-    a.iter().map(key).cmp(b.iter().map(key))
+    a.get(same).map(key).cmp(&b.get(same).map(key))
 }
 
 /// A directory with its changes, which follow each other in the order of a walk.
@@ -87,19 +89,19 @@ impl Ord for Node {
     }
 }
 
-struct Folder<'i, 'a> {
-    sorted: Vec<&'i Item<'a>>,
+struct Folder<'a> {
+    sorted: List<'a>,
     heap: BinaryHeap<Node>,
-    lines: Vec<Line<'i, 'a>>,
+    lines: Vec<Line<'a>>,
 }
 
-impl<'i, 'a> Folder<'i, 'a> {
-    fn item(&self, at: usize) -> Option<&'i Item<'a>> {
-        self.sorted.get(at).copied()
+impl<'a> Folder<'a> {
+    fn item(&self, at: usize) -> Option<Item<'a>> {
+        self.sorted.get(at)
     }
 
-    fn items(&self, range: Range<usize>) -> Vec<&'i Item<'a>> {
-        self.sorted.get(range).unwrap_or_default().to_vec()
+    fn tally(&self, range: Range<usize>) -> Tally {
+        range.filter_map(|at| self.item(at)).collect()
     }
 
     fn push(&mut self, range: Range<usize>) {
@@ -107,14 +109,14 @@ impl<'i, 'a> Folder<'i, 'a> {
             0 => {}
             1 => self.lines.extend(self.item(range.start).map(Line::One)),
             _ => {
-                let items = self.sorted.get(range.clone()).unwrap_or_default();
-                let (Some(first), Some(last)) = (items.first(), items.last()) else {
+                let (Some(first), Some(last)) = (self.item(range.start), self.item(range.end - 1))
+                else {
                     return;
                 };
-                let tally: Tally = items.iter().map(|i| i.change).collect();
+                let tally = self.tally(range.clone());
                 self.heap.push(Node {
                     weight: (tally.bytes.unwrap_or_default(), tally.entries()),
-                    prefix: common_directory(&first.path, &last.path),
+                    prefix: common_directory(first.path, last.path),
                     range,
                 });
             }
@@ -144,20 +146,20 @@ impl<'i, 'a> Folder<'i, 'a> {
     fn is_closed(&self, node: &Node) -> bool {
         self.item(node.range.start).is_some_and(|own| {
             own.path.len() == node.prefix
-                && own.change.kind == FileKind::Directory
-                && matches!(own.change.change, ChangeKind::Added | ChangeKind::Deleted)
+                && own.look.kind == FileKind::Directory
+                && matches!(own.look.change, ChangeKind::Added | ChangeKind::Deleted)
         })
     }
 
     /// What is directly in a directory: ranges of the order, and files that are alike.
-    fn children(&self, node: &Node) -> (Vec<Range<usize>>, Vec<Group<'i, 'a>>) {
+    fn children(&self, node: &Node) -> (Vec<Range<usize>>, Vec<Group<'a>>) {
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for at in node.range.clone() {
             let Some(item) = self.item(at) else { continue };
-            let name = child(&item.path, node.prefix);
+            let name = child(item.path, node.prefix);
             let same = ranges.last().and_then(|range| {
                 let last = self.item(range.start)?;
-                let follows = range.end == at && child(&last.path, node.prefix) == name;
+                let follows = range.end == at && child(last.path, node.prefix) == name;
                 (follows && name.is_some()).then_some(())
             });
             match (same, ranges.last_mut()) {
@@ -168,9 +170,9 @@ impl<'i, 'a> Folder<'i, 'a> {
         let mut alike: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (index, range) in ranges.iter().enumerate() {
             let item = self.item(range.start).filter(|_| range.len() == 1);
-            let key = item.and_then(|item| Some((item, likeness(item, node.prefix)?)));
+            let key = item.and_then(|item| Some((item, likeness(&item, node.prefix)?)));
             if let Some((item, key)) = key {
-                let key = (item.change.change, item.change.kind, key);
+                let key = (item.look.change, item.look.kind, key);
                 alike.entry(key).or_default().push(index);
             }
         }
@@ -185,11 +187,14 @@ impl<'i, 'a> Folder<'i, 'a> {
                     .take(1)
                     .for_each(|t| *t = true);
             }
-            let starts = members.iter().filter_map(|m| ranges.get(*m));
+            let mut items = List::none_of(&self.sorted);
+            for range in members.iter().filter_map(|m| ranges.get(*m)) {
+                items.extend(&self.sorted.part(range.clone()));
+            }
             groups.push(Group {
                 directory: self.directory(node),
                 from,
-                items: starts.filter_map(|r| self.item(r.start)).collect(),
+                items,
                 details,
                 rest: false,
             });
@@ -198,7 +203,7 @@ impl<'i, 'a> Folder<'i, 'a> {
         (left.filter(|(_, t)| !t).map(|(r, _)| r).collect(), groups)
     }
 
-    fn directory(&self, node: &Node) -> &'i [u8] {
+    fn directory(&self, node: &Node) -> &'a [u8] {
         let first = self.item(node.range.start);
         first
             .and_then(|i| i.path.get(..node.prefix))
@@ -209,8 +214,7 @@ impl<'i, 'a> Folder<'i, 'a> {
     /// of it is one line.
     fn open_largest(&mut self, node: Node, children: Vec<Range<usize>>, room: usize) {
         let weight = |range: &Range<usize>| {
-            let items = self.sorted.get(range.clone()).unwrap_or_default();
-            let tally: Tally = items.iter().map(|i| i.change).collect();
+            let tally = self.tally(range.clone());
             (tally.bytes.unwrap_or_default(), tally.entries())
         };
         let part = |(bytes, entries): (u64, u64)| match node.weight {
@@ -226,19 +230,19 @@ impl<'i, 'a> Folder<'i, 'a> {
         }
         let mut opened: Vec<Range<usize>> = weighed.into_iter().map(|(_, r)| r).collect();
         opened.sort_by_key(|r| r.start);
-        let mut rest = Vec::new();
+        let mut rest = List::none_of(&self.sorted);
         let mut at = node.range.start;
         for range in &opened {
-            rest.extend(self.items(at..range.start));
+            rest.extend(&self.sorted.part(at..range.start));
             at = range.end;
         }
-        rest.extend(self.items(at..node.range.end));
-        if !rest.is_empty() {
+        rest.extend(&self.sorted.part(at..node.range.end));
+        if rest.len() > 0 {
             self.lines.push(Line::Many(Group {
                 directory: self.directory(&node),
                 from: None,
                 items: rest,
-                details: String::new(),
+                details: "",
                 rest: true,
             }));
         }
@@ -249,8 +253,8 @@ impl<'i, 'a> Folder<'i, 'a> {
         let group = Group {
             directory: self.directory(&node),
             from: None,
-            items: self.items(node.range.clone()),
-            details: String::new(),
+            items: self.sorted.part(node.range.clone()),
+            details: "",
             rest: false,
         };
         self.lines.push(Line::Many(group));
@@ -258,20 +262,20 @@ impl<'i, 'a> Folder<'i, 'a> {
 }
 
 /// What makes changes in one directory alike; `None` for those that have a line of their own.
-fn likeness<'i>(item: &'i Item<'_>, prefix: usize) -> Option<(Option<&'i [u8]>, String)> {
-    let change = item.change;
-    let own_directory = item.path.len() <= prefix || child(&item.path, prefix).is_none();
+fn likeness<'a>(item: &Item<'a>, prefix: usize) -> Option<(Option<&'a [u8]>, &'a str)> {
+    let own_directory = item.path.len() <= prefix || child(item.path, prefix).is_none();
     if own_directory {
         return None;
     }
-    match change.change {
-        ChangeKind::Added | ChangeKind::Deleted => Some((None, String::new())),
-        ChangeKind::Metadata => Some((None, describe::details(change))),
+    let details = item.look.details.as_str();
+    match item.look.change {
+        ChangeKind::Added | ChangeKind::Deleted => Some((None, "")),
+        ChangeKind::Metadata => Some((None, details)),
         ChangeKind::Renamed => {
-            let from = item.from.as_deref()?;
+            let from = item.from?;
             let cut = directory_length(from);
-            let same = from.get(cut..) == item.path.get(directory_length(&item.path)..);
-            same.then(|| (from.get(..cut), describe::details(change)))
+            let same = from.get(cut..) == item.path.get(directory_length(item.path)..);
+            same.then(|| (from.get(..cut), details))
         }
         _ => None,
     }

@@ -4,27 +4,31 @@ mod describe;
 mod fields;
 mod fold;
 mod rows;
+mod seen;
 mod stat;
 mod suspects;
 mod tally;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{Result, Write};
 
 use anstyle::Style;
 use hexz_resolve::Class;
 use hexz_resolve::report::{
-    Change, ChangeKind, ClassBytes, DiskRecord, LayoutReport, Report, Summary, VolumeRecord,
-    VolumeStatus,
+    Change, ChangeKind, ClassBytes, DiskRecord, Header, LayoutReport, Region, Report, Summary,
+    VolumeRecord, VolumeStatus,
 };
 
 use crate::escape::escaped;
+use crate::measure::content_bytes;
 use crate::notable;
+use crate::places::Places;
 use crate::select::Selection;
 use crate::text::{count, number, size};
 use fold::fold;
 use rows::Row;
+use seen::{Item, List, Seen};
+use suspects::Suspects;
 use tally::Tally;
 
 pub(crate) use describe::details as describe_change;
@@ -52,12 +56,297 @@ pub struct View {
     pub explain: bool,
 }
 
-/// A change as a person sees it.
-struct Item<'a> {
-    change: &'a Change,
-    path: Cow<'a, [u8]>,
-    from: Option<Cow<'a, [u8]>>,
-    notable: Option<&'static str>,
+/// What people are told, put together from changes as they are found.
+#[derive(Clone, Debug)]
+pub struct Human {
+    selection: Selection,
+    view: View,
+    header: Header,
+    volumes: Vec<VolumeRecord>,
+    /// Bytes of changes that are kept; past that, they are counted only.
+    room: usize,
+    heard: Heard,
+}
+
+/// What was heard of some changes.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    volumes: BTreeMap<usize, OfVolume>,
+    suspects: Suspects,
+    /// Changes that were asked for.
+    asked: u64,
+}
+
+/// What was heard of one volume.
+#[derive(Clone, Debug, Default)]
+struct OfVolume {
+    seen: Seen,
+    totals: Totals,
+    /// Those that a person does not see.
+    hidden: u64,
+    /// Those that were only counted.
+    counted: u64,
+}
+
+type Totals = BTreeMap<ChangeKind, Tally>;
+
+impl Human {
+    /// Tells what `selection` leaves of a diff, and keeps about `room` bytes of the changes.
+    #[must_use]
+    pub fn new(selection: Selection, view: View, room: usize) -> Self {
+        Self {
+            selection,
+            view,
+            header: Header::default(),
+            volumes: Vec::new(),
+            room,
+            heard: Heard {
+                volumes: BTreeMap::new(),
+                suspects: Suspects::new(),
+                asked: 0,
+            },
+        }
+    }
+
+    /// What is left of the changes.
+    #[must_use]
+    pub fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    /// Takes what is known before the first change.
+    pub fn begin(&mut self, header: &Header, volumes: &[VolumeRecord], places: Places) {
+        self.header = header.clone();
+        self.volumes = volumes.to_vec();
+        self.selection.places = places;
+    }
+
+    /// Hears of some changes.
+    #[must_use]
+    pub fn hear(&self, changes: &[Change]) -> Heard {
+        let mut heard = Heard {
+            volumes: BTreeMap::new(),
+            suspects: self.heard.suspects.anew(),
+            asked: 0,
+        };
+        for change in changes {
+            heard.suspects.add(change, &self.selection.places);
+            if !self.selection.in_paths(change) {
+                continue;
+            }
+            heard.asked += 1;
+            let volume = heard.volumes.entry(change.volume).or_default();
+            if !self.selection.shows(change) {
+                volume.hidden += 1;
+                continue;
+            }
+            let tally = Tally::one(change.kind, content_bytes(change));
+            *volume.totals.entry(change.change).or_default() += tally;
+            volume.seen.add(change, &self.selection.places);
+        }
+        heard
+    }
+
+    /// Keeps what was heard of the next changes.
+    pub fn keep(&mut self, heard: &Heard) {
+        self.heard.suspects.append(&heard.suspects);
+        self.heard.asked += heard.asked;
+        for (index, part) in &heard.volumes {
+            let volume = self.heard.volumes.entry(*index).or_default();
+            volume.hidden += part.hidden;
+            for (kind, tally) in &part.totals {
+                *volume.totals.entry(*kind).or_default() += *tally;
+            }
+            if volume.seen.bytes() < self.room {
+                volume.counted += volume.seen.append(&part.seen);
+            } else {
+                volume.counted += part.seen.all().len() as u64;
+            }
+        }
+    }
+
+    /// Whether any change was asked for.
+    #[must_use]
+    pub fn found(&self) -> bool {
+        self.heard.asked > 0
+    }
+
+    /// Writes all of it with colours; whoever prints it strips them where they don't belong.
+    ///
+    /// # Errors
+    /// Of `out`.
+    pub fn end(&self, out: &mut dyn Write, regions: &[Region], summary: &Summary) -> Result<()> {
+        let mut order: Vec<usize> = (0..self.volumes.len()).collect();
+        order.sort_by_key(|v| std::cmp::Reverse(self.volumes.get(*v).map(|v| v.changed_blocks)));
+        let mut unnamed = 0;
+        let mut between = summary.classes.clone();
+        let nothing = OfVolume::default();
+        for index in order {
+            let Some(volume) = self.volumes.get(index) else {
+                continue;
+            };
+            for (class, sums) in &volume.classes {
+                subtract(between.entry(*class).or_default(), sums);
+            }
+            let here = self.heard.volumes.get(&index);
+            if volume.changed_blocks == 0 && here.is_none() {
+                continue;
+            }
+            self.write_heading(out, index, volume)?;
+            unnamed += self.write_changes(out, here.unwrap_or(&nothing))?;
+            writeln!(out, "      {}", accounting(&volume.classes))?;
+            self.write_fields(out, regions, Some(index))?;
+        }
+        if between.values().any(|sums| sums.bytes > 0) {
+            writeln!(out, "outside the volumes")?;
+            writeln!(out, "      {}", accounting(&between))?;
+            self.write_fields(out, regions, None)?;
+        }
+        self.write_end(out, regions, summary, unnamed)
+    }
+
+    /// The fields that differ in the records of one volume, or outside of all.
+    fn write_fields(
+        &self,
+        out: &mut dyn Write,
+        regions: &[Region],
+        volume: Option<usize>,
+    ) -> Result<()> {
+        match self.view.explain {
+            true => fields::explain(out, regions.iter().filter(|r| r.volume == volume)),
+            false => Ok(()),
+        }
+    }
+
+    /// What is said of the whole.
+    fn write_end(
+        &self,
+        out: &mut dyn Write,
+        regions: &[Region],
+        summary: &Summary,
+        unnamed: u64,
+    ) -> Result<()> {
+        for line in self.heard.suspects.sentences(&self.header, summary) {
+            writeln!(out, "{line}")?;
+        }
+        let none = summary.changes.values().all(|count| *count == 0);
+        if none && summary.blocks == 0 {
+            writeln!(out, "no changes")?;
+        } else if none && summary.complete {
+            writeln!(out, "{}", verdict(regions, summary))?;
+        }
+        if unnamed > 0 {
+            let all = count(self.heard.asked, "change");
+            writeln!(
+                out,
+                "{} of {all} not named: --all names each, --stat sums by directory",
+                number(unnamed)
+            )?;
+        }
+        if self.selection.all {
+            writeln!(out, "{}", cost(summary))?;
+        }
+        if !summary.complete {
+            writeln!(out, "this report is not complete: see the warnings")?;
+        }
+        Ok(())
+    }
+
+    /// Writes the changes of a volume. Gives how many of them have no name in the text.
+    fn write_changes(&self, out: &mut dyn Write, here: &OfVolume) -> Result<u64> {
+        let items = here.seen.all();
+        let unnamed = match (self.view.stat, self.view.top) {
+            (Some(depth), _) => {
+                stat::write_tree(out, &items, depth, self.width())?;
+                None
+            }
+            (None, Some(top)) => {
+                stat::write_top(out, items, top)?;
+                None
+            }
+            (None, None) => Some(self.write_list(out, items)?),
+        };
+        if here.counted > 0 {
+            writeln!(
+                out,
+                "      {} more, which are in the next line only: --memory has room for more, \
+                 --json for all",
+                count(here.counted, "change")
+            )?;
+        }
+        if !here.totals.is_empty() {
+            writeln!(out, "      {}", totals(&here.totals))?;
+        }
+        Ok(unnamed.map_or(0, |unnamed| unnamed + here.hidden + here.counted))
+    }
+
+    fn write_list(&self, out: &mut dyn Write, items: List<'_>) -> Result<u64> {
+        let (first, rest) = items.split(|i| i.look.notable.is_some());
+        let mut unnamed = 0;
+        let mut reasons: Vec<&str> = first.iter().filter_map(|i| i.look.notable).collect();
+        reasons.sort_by_key(|reason| (notable::rank(reason), *reason));
+        reasons.dedup();
+        for reason in reasons {
+            let (items, _) = first.clone().split(|i| i.look.notable == Some(reason));
+            unnamed += self.write_rows(out, items, NOTABLE)?;
+        }
+        let is = |kind: ChangeKind| move |i: &Item<'_>| i.look.change == kind;
+        let (new, rest) = rest.split(is(ChangeKind::Added));
+        let (gone, changed) = rest.split(is(ChangeKind::Deleted));
+        for (items, budget) in [(changed, CHANGED), (gone, GONE), (new, NEW)] {
+            unnamed += self.write_rows(out, items, budget)?;
+        }
+        Ok(unnamed)
+    }
+
+    fn write_rows(&self, out: &mut dyn Write, items: List<'_>, budget: usize) -> Result<u64> {
+        if self.selection.all {
+            let mut items = items;
+            items.sort(Row::order);
+            items
+                .iter()
+                .try_for_each(|item| Row::one(&item).write(out))?;
+            return Ok(0);
+        }
+        let reason = items.get(0).and_then(|i| i.look.notable);
+        let lines = fold(items, budget);
+        let row = |line| Row::of(line, self.width()).because(reason);
+        let mut rows: Vec<Row> = lines.iter().map(row).collect();
+        Row::sort(&mut rows);
+        rows.iter().try_for_each(|row| row.write(out))?;
+        Ok(rows.iter().map(|r| r.unnamed).sum())
+    }
+
+    fn width(&self) -> usize {
+        self.view.width.unwrap_or(WIDTH)
+    }
+
+    fn write_heading(
+        &self,
+        out: &mut dyn Write,
+        index: usize,
+        volume: &VolumeRecord,
+    ) -> Result<()> {
+        let bold = Style::new().bold();
+        let header = &self.header;
+        let image = header.base.as_deref().or(header.overlay.as_deref());
+        let image = image.map_or("disk", |i| i.rsplit('/').next().unwrap_or(i));
+        let mut left = format!("{}  {}", escaped(image.as_bytes()), title(volume));
+        let mount = self.selection.places.mount_of(index);
+        if let Some(mount) = mount.filter(|m| *m != b"/") {
+            left.push_str(&format!("  on {}", escaped(mount)));
+        }
+        let bytes: u64 = volume.classes.values().map(|c| c.bytes).sum();
+        let right = format!("{}, {}", count(volume.changed_blocks, "block"), size(bytes));
+        let wide = self.width().min(WIDTH);
+        let pad = wide.saturating_sub(right.chars().count() + 16).min(66);
+        writeln!(out, "{bold}{left:<pad$}{bold:#}  {right}")?;
+        if let Some(reason) = &volume.reason {
+            let (status, reason) = (volume.status.as_str(), escaped(reason.as_bytes()));
+            writeln!(out, "      {status}: {reason}")?;
+        }
+        Ok(())
+    }
 }
 
 /// Writes `report` with colours; whoever prints it strips them where they don't belong.
@@ -70,92 +359,19 @@ pub fn write_human(
     selection: &Selection,
     view: &View,
 ) -> Result<()> {
-    let mut order: Vec<usize> = (0..report.volumes.len()).collect();
-    order.sort_by_key(|v| std::cmp::Reverse(report.volumes.get(*v).map(|v| v.changed_blocks)));
-    let mut unnamed = 0;
-    let mut between = report.summary.classes.clone();
-    for index in order {
-        let Some(volume) = report.volumes.get(index) else {
-            continue;
-        };
-        for (class, sums) in &volume.classes {
-            subtract(between.entry(*class).or_default(), sums);
-        }
-        let here: Vec<&Change> = report
-            .changes
-            .iter()
-            .filter(|c| c.volume == index && selection.in_paths(c))
-            .collect();
-        if volume.changed_blocks == 0 && here.is_empty() {
-            continue;
-        }
-        write_heading(out, report, index, selection, view)?;
-        let part = Part {
-            volume: index,
-            selection,
-            view,
-        };
-        unnamed += part.write(out, &here)?;
-        writeln!(out, "      {}", accounting(&volume.classes))?;
-        write_fields(out, report, view, Some(index))?;
+    let mut human = Human::new(selection.clone(), view.clone(), usize::MAX);
+    let places = selection.places.clone();
+    human.begin(&report.header, &report.volumes, places);
+    for changes in report.changes.chunks(256) {
+        let heard = human.hear(changes);
+        human.keep(&heard);
     }
-    if between.values().any(|sums| sums.bytes > 0) {
-        writeln!(out, "outside the volumes")?;
-        writeln!(out, "      {}", accounting(&between))?;
-        write_fields(out, report, view, None)?;
-    }
-    write_end(out, report, selection, unnamed)
-}
-
-/// The fields that differ in the records of one volume, or outside of all.
-fn write_fields(
-    out: &mut dyn Write,
-    report: &Report,
-    view: &View,
-    volume: Option<usize>,
-) -> Result<()> {
-    match view.explain {
-        true => fields::explain(out, report.regions.iter().filter(|r| r.volume == volume)),
-        false => Ok(()),
-    }
-}
-
-/// What is said of the whole.
-fn write_end(
-    out: &mut dyn Write,
-    report: &Report,
-    selection: &Selection,
-    unnamed: u64,
-) -> Result<()> {
-    for line in suspects::sentences(report, &selection.places) {
-        writeln!(out, "{line}")?;
-    }
-    if report.changes.is_empty() && report.summary.blocks == 0 {
-        writeln!(out, "no changes")?;
-    } else if report.changes.is_empty() && report.summary.complete {
-        writeln!(out, "{}", verdict(report))?;
-    }
-    if unnamed > 0 {
-        let all = report.changes.iter().filter(|c| selection.in_paths(c));
-        let all = count(all.count() as u64, "change");
-        writeln!(
-            out,
-            "{} of {all} not named: --all names each, --stat sums by directory",
-            number(unnamed)
-        )?;
-    }
-    if selection.all {
-        writeln!(out, "{}", cost(&report.summary))?;
-    }
-    if !report.summary.complete {
-        writeln!(out, "this report is not complete: see the warnings")?;
-    }
-    Ok(())
+    human.end(out, &report.regions, &report.summary)
 }
 
 /// That no file differs, and what does.
-fn verdict(report: &Report) -> String {
-    let classes = report.summary.classes.iter();
+fn verdict(regions: &[Region], summary: &Summary) -> String {
+    let classes = summary.classes.iter();
     let mut parts: Vec<(u64, &str)> = classes
         .map(|(class, sums)| (sums.changed, class.as_str()))
         .filter(|(bytes, _)| *bytes > 0)
@@ -169,110 +385,17 @@ fn verdict(report: &Report) -> String {
         .map(|(bytes, name)| format!("{name} {}", size(bytes)))
         .collect();
     let parts = parts.join(", ");
-    let fields = fields::names(report.regions.iter());
+    let fields = fields::names(regions.iter());
     let fields = fields.map_or(String::new(), |fields| format!(" ({fields})"));
     format!("no file differs in content, name or attributes; what differs: {parts}{fields}")
 }
 
-/// The part of the report that is about one volume.
-struct Part<'p> {
-    volume: usize,
-    selection: &'p Selection,
-    view: &'p View,
-}
-
-impl Part<'_> {
-    /// Writes the changes of `here`. Gives how many of them have no name in the text.
-    fn write(&self, out: &mut dyn Write, here: &[&Change]) -> Result<u64> {
-        let places = &self.selection.places;
-        let shown: Vec<&Change> = here
-            .iter()
-            .copied()
-            .filter(|c| self.selection.shows(c))
-            .collect();
-        let hidden = (here.len() - shown.len()) as u64;
-        let items: Vec<Item<'_>> = shown
-            .iter()
-            .map(|change| Item {
-                notable: places.notable(change),
-                path: places.shown(self.volume, &change.path),
-                from: change
-                    .from
-                    .as_deref()
-                    .map(|from| places.shown(self.volume, from)),
-                change,
-            })
-            .collect();
-        let unnamed = match (self.view.stat, self.view.top) {
-            (Some(depth), _) => {
-                stat::write_tree(out, &items, depth, self.width())?;
-                None
-            }
-            (None, Some(top)) => {
-                stat::write_top(out, &items, top)?;
-                None
-            }
-            (None, None) => Some(self.write_list(out, items)?),
-        };
-        if !shown.is_empty() {
-            writeln!(out, "      {}", totals(&shown))?;
-        }
-        Ok(unnamed.map_or(0, |unnamed| unnamed + hidden))
-    }
-
-    fn write_list(&self, out: &mut dyn Write, items: Vec<Item<'_>>) -> Result<u64> {
-        let (first, rest): (Vec<_>, Vec<_>) = items.into_iter().partition(|i| i.notable.is_some());
-        let mut unnamed = 0;
-        let mut by_reason: BTreeMap<(usize, &str), Vec<Item<'_>>> = BTreeMap::new();
-        for item in first {
-            let reason = item.notable.unwrap_or_default();
-            let key = (notable::rank(reason), reason);
-            by_reason.entry(key).or_default().push(item);
-        }
-        for items in by_reason.into_values() {
-            unnamed += self.write_rows(out, &items, NOTABLE)?;
-        }
-        let is = |kind: ChangeKind| move |i: &Item<'_>| i.change.change == kind;
-        let (new, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(is(ChangeKind::Added));
-        let (gone, changed): (Vec<_>, Vec<_>) = rest.into_iter().partition(is(ChangeKind::Deleted));
-        for (items, budget) in [(changed, CHANGED), (gone, GONE), (new, NEW)] {
-            unnamed += self.write_rows(out, &items, budget)?;
-        }
-        Ok(unnamed)
-    }
-
-    fn write_rows(&self, out: &mut dyn Write, items: &[Item<'_>], budget: usize) -> Result<u64> {
-        let reason = items.first().and_then(|i| i.notable);
-        let mut rows: Vec<Row> = match self.selection.all {
-            true => items.iter().map(Row::one).collect(),
-            false => fold(items, budget)
-                .iter()
-                .map(|line| Row::of(line, self.width()).because(reason))
-                .collect(),
-        };
-        Row::sort(&mut rows);
-        rows.iter().try_for_each(|row| row.write(out))?;
-        Ok(rows.iter().map(|r| r.unnamed).sum())
-    }
-
-    fn width(&self) -> usize {
-        self.view.width.unwrap_or(WIDTH)
-    }
-}
-
 /// `A 3 files, 1 directory, 422 KiB · M 4 files, 43 KiB`.
-fn totals(changes: &[&Change]) -> String {
-    let mut by_kind: BTreeMap<u8, (ChangeKind, Tally)> = BTreeMap::new();
-    for change in changes {
-        let kind = change.change;
-        let order = ChangeKind::ALL.iter().position(|k| *k == kind);
-        let order = u8::try_from(order.unwrap_or_default()).unwrap_or_default();
-        let (_, tally) = by_kind.entry(order).or_insert((kind, Tally::default()));
-        *tally += Tally::of(change);
-    }
-    let words = by_kind
-        .into_values()
-        .map(|(kind, tally)| format!("{} {}", kind.letter(), tally.whole()));
+fn totals(totals: &Totals) -> String {
+    let words = ChangeKind::ALL.iter().filter_map(|kind| {
+        let tally = totals.get(kind)?;
+        Some(format!("{} {}", kind.letter(), tally.whole()))
+    });
     words.collect::<Vec<_>>().join(" · ")
 }
 
@@ -280,43 +403,6 @@ fn subtract(from: &mut ClassBytes, part: &ClassBytes) {
     from.bytes = from.bytes.saturating_sub(part.bytes);
     from.changed = from.changed.saturating_sub(part.changed);
     from.identical = from.identical.saturating_sub(part.identical);
-}
-
-fn write_heading(
-    out: &mut dyn Write,
-    report: &Report,
-    index: usize,
-    selection: &Selection,
-    view: &View,
-) -> Result<()> {
-    let Some(volume) = report.volumes.get(index) else {
-        return Ok(());
-    };
-    let bold = Style::new().bold();
-    let image = report
-        .header
-        .base
-        .as_deref()
-        .or(report.header.overlay.as_deref());
-    let image = image.map_or("disk", |i| i.rsplit('/').next().unwrap_or(i));
-    let mut left = format!("{}  {}", escaped(image.as_bytes()), title(volume));
-    if let Some(mount) = selection.places.mount_of(index).filter(|m| *m != b"/") {
-        left.push_str(&format!("  on {}", escaped(mount)));
-    }
-    let bytes: u64 = volume.classes.values().map(|c| c.bytes).sum();
-    let right = format!("{}, {}", count(volume.changed_blocks, "block"), size(bytes));
-    let wide = view.width.unwrap_or(WIDTH).min(WIDTH);
-    let pad = wide.saturating_sub(right.chars().count() + 16).min(66);
-    writeln!(out, "{bold}{left:<pad$}{bold:#}  {right}")?;
-    if let Some(reason) = &volume.reason {
-        writeln!(
-            out,
-            "      {}: {}",
-            volume.status.as_str(),
-            escaped(reason.as_bytes())
-        )?;
-    }
-    Ok(())
 }
 
 /// `p2 ext4 "root"  (journal: 3 transactions replayed)`

@@ -5,11 +5,11 @@ use std::io::{Result, Write};
 use anstyle::{AnsiColor, Style};
 use hexz_resolve::report::ChangeKind;
 
+use super::describe;
 use super::fold::{Group, Line};
+use super::seen::Item;
 use super::tally::Tally;
-use super::{Item, describe};
 use crate::escape::escaped;
-use crate::measure::content_bytes;
 use crate::text::size;
 
 /// Names that a line may show, however wide it is.
@@ -30,15 +30,15 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn one(item: &Item<'_>) -> Self {
         Self {
-            kind: item.change.change,
-            bytes: content_bytes(item.change),
+            kind: item.look.change,
+            bytes: item.bytes,
             text: describe::line(item),
-            notable: item.notable,
+            notable: item.look.notable,
             unnamed: 0,
         }
     }
 
-    pub(super) fn of(line: &Line<'_, '_>, width: usize) -> Self {
+    pub(super) fn of(line: &Line<'_>, width: usize) -> Self {
         match line {
             Line::One(item) => Self::one(item),
             Line::Many(group) => Self::many(group, width),
@@ -53,8 +53,8 @@ impl Row {
         }
     }
 
-    fn many(group: &Group<'_, '_>, width: usize) -> Self {
-        let tally: Tally = group.items.iter().map(|i| i.change).collect();
+    fn many(group: &Group<'_>, width: usize) -> Self {
+        let tally: Tally = group.items.iter().collect();
         let mut text = escaped(group.directory);
         text.push('/');
         if let Some(from) = group.from {
@@ -69,7 +69,7 @@ impl Row {
         let room = width.saturating_sub(GUTTER + text.chars().count());
         let (names, named) = names(group, room);
         text.push_str(&names);
-        let kinds = group.items.iter().map(|i| i.change.change);
+        let kinds = group.items.iter().map(|i| i.look.change);
         Self {
             // Of what is left over, the letter of most of it.
             kind: most(kinds),
@@ -105,6 +105,16 @@ impl Row {
             key(a).cmp(&key(b)).then_with(|| a.text.cmp(&b.text))
         });
     }
+
+    /// The same order, of changes that have a row each.
+    pub(super) fn order(a: &Item<'_>, b: &Item<'_>) -> std::cmp::Ordering {
+        let key = |i: &Item<'_>| (std::cmp::Reverse(i.bytes), order(i.look.change));
+        let first = a.from.unwrap_or(a.path).cmp(b.from.unwrap_or(b.path));
+        key(a)
+            .cmp(&key(b))
+            .then(first)
+            .then_with(|| a.path.cmp(b.path))
+    }
 }
 
 fn most(kinds: impl Iterator<Item = ChangeKind>) -> ChangeKind {
@@ -116,25 +126,22 @@ fn most(kinds: impl Iterator<Item = ChangeKind>) -> ChangeKind {
 
 /// The names of the largest, as far as `room` columns go, and how many changes were named: what is
 /// not named is never called named.
-fn names(group: &Group<'_, '_>, room: usize) -> (String, u64) {
+fn names(group: &Group<'_>, room: usize) -> (String, u64) {
     let own = group.directory.len();
-    let mut listed: Vec<(u64, &[u8])> = group
-        .items
-        .iter()
-        .filter(|i| i.path.len() > own)
-        .map(|i| {
-            let name = i.path.get(own + 1..).unwrap_or_default();
-            (content_bytes(i.change).unwrap_or_default(), name)
-        })
-        .collect();
-    let directory_itself = group.items.len() - listed.len();
+    let below = group.items.iter().filter(|i| i.path.len() > own);
     let order = |a: &(u64, &[u8]), b: &(u64, &[u8])| (b.0, a.1).cmp(&(a.0, b.1));
-    if listed.len() > NAMES {
-        listed.select_nth_unstable_by(NAMES, order);
-        listed.truncate(NAMES);
+    let (mut listed, mut all) = (Vec::new(), 0);
+    for item in below {
+        all += 1;
+        let name = item.path.get(own + 1..).unwrap_or_default();
+        listed.push((item.bytes.unwrap_or_default(), name));
+        if listed.len() > NAMES * 8 {
+            listed.select_nth_unstable_by(NAMES, order);
+            listed.truncate(NAMES);
+        }
     }
     listed.sort_unstable_by(order);
-    let all = group.items.len() - directory_itself;
+    listed.truncate(NAMES);
     let mut text = String::new();
     let mut columns = 2;
     let mut named = 0;

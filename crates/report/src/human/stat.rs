@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{Result, Write};
 
-use super::Item;
 use super::rows::Row;
+use super::seen::{Item, List};
 use crate::escape::escaped;
-use crate::measure::{content_bytes, written_bytes};
 use crate::text::{count, size};
 
 /// Directories of one level that have a line of their own; the others share one.
@@ -24,9 +23,9 @@ struct Directory<'p> {
 }
 
 impl<'p> Directory<'p> {
-    fn add(&mut self, item: &'p Item<'_>, depth: usize) {
-        let written = written_bytes(item.change);
-        let content = content_bytes(item.change).unwrap_or_default();
+    fn add(&mut self, item: Item<'p>, depth: usize) {
+        let written = item.written;
+        let content = item.bytes.unwrap_or_default();
         let mut here = self;
         here.count(written, content);
         let mut names = item.path.split(|b| *b == b'/').filter(|n| !n.is_empty());
@@ -54,12 +53,12 @@ impl<'p> Directory<'p> {
 /// Writes the sums by directory, the largest first, to `depth` levels.
 pub(super) fn write_tree(
     out: &mut dyn Write,
-    items: &[Item<'_>],
+    items: &List<'_>,
     depth: usize,
     width: usize,
 ) -> Result<()> {
     let mut root = Directory::default();
-    for item in items {
+    for item in items.iter() {
         root.add(item, depth);
     }
     writeln!(out, "    written     content   changes")?;
@@ -134,12 +133,10 @@ fn line(
 }
 
 /// Writes the `top` changes with the most bytes.
-pub(super) fn write_top(out: &mut dyn Write, items: &[Item<'_>], top: usize) -> Result<()> {
-    let bytes = |i: &&Item<'_>| content_bytes(i.change).unwrap_or_default();
-    let mut sorted: Vec<&Item<'_>> = items.iter().filter(|i| bytes(i) > 0).collect();
-    sorted.sort_by(|a, b| (bytes(b), &a.path).cmp(&(bytes(a), &b.path)));
-    sorted
-        .into_iter()
-        .take(top)
-        .try_for_each(|item| Row::one(item).write(out))
+pub(super) fn write_top(out: &mut dyn Write, items: List<'_>, top: usize) -> Result<()> {
+    let bytes = |i: &Item<'_>| i.bytes.unwrap_or_default();
+    let (mut sorted, _) = items.split(|item| bytes(item) > 0);
+    sorted.sort(|a, b| (bytes(b), a.path).cmp(&(bytes(a), b.path)));
+    let mut largest = sorted.iter().take(top);
+    largest.try_for_each(|item| Row::one(&item).write(out))
 }

@@ -1,8 +1,10 @@
 //! Why a change is so large: the usual suspects, a sentence each.
 
+use std::sync::Arc;
+
 use globset::{Candidate, GlobBuilder, GlobSet, GlobSetBuilder};
 use hexz_resolve::Class;
-use hexz_resolve::report::{ChangeKind, Report};
+use hexz_resolve::report::{Change, ChangeKind, Header, Summary};
 
 use crate::measure::written_bytes;
 use crate::places::Places;
@@ -86,51 +88,37 @@ fn set(globs: &[&str]) -> GlobSet {
     set.build().unwrap_or_default()
 }
 
-/// A sentence for each that is over some share of the changed bytes.
-pub(super) fn sentences(report: &Report, places: &Places) -> Vec<String> {
-    let all = report.summary.bytes;
-    let mut found: Vec<(u64, String)> = Vec::new();
-    let mut say = |bytes: u64, sentence: &str| {
-        if bytes >= LEAST && bytes.saturating_mul(100) >= all.saturating_mul(SHARE) {
-            let percent = u128::from(bytes) * 100 / u128::from(all.max(1));
-            found.push((bytes, format!("{} ({percent} %) {sentence}", size(bytes))));
+/// What the usual suspects sum up to.
+#[derive(Clone, Debug)]
+pub(super) struct Suspects {
+    sets: Arc<[GlobSet]>,
+    sums: Vec<u64>,
+}
+
+impl Suspects {
+    pub(super) fn new() -> Self {
+        Self {
+            sets: FILES.iter().map(|suspect| set(suspect.globs)).collect(),
+            sums: vec![0; FILES.len()],
         }
-    };
-    let class = |class| {
-        let sums = report.summary.classes.get(&class);
-        sums.map_or(0, |sums| sums.bytes - sums.identical)
-    };
-    say(
-        class(Class::Free),
-        "lie in space that is free now: files that came and went, or were deleted",
-    );
-    say(class(Class::Swap), "are swap, rewritten as the guest ran");
-    say(class(Class::Journal), "are the journal of the filesystem");
-    say(
-        report.summary.identical,
-        "were rewritten with what they held: no change to what the guest sees",
-    );
-    let rounded = report.summary.bytes - report.summary.changed.min(report.summary.bytes);
-    let rounded = rounded.saturating_sub(report.summary.identical);
-    let unit = u64::from(report.header.block_size);
-    if unit > 4096 {
-        let text = format!(
-            "are rounding: the changes were recorded in units of {}, and {} differ",
-            size(unit),
-            size(report.summary.changed)
-        );
-        say(rounded, &text);
     }
-    let sets: Vec<GlobSet> = FILES.iter().map(|suspect| set(suspect.globs)).collect();
-    let mut sums = vec![0u64; FILES.len()];
-    for change in &report.changes {
+
+    /// The same suspects, of whom nothing is known yet.
+    pub(super) fn anew(&self) -> Self {
+        Self {
+            sets: Arc::clone(&self.sets),
+            sums: vec![0; FILES.len()],
+        }
+    }
+
+    pub(super) fn add(&mut self, change: &Change, places: &Places) {
         let bytes = written_bytes(change);
         if bytes == 0 {
-            continue;
+            return;
         }
         let path = places.guest(change.volume, &change.path);
         let candidate = Candidate::from_bytes(&*path);
-        let mut all = FILES.iter().zip(&sets).zip(&mut sums);
+        let mut all = FILES.iter().zip(&*self.sets).zip(&mut self.sums);
         let suspect = all.find(|((suspect, set), _)| {
             let applies = !suspect.in_place || change.change == ChangeKind::Modified;
             applies && set.is_match_candidate(&candidate)
@@ -139,9 +127,52 @@ pub(super) fn sentences(report: &Report, places: &Places) -> Vec<String> {
             *sum = sum.saturating_add(bytes);
         }
     }
-    for (suspect, sum) in FILES.iter().zip(sums) {
-        say(sum, suspect.sentence);
+
+    pub(super) fn append(&mut self, other: &Self) {
+        for (sum, more) in self.sums.iter_mut().zip(&other.sums) {
+            *sum = sum.saturating_add(*more);
+        }
     }
-    found.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-    found.into_iter().map(|(_, sentence)| sentence).collect()
+
+    /// A sentence for each that is over some share of the changed bytes.
+    pub(super) fn sentences(&self, header: &Header, summary: &Summary) -> Vec<String> {
+        let all = summary.bytes;
+        let mut found: Vec<(u64, String)> = Vec::new();
+        let mut say = |bytes: u64, sentence: &str| {
+            if bytes >= LEAST && bytes.saturating_mul(100) >= all.saturating_mul(SHARE) {
+                let percent = u128::from(bytes) * 100 / u128::from(all.max(1));
+                found.push((bytes, format!("{} ({percent} %) {sentence}", size(bytes))));
+            }
+        };
+        let class = |class| {
+            let sums = summary.classes.get(&class);
+            sums.map_or(0, |sums| sums.bytes - sums.identical)
+        };
+        say(
+            class(Class::Free),
+            "lie in space that is free now: files that came and went, or were deleted",
+        );
+        say(class(Class::Swap), "are swap, rewritten as the guest ran");
+        say(class(Class::Journal), "are the journal of the filesystem");
+        say(
+            summary.identical,
+            "were rewritten with what they held: no change to what the guest sees",
+        );
+        let rounded = summary.bytes - summary.changed.min(summary.bytes);
+        let rounded = rounded.saturating_sub(summary.identical);
+        let unit = u64::from(header.block_size);
+        if unit > 4096 {
+            let text = format!(
+                "are rounding: the changes were recorded in units of {}, and {} differ",
+                size(unit),
+                size(summary.changed)
+            );
+            say(rounded, &text);
+        }
+        for (suspect, sum) in FILES.iter().zip(&self.sums) {
+            say(*sum, suspect.sentence);
+        }
+        found.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        found.into_iter().map(|(_, sentence)| sentence).collect()
+    }
 }

@@ -3,9 +3,8 @@
 use std::ops::AddAssign;
 
 use hexz_resolve::FileKind;
-use hexz_resolve::report::Change;
 
-use crate::measure::content_bytes;
+use super::seen::Item;
 use crate::text::{count, size};
 
 /// What a line speaks of, when it speaks of many.
@@ -20,12 +19,17 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn of(change: &Change) -> Self {
+    pub(super) fn of(item: &Item<'_>) -> Self {
+        Self::one(item.look.kind, item.bytes)
+    }
+
+    /// Of one of `kind` with a content of `bytes`.
+    pub(super) fn one(kind: FileKind, bytes: Option<u64>) -> Self {
         let mut tally = Self {
-            bytes: content_bytes(change),
+            bytes,
             ..Self::default()
         };
-        *match change.kind {
+        *match kind {
             FileKind::File => &mut tally.files,
             FileKind::Directory => &mut tally.directories,
             FileKind::Symlink => &mut tally.links,
@@ -78,10 +82,10 @@ impl AddAssign for Tally {
     }
 }
 
-impl<'a> FromIterator<&'a Change> for Tally {
-    fn from_iter<I: IntoIterator<Item = &'a Change>>(changes: I) -> Self {
+impl<'a> FromIterator<Item<'a>> for Tally {
+    fn from_iter<I: IntoIterator<Item = Item<'a>>>(items: I) -> Self {
         let mut sum = Self::default();
-        changes.into_iter().for_each(|c| sum += Self::of(c));
+        items.into_iter().for_each(|item| sum += Self::of(&item));
         sum
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn compared_telling(loaded: &Loaded, progress: &dyn Progress) -> Chan
         detection: Default::default(),
         disks: hexz_resolve::Disks::default(),
         progress,
+        scratch: None,
         cancel: None,
     };
     engine::compare(loaded, &options).unwrap()

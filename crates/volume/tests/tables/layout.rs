@@ -36,6 +36,7 @@ fn layout_of(disk: Arc<dyn ReadAt>, detection: Detection) -> LayoutReport {
         detection,
         disks: hexz_resolve::Disks::default(),
         progress: &Silent,
+        scratch: None,
         cancel: None,
     };
     engine::layout(&disk, &options).unwrap()

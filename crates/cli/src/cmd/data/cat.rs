@@ -14,7 +14,6 @@ use crate::file_args::CatArgs;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
-use crate::status::Outcome;
 
 pub(crate) fn command(registry: &Registry, args: &CatArgs) -> Result<ExitCode> {
     let diagnostics = Diagnostics::new();
@@ -47,9 +46,5 @@ pub(crate) fn command(registry: &Registry, args: &CatArgs) -> Result<ExitCode> {
     drop(out);
     let mut findings = diagnostics.take();
     findings.extend(disk.take_findings());
-    let outcome = Outcome {
-        whole: tell(findings, &problems),
-        ..Outcome::WHOLE
-    };
-    Ok(outcome.code(false, args.engine.partial_ok))
+    Ok(tell(findings, &problems).code(false, args.engine.partial_ok))
 }

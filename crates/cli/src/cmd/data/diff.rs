@@ -177,6 +177,7 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs) -> Result<ExitCode> 
                 Some(index) => Outcome {
                     changed: index.count() > 0,
                     whole: index.precision != Precision::MayMiss,
+                    ended: false,
                 }
                 .with(&index.diagnostics),
                 None => without_index(overlay)?,
@@ -221,6 +222,7 @@ fn without_index(overlay: &Path) -> Result<Outcome> {
     Ok(Outcome {
         changed: false,
         whole,
+        ended: false,
     })
 }
 
@@ -278,6 +280,7 @@ fn resolved(
             let outcome = Outcome {
                 changed: !loaded.changes.ranges.is_empty(),
                 whole: loaded.changes.precision != Precision::MayMiss,
+                ended: false,
             };
             return Ok(exit(args, outcome.with(&loaded.changes.diagnostics)));
         }
@@ -295,7 +298,23 @@ fn resolved(
             }
             status::say_coverage(&end.summary);
             let whole = end.summary.complete;
-            let outcome = Outcome { changed, whole };
+            let outcome = Outcome {
+                changed,
+                whole,
+                ended: false,
+            };
+            return Ok(exit(args, outcome.with(&end.diagnostics)));
+        }
+        if is_told(args) {
+            let (end, changed) = stream::people(&loaded, &options, args, || progress.finish())?;
+            output::tell(&end.diagnostics);
+            status::say_coverage(&end.summary);
+            let whole = end.summary.complete;
+            let outcome = Outcome {
+                changed,
+                whole,
+                ended: false,
+            };
             return Ok(exit(args, outcome.with(&end.diagnostics)));
         }
         let report = engine::diff(&loaded, &options);
@@ -323,16 +342,20 @@ fn resolved(
             output::tell(&report.diagnostics);
         }
         status::say_coverage(&report.summary);
+        let mut whole = report.summary.complete;
         if args.take.any() {
             let taken = take::take(&args.take, &loaded, &report, &selection, &options);
             progress.finish();
-            if !taken? {
+            let taken = taken?;
+            if !taken.agreed {
                 return Ok(ExitCode::from(2));
             }
+            whole &= taken.whole;
         }
         let outcome = Outcome {
             changed: selection.finds_changes(&report),
-            whole: report.summary.complete,
+            whole,
+            ended: false,
         };
         Ok(exit(args, outcome.with(&report.diagnostics)))
     } else {
@@ -343,6 +366,7 @@ fn resolved(
             Outcome {
                 changed: listed,
                 whole,
+                ended: false,
             },
         ))
     }
@@ -392,13 +416,23 @@ pub(crate) fn places(
     Places::new(volumes, mounts, args.view.volume_paths)
 }
 
-/// The form that is written while it is found. Where more is asked for all is kept first.
+/// The form that is written while it is found.
 fn streamed(args: &DiffArgs) -> Option<Written> {
+    form(args).filter(|_| !is_kept(args))
+}
+
+/// Whether only a person is told of the changes.
+fn is_told(args: &DiffArgs) -> bool {
+    form(args).is_none() && !is_kept(args)
+}
+
+/// Whether all of the report is kept for what is done with it.
+fn is_kept(args: &DiffArgs) -> bool {
     #[cfg(feature = "parquet")]
     if args.parquet.is_some() {
-        return None;
+        return true;
     }
-    form(args).filter(|_| !args.take.any() && args.view.html.is_none())
+    args.take.any() || args.view.html.is_some()
 }
 
 /// The form for machines that was asked for.

@@ -16,9 +16,7 @@ use crate::file_args::{ExtractArgs, WriteArgs};
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
-
-/// Something was left out.
-const LEFT_OUT: u8 = 2;
+use crate::status::Outcome;
 
 pub(crate) fn command(registry: &Registry, args: &ExtractArgs) -> Result<ExitCode> {
     let diagnostics = Diagnostics::new();
@@ -57,10 +55,7 @@ pub(crate) fn command(registry: &Registry, args: &ExtractArgs) -> Result<ExitCod
     summary(&extracted);
     let mut findings = diagnostics.take();
     findings.extend(disk.take_findings());
-    Ok(match tell(findings, &problems) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(LEFT_OUT),
-    })
+    Ok(tell(findings, &problems).code(false, args.engine.partial_ok))
 }
 
 /// Writes one path: of a list, a directory stands for itself.
@@ -146,8 +141,8 @@ pub(crate) fn summary(extracted: &Extracted) {
     }
 }
 
-/// Names what was left out; gives the exit status.
-pub(crate) fn tell(findings: Vec<Diagnostic>, problems: &Problems) -> bool {
+/// Names what was left out; says whether the answer is whole.
+pub(crate) fn tell(findings: Vec<Diagnostic>, problems: &Problems) -> Outcome {
     let mut findings = findings;
     findings.extend(problems.take_findings());
     output::tell(&findings);
@@ -166,5 +161,13 @@ pub(crate) fn tell(findings: Vec<Diagnostic>, problems: &Problems) -> bool {
     if more > 0 {
         eprintln!("hexz: error: {more} more files were left out");
     }
-    problems.is_complete()
+    let outcome = Outcome {
+        whole: problems.is_complete(),
+        ..Outcome::WHOLE
+    }
+    .with(&findings);
+    if !outcome.whole {
+        eprintln!("hexz: not whole: something could not be read or written");
+    }
+    outcome
 }

@@ -16,7 +16,6 @@ use crate::file_args::LsArgs;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
-use crate::status::Outcome;
 
 pub(crate) fn command(registry: &Registry, args: &LsArgs) -> Result<ExitCode> {
     let diagnostics = Diagnostics::new();
@@ -66,11 +65,7 @@ pub(crate) fn command(registry: &Registry, args: &LsArgs) -> Result<ExitCode> {
     drop(lister);
     let mut findings = diagnostics.take();
     findings.extend(disk.take_findings());
-    let outcome = Outcome {
-        whole: tell(findings, &problems),
-        ..Outcome::WHOLE
-    };
-    Ok(outcome.code(false, args.engine.partial_ok))
+    Ok(tell(findings, &problems).code(false, args.engine.partial_ok))
 }
 
 struct Lister<'a> {

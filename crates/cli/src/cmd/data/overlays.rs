@@ -69,6 +69,7 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs, folder: &Path) -> Re
     let mut all = Outcome {
         changed: false,
         whole: true,
+        ended: false,
     };
     let mut failed = false;
     for overlays in overlays.chunks(TOGETHER) {
@@ -81,10 +82,12 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs, folder: &Path) -> Re
                     let one = Outcome {
                         changed: !report.changes.is_empty(),
                         whole: report.summary.complete,
+                        ended: false,
                     }
                     .with(&report.diagnostics);
                     all.changed |= one.changed;
                     all.whole &= one.whole;
+                    all.ended |= one.ended;
                     if !one.whole {
                         let name = overlay.to_string_lossy();
                         let name = hexz_report::escaped(name.as_bytes());

@@ -19,6 +19,7 @@ use super::extract::{budget, summary, tell};
 use super::verify;
 use crate::file_args::TakeArgs;
 use crate::output;
+use crate::status::Outcome;
 
 /// Where the report of what was extracted goes.
 const CHANGES: &str = "changes.jsonl";
@@ -35,14 +36,22 @@ struct Take<'a> {
     problems: Problems,
 }
 
-/// Writes what was asked for. Gives whether all of it is there.
+/// What came of it.
+pub(crate) struct Taken {
+    /// Whether all of it is there.
+    pub(crate) whole: bool,
+    /// Whether other parsers say the same, where they were asked.
+    pub(crate) agreed: bool,
+}
+
+/// Writes what was asked for.
 pub(crate) fn take(
     args: &TakeArgs,
     loaded: &Loaded,
     report: &Report,
     selection: &Selection,
     options: &engine::Options<'_>,
-) -> Result<bool> {
+) -> Result<Taken> {
     let (Some(base), Some(merged)) = (&loaded.base, &loaded.merged) else {
         anyhow::bail!("the disk before and after are needed");
     };
@@ -76,8 +85,8 @@ pub(crate) fn take(
     let agreed = !args.verify || verify::verify(report, views, &options.disks)?;
     // Opening the disks again met the findings that the report has.
     drop((before.take_findings(), after.take_findings()));
-    tell(Vec::new(), &take.problems);
-    Ok(take.problems.is_complete() && agreed)
+    let Outcome { whole, .. } = tell(Vec::new(), &take.problems);
+    Ok(Taken { whole, agreed })
 }
 
 impl<'a> Take<'a> {
