@@ -1,8 +1,10 @@
 //! Temporary files for what does not fit in memory.
 
-use std::fs::File;
+use std::collections::hash_map::RandomState;
+use std::fs::{File, OpenOptions};
+use std::hash::BuildHasher as _;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 
 use hexz_resolve::{Scratch, ScratchFile};
 
@@ -15,7 +17,14 @@ struct Unnamed(File);
 
 impl Scratch for Temporary {
     fn file(&self) -> io::Result<Box<dyn ScratchFile>> {
-        Ok(Box::new(Unnamed(tempfile::tempfile()?)))
+        let random = RandomState::new().hash_one(std::process::id());
+        let path = std::env::temp_dir().join(format!(".hexz-{random:016x}"));
+        let mut options = OpenOptions::new();
+        // A file or a link that someone else put there is not opened.
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(&path)?;
+        std::fs::remove_file(&path)?;
+        Ok(Box::new(Unnamed(file)))
     }
 }
 

@@ -3,17 +3,17 @@
 mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hexz_resolve::engine::{Options, diff, owners};
 use hexz_resolve::report::{Change, ChangeKind, Report};
 use hexz_resolve::{
     ByteRange, ChangeSet, FileKind, JournalMode, Limits, Loaded, Precision, RangeSet, ReadAt,
-    Registry, Scratch, ScratchFile, Silent,
+    Registry, Silent,
 };
 use model::places::{self, PlacesPlugin};
+use model::scratch::Counted;
 use model::{BLOCKS, DISK, INODES, ModelPlugin, Node, ROOT, Tree};
 use proptest::prelude::*;
 
@@ -474,35 +474,6 @@ fn options(registry: &Registry, threads: usize) -> Options<'_> {
         progress: &Silent,
         scratch: None,
         cancel: None,
-    }
-}
-
-/// Scratch files in memory, which are counted.
-#[derive(Default)]
-struct Counted(AtomicUsize);
-
-struct InMemory(Mutex<Vec<u8>>);
-
-impl Scratch for Counted {
-    fn file(&self) -> io::Result<Box<dyn ScratchFile>> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(InMemory(Mutex::default())))
-    }
-}
-
-impl ScratchFile for InMemory {
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut file = self.0.lock().unwrap();
-        assert!(offset <= file.len() as u64, "a hole in a scratch file");
-        file.truncate(offset as usize);
-        file.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        let file = self.0.lock().unwrap();
-        bytes.copy_from_slice(&file[offset as usize..][..bytes.len()]);
-        Ok(())
     }
 }
 
