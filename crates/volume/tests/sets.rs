@@ -66,6 +66,7 @@ impl Machine {
             detection: Detection::default(),
             disks: self.disks.clone(),
             progress: &Silent,
+            scratch: None,
             cancel: None,
         }
     }

@@ -47,8 +47,7 @@ use crate::report::{
 };
 use crate::{
     ChangeSet, Disks, JournalMode, Limits, Loaded, Progress, RangeSet, ReadAt, Registry, Result,
-    Scratch,
-    View,
+    Scratch, View,
 };
 
 /// What the user says of the formats on a disk.
