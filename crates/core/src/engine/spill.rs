@@ -189,7 +189,7 @@ impl<T: Item> Spill<T> {
 
     pub(super) fn push(&mut self, item: T) {
         self.held.push(item);
-        if self.held.len() % self.page() == 0 {
+        if self.held.len().is_multiple_of(self.page()) {
             self.make_room();
         }
     }
@@ -449,7 +449,7 @@ fn merge<T: Item>(
         _ => Ordering::Equal,
     }) {
         count = count.wrapping_add(1);
-        if count % 4096 == 0 {
+        if count.is_multiple_of(4096) {
             run.check()?;
         }
         let Some((first, now, rest)) = coming.get_mut(n) else {

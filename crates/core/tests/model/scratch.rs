@@ -8,7 +8,7 @@ use hexz_resolve::{Scratch, ScratchFile};
 
 /// Scratch files in memory, which are counted.
 #[derive(Default)]
-pub struct Counted(pub AtomicUsize);
+pub(crate) struct Counted(pub(crate) AtomicUsize);
 
 struct InMemory(Mutex<Vec<u8>>);
 
