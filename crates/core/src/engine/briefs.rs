@@ -1,6 +1,7 @@
 //! What is kept of touched files in memory: of a million of them each byte counts.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::layout::OpenVolume;
 use super::run::{Bound, Counted, Run};
@@ -72,8 +73,9 @@ pub(super) struct Briefs {
     sorted: Spill<Brief>,
     /// Those that came since they were sorted.
     recent: BTreeMap<FileKey, Brief>,
-    /// Indexes of those that have a lineage, by lineage and key, once [`Briefs::sort`] was called.
-    by_lineage: Spill<u32>,
+    /// Of those that have a lineage its hash, and below it their index, sorted once
+    /// [`Briefs::sort`] was called.
+    by_lineage: Spill<u64>,
     /// Whether one is the root of a snapshot.
     snapshots: bool,
 }
@@ -127,22 +129,20 @@ impl Briefs {
         recent
             .into_values()
             .for_each(|brief| self.sorted.push(brief));
-        let order = |a: &Brief, b: &Brief| a.key.cmp(&b.key);
-        self.sorted.sort(run, order, |a, b| a.key == b.key)
+        let key = |brief: &Brief| brief.key;
+        self.sorted.sort(run, key, FileKey::cmp, |a, b| a == b)
     }
 
     /// Makes them known by lineage.
     pub(super) fn sort(&mut self, run: &Run<'_>) -> Result<()> {
         self.merge(run)?;
-        let sorted = &self.sorted;
-        let mut by_lineage: Spill<u32> = Spill::new(run);
-        for (n, brief) in (0..).zip(sorted.iter()) {
+        let mut by_lineage: Spill<u64> = Spill::new(run);
+        for (n, brief) in (0u64..).zip(self.sorted.iter()) {
             if !brief.lineage.is_none() {
-                by_lineage.push(n);
+                by_lineage.push(hashed(&brief.lineage) | n);
             }
         }
-        let place = |n: &u32| sorted.get(*n as usize).map(|b| (b.lineage, b.key));
-        by_lineage.sort(run, |a, b| place(a).cmp(&place(b)), |_, _| false)?;
+        by_lineage.sort(run, |n| *n, u64::cmp, |_, _| false)?;
         self.by_lineage = by_lineage;
         run.memory.check()
     }
@@ -173,13 +173,23 @@ impl Briefs {
         &'a self,
         lineage: &'a Lineage,
     ) -> impl Iterator<Item = Brief> + 'a {
-        let at = move |n: u32| self.sorted.get(n as usize);
-        let before = |n: &u32| at(*n).is_some_and(|b| b.lineage < *lineage);
-        let from = self.by_lineage.partition_point(before);
-        let briefs =
-            (from..self.by_lineage.len()).map_while(move |n| at(self.by_lineage.get(n)?));
-        briefs.take_while(move |b| b.lineage == *lineage)
+        let hash = hashed(lineage);
+        let from = self.by_lineage.partition_point(|n| *n < hash);
+        let numbers = (from..self.by_lineage.len()).map_while(|n| self.by_lineage.get(n));
+        let alike = numbers.take_while(move |n| *n & !INDEX == hash);
+        let briefs = alike.filter_map(|n| self.sorted.get((n & INDEX) as usize));
+        briefs.filter(move |b| b.lineage == *lineage)
     }
+}
+
+/// The bits of an index beside a hash.
+const INDEX: u64 = u32::MAX as u64;
+
+/// A hash of a lineage, in the upper bits.
+fn hashed(lineage: &Lineage) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    lineage.hash(&mut hasher);
+    hasher.finish() & !INDEX
 }
 
 /// So many are kept apart before they are sorted in among the others.

@@ -60,6 +60,9 @@ impl Item for FileKey {
     }
 }
 
+/// A link with its directory and its name.
+type Key<'a> = (Entry, FileKey, Cow<'a, [u8]>);
+
 /// Links of one view, sorted by child, then parent, then name once [`Links::sort`] was called.
 #[derive(Default)]
 pub(super) struct Links {
@@ -86,17 +89,14 @@ impl Links {
     pub(super) fn sort(&mut self, run: &Run<'_>) -> Result<()> {
         run.memory.check()?;
         let mut entries = std::mem::take(&mut self.entries);
-        let order = |a: &Entry, b: &Entry| self.order(a, b);
-        entries.sort(run, order, |a, b| self.order(a, b) == Ordering::Equal)?;
+        let key = |e: &Entry| (*e, self.parent(e), self.name(e));
+        let order = |(a, parent, name): &Key<'_>, (b, other, other_name): &Key<'_>| {
+            let first = (a.child, parent).cmp(&(b.child, other));
+            first.then_with(|| name.cmp(other_name))
+        };
+        entries.sort(run, key, order, |a, b| order(a, b) == Ordering::Equal)?;
         self.entries = entries;
         Ok(())
-    }
-
-    fn order(&self, a: &Entry, b: &Entry) -> Ordering {
-        let key = |e: &Entry| (e.child, self.parent(e));
-        key(a)
-            .cmp(&key(b))
-            .then_with(|| self.name(a).cmp(&self.name(b)))
     }
 
     /// Number of links.

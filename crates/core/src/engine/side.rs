@@ -57,17 +57,18 @@ impl Side {
                 order.push(index);
             }
         }
-        let place = |n: u32| parts(&names, run, n);
-        let by_path = |a: &u32, b: &u32| match (place(*a), place(*b)) {
-            (Some((key, x)), Some((other, y))) => x.order(&y).then(key.cmp(&other)),
+        type Place<'n> = Option<(FileKey, PathParts<'n>)>;
+        let place = |n: &u32| parts(&names, run, *n);
+        let by_path = |a: &Place<'_>, b: &Place<'_>| match (a, b) {
+            (Some((key, x)), Some((other, y))) => PathParts::order(x, y).then(key.cmp(other)),
             (x, y) => x.is_some().cmp(&y.is_some()),
         };
         // Where a damaged directory has a name twice, one file has it.
-        let twice = |a: &u32, b: &u32| match (place(*a), place(*b)) {
-            (Some((_, x)), Some((_, y))) => x.order(&y) == Ordering::Equal,
+        let twice = |a: &Place<'_>, b: &Place<'_>| match (a, b) {
+            (Some((_, x)), Some((_, y))) => PathParts::order(x, y) == Ordering::Equal,
             _ => false,
         };
-        order.sort(run, by_path, twice)?;
+        order.sort(run, place, by_path, twice)?;
         self.order = order;
         self.names = names;
         Ok(())

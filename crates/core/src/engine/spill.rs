@@ -100,6 +100,19 @@ impl Item for u8 {
     }
 }
 
+impl Item for u64 {
+    const BYTES: usize = 8;
+
+    fn put(&self, out: &mut Vec<u8>) -> Option<()> {
+        out.extend_from_slice(&self.to_le_bytes());
+        Some(())
+    }
+
+    fn take(bytes: &[u8]) -> Self {
+        number(bytes, 0)
+    }
+}
+
 impl Item for u32 {
     const BYTES: usize = 4;
 
@@ -124,6 +137,8 @@ pub(super) fn number(bytes: &[u8], n: usize) -> u64 {
 struct Filed<T> {
     file: Box<dyn ScratchFile>,
     items: usize,
+    /// The first item of each page.
+    fences: Vec<T>,
     /// Those read last, the latest first.
     pages: Mutex<VecDeque<(usize, Arc<[T]>)>>,
 }
@@ -230,6 +245,7 @@ impl<T: Item> Spill<T> {
             self.filed = memory.file().map(|file| Filed {
                 file,
                 items: 0,
+                fences: Vec::new(),
                 pages: Mutex::default(),
             });
         }
@@ -251,6 +267,7 @@ impl<T: Item> Spill<T> {
                 break;
             }
             filed.items += items.len();
+            filed.fences.extend(items.first().cloned());
             written += items.len();
         }
         self.held.drain(..written);
@@ -340,57 +357,62 @@ impl<T: Item> Spill<T> {
 
     /// The first item that `before` is false for, where it is true for none behind one.
     pub(super) fn partition_point(&self, before: impl Fn(&T) -> bool) -> usize {
-        if let Some(items) = self.in_memory() {
-            return items.partition_point(before);
+        let behind = self.filed();
+        let Some(filed) = &self.filed else {
+            return self.held.partition_point(before);
+        };
+        if self.held.first().is_some_and(&before) {
+            return behind + self.held.partition_point(before);
         }
-        let (mut from, mut to) = (0, self.len());
-        while from < to {
-            let middle = from + (to - from) / 2;
-            match self.get(middle) {
-                Some(item) if before(&item) => from = middle + 1,
-                _ => to = middle,
-            }
-        }
-        from
+        let Some(page) = filed.fences.partition_point(&before).checked_sub(1) else {
+            return 0;
+        };
+        let first = page * self.page();
+        let items = self.page_of(filed, first);
+        first + items.map_or(0, |(items, _)| items.partition_point(before))
     }
 
-    /// Sorts it, and leaves out what `same` says of an item and the one before it.
-    pub(super) fn sort(
+    /// Sorts it, and leaves out what `same` says of an item and the one before it. What decides
+    /// about an item is its `key`: looking it up anew costs much where that is in a file too.
+    pub(super) fn sort<K: Send + Sync>(
         &mut self,
         run: &Run<'_>,
-        order: impl Fn(&T, &T) -> Ordering + Send + Sync,
-        same: impl Fn(&T, &T) -> bool,
+        key: impl Fn(&T) -> K + Send + Sync,
+        order: impl Fn(&K, &K) -> Ordering + Send + Sync,
+        same: impl Fn(&K, &K) -> bool,
     ) -> Result<()> {
-        let Some(filed) = self.filed.take() else {
-            run.sort(&mut self.held, order);
-            self.held.dedup_by(|a, b| same(b, a));
+        if self.filed.is_none() {
+            run.sort(&mut self.held, |a, b| order(&key(a), &key(b)));
+            self.held.dedup_by(|a, b| same(&key(b), &key(a)));
             return Ok(());
-        };
-        self.filed = Some(filed);
-        let (sorted, runs) = self.sort_parts(run, &order)?;
-        *self = merge(run, &sorted, &runs, order, same)?;
+        }
+        let (sorted, runs) = self.sort_parts(run, &key, &order)?;
+        *self = merge(run, &sorted, &runs, (key, order, same))?;
         Ok(())
     }
 
     /// Sorts as much at a time as there is memory for. Gives the parts in one list, and where each
     /// is.
-    fn sort_parts(
+    fn sort_parts<K: Send + Sync>(
         &mut self,
         run: &Run<'_>,
-        order: &(impl Fn(&T, &T) -> Ordering + Send + Sync),
+        key: &(impl Fn(&T) -> K + Send + Sync),
+        order: &(impl Fn(&K, &K) -> Ordering + Send + Sync),
     ) -> Result<(Self, Vec<Range<usize>>)> {
-        let at_once = run.memory.budget / 4 / size_of::<T>().max(1);
-        let at_once = at_once.max(self.page() * 4);
+        // A key may have a name beside it.
+        let each = size_of::<(K, T)>() + 64;
+        let at_once = (run.memory.budget / 4 / each).max(self.page() * 4);
         let (mut sorted, mut runs) = (Self::new(run), Vec::new());
         let mut at = 0;
         while at < self.len() {
             run.check()?;
             let end = (at + at_once).min(self.len());
             let items = self.range(at..end);
-            let mut items = items.map(Cow::into_owned).unwrap_or_default();
+            let items = items.map(Cow::into_owned).unwrap_or_default();
+            let mut keyed: Vec<(K, T)> = items.into_iter().map(|i| (key(&i), i)).collect();
             run.memory.check()?;
-            run.sort(&mut items, order);
-            sorted.extend(&items);
+            run.sort(&mut keyed, |(a, _), (b, _)| order(a, b));
+            keyed.into_iter().for_each(|(_, item)| sorted.push(item));
             runs.push(at..end);
             at = end;
         }
@@ -419,35 +441,41 @@ impl<T: Item> Spill<T> {
 }
 
 /// Merges sorted `runs` of a list.
-fn merge<T: Item>(
+fn merge<T: Item, K>(
     run: &Run<'_>,
     sorted: &Spill<T>,
     runs: &[Range<usize>],
-    order: impl Fn(&T, &T) -> Ordering,
-    same: impl Fn(&T, &T) -> bool,
+    (key, order, same): (
+        impl Fn(&T) -> K,
+        impl Fn(&K, &K) -> Ordering,
+        impl Fn(&K, &K) -> bool,
+    ),
 ) -> Result<Spill<T>> {
     let page = sorted.page().min(4096);
-    let items = |range: Range<usize>| {
+    let items = |range: &mut Range<usize>| {
         let to = range.end.min(range.start + page);
         let items = sorted.range(range.start..to);
+        range.start = to;
         items.map(Cow::into_owned).unwrap_or_default().into_iter()
     };
-    // Of each run what is read of it, and what is not yet.
-    let mut coming: Vec<_> = Vec::new();
+    // Of each run its next item, what is read behind it, and what is not read yet.
+    let mut coming = Vec::new();
     for range in runs {
-        let mut now = items(range.clone());
+        let mut rest = range.clone();
+        let mut now = items(&mut rest);
         if let Some(first) = now.next() {
-            let rest = (range.start + page).min(range.end)..range.end;
-            coming.push((first, now, rest));
+            coming.push(((key(&first), first), now, rest));
         }
     }
     let mut out: Spill<T> = Spill::new(run);
-    let mut last: Option<T> = None;
+    let mut last: Option<K> = None;
     let mut count = 0u32;
-    while let Some(n) = (0..coming.len()).min_by(|a, b| match (coming.get(*a), coming.get(*b)) {
-        (Some((a, ..)), Some((b, ..))) => order(a, b),
-        _ => Ordering::Equal,
-    }) {
+    let least = |coming: &[((K, T), _, _)]| {
+        let heads = coming.iter().enumerate();
+        let least = heads.min_by(|(_, ((a, _), ..)), (_, ((b, _), ..))| order(a, b));
+        least.map(|(n, _)| n)
+    };
+    while let Some(n) = least(&coming) {
         count = count.wrapping_add(1);
         if count.is_multiple_of(4096) {
             run.check()?;
@@ -456,17 +484,16 @@ fn merge<T: Item>(
             break;
         };
         let next = now.next().or_else(|| {
-            *now = items(rest.clone());
-            rest.start = (rest.start + page).min(rest.end);
+            *now = items(rest);
             now.next()
         });
-        let item = match next {
-            Some(next) => std::mem::replace(first, next),
+        let (own, item) = match next {
+            Some(next) => std::mem::replace(first, (key(&next), next)),
             None => coming.swap_remove(n).0,
         };
-        if !last.as_ref().is_some_and(|last| same(last, &item)) {
-            out.push(item.clone());
-            last = Some(item);
+        if !last.as_ref().is_some_and(|last| same(last, &own)) {
+            out.push(item);
+            last = Some(own);
         }
     }
     run.memory.check()?;
