@@ -140,13 +140,14 @@ pub(super) struct Looker<'a> {
 
 impl Looker<'_> {
     /// Looks at `device`. `around` are the places on it that belong to the tables it lies in: no
-    /// table is seen there again.
+    /// table is seen there again. `within` says that it is a part of another one, which a table may
+    /// say the type of.
     pub(super) fn look(
         &self,
         device: &Arc<dyn ReadAt>,
         window: &Window,
         around: &[ByteRange],
-        within: bool,
+        (within, partition_type): (bool, Option<&str>),
     ) -> Result<Look> {
         let (mut hits, damaged) = self.hits(window, around);
         for hit in &mut hits {
@@ -160,7 +161,7 @@ impl Looker<'_> {
             }
         }
         let all: Vec<Evidence> = hits.iter().map(|hit| hit.evidence.clone()).collect();
-        let decision = decide(&all, within, window.size());
+        let decision = decide(&all, within, window.size(), partition_type);
         Ok(Look {
             hits,
             decision,

@@ -2,8 +2,8 @@
 //!
 //! A format that was there before leaves its signs where the new one does not write. What decides,
 //! in this order: where a sign lies that making the other format would have written over; how far
-//! each format says it reaches; whether the partitions of a table hold formats; and how sure each
-//! sign is in itself.
+//! each format says it reaches; whether the partitions of a table hold formats; how sure each sign is
+//! in itself; and, of those that are equally sure, what the partition is said to be for.
 
 use crate::{ByteRange, Sign, Standing};
 
@@ -92,8 +92,14 @@ pub(super) struct Decision {
     pub(super) lost: Vec<String>,
 }
 
-/// Decides. `within` says that the device is a part of another one, `size` is its length.
-pub(super) fn decide(all: &[Evidence], within: bool, size: u64) -> Decision {
+/// Decides. `within` says that the device is a part of another one, `size` is its length, and
+/// `partition_type` is what a table says of it.
+pub(super) fn decide(
+    all: &[Evidence],
+    within: bool,
+    size: u64,
+    partition_type: Option<&str>,
+) -> Decision {
     let mut lost = vec![String::new(); all.len()];
     let rules: [&Rule<'_>; 5] = [
         &|one, other| copy(one, other),
@@ -133,7 +139,32 @@ pub(super) fn decide(all: &[Evidence], within: bool, size: u64) -> Decision {
             false => *reason = "another format is surer".to_owned(),
         }
     }
+    // Of several that are equally sure, the one that the partition is said to be for.
+    let meant = formats_of(partition_type.unwrap_or_default());
+    let is_meant = |n: &usize| all.get(*n).is_some_and(|one| meant.contains(&one.name));
+    let mut fitting = left.iter().copied().filter(is_meant);
+    if let (Some(only), None) = (fitting.next(), fitting.next()) {
+        for other in left.iter().filter(|n| **n != only) {
+            if let Some(reason) = lost.get_mut(*other) {
+                "the type of the partition speaks for another format, as sure as this one"
+                    .clone_into(reason);
+            }
+        }
+        left = vec![only];
+    }
     Decision { left, lost }
+}
+
+/// The names of the formats that partitions of a type are for, where the type says.
+fn formats_of(partition_type: &str) -> &'static [&'static str] {
+    match partition_type {
+        "0x07" => &["NTFS", "exFAT", "HPFS"],
+        "0x01" | "0x04" | "0x06" | "0x0b" | "0x0c" | "0x0e" | "0xef" => &["FAT12, FAT16, FAT32"],
+        "c12a7328-f81f-11d2-ba4b-00a0c93ec93b" => &["FAT12, FAT16, FAT32"],
+        "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7" => &["NTFS", "exFAT", "FAT12, FAT16, FAT32"],
+        "516e7cb6-6ecf-11d6-8ff8-00022d09712b" => &["UFS"],
+        _ => &[],
+    }
 }
 
 /// Why the first of two is not there, when the second one is.
@@ -279,7 +310,7 @@ mod tests {
     }
 
     fn winner(all: &[Evidence], within: bool) -> &'static str {
-        let decision = decide(all, within, DISK);
+        let decision = decide(all, within, DISK, None);
         match decision.left[..] {
             [one] => all[one].name,
             _ => "several",
@@ -358,8 +389,18 @@ mod tests {
     fn equal_signs_are_both_left() {
         let one = format("one", 80, 0, 512);
         let two = format("two", 80, 4096, 0);
-        let decision = decide(&[one, two], false, DISK);
+        let decision = decide(&[one, two], false, DISK, None);
         // The second is whole where the first is not made.
         assert_eq!(decision.left, [0, 1]);
+    }
+
+    #[test]
+    fn the_type_of_a_partition_tells_equal_signs_apart_and_no_others() {
+        let ufs = format("UFS", 80, 65_536, 0);
+        let ntfs = |confidence| format("NTFS", confidence, 0, 512);
+        let left = |all: &[Evidence], kind| decide(all, true, DISK, Some(kind)).left;
+        assert_eq!(left(&[ufs.clone(), ntfs(80)], "0x07"), [1]);
+        assert_eq!(left(&[ufs.clone(), ntfs(80)], "0x83"), [0, 1]);
+        assert_eq!(left(&[ufs, ntfs(79)], "0x07"), [0]);
     }
 }

@@ -363,7 +363,8 @@ impl Detector<'_> {
         // Tables that this volume lies in are not seen again within it.
         let tables: RangeSet = layout.structures.iter().map(|s| s.range).collect();
         let tables = place.found.map.to_volume(&tables);
-        let mut look = looker.look(place.device, place.window, tables.as_slice(), place.is_part)?;
+        let part = (place.is_part, place.found.partition_type.as_deref());
+        let mut look = looker.look(place.device, place.window, tables.as_slice(), part)?;
         if let Some(Forced::Format(id)) = forced {
             look.force(id, self.run.options.registry)?;
         }
