@@ -228,7 +228,12 @@ impl<'t> Join<'t, '_> {
             parent: FileKey::default(),
         };
         let base = touched.base.find(self.run, &parts)?;
-        let (before, _) = touched.base.path(self.run, base)?;
+        let (before, from) = touched.base.path(self.run, base)?;
+        // A directory that came to where another had been has none of the other's files.
+        if !self.renamed_to.contains_key(to.above) && !self.is_one_directory(from.parent, to.parent)
+        {
+            return None;
+        }
         let then = touched.base.files.get(before)?;
         let base = u32::try_from(base).ok()?;
         let gone = touched.merged.find(self.run, &parts).is_none() && !self.left.contains(&base);
