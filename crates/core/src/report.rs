@@ -408,7 +408,7 @@ pub struct Summary {
     /// In so many requests.
     pub requests: u64,
     /// Time since the caller began, where it has a clock
-    /// ([`Progress::elapsed`](crate::Progress::elapsed)).
+    /// ([`Progress::elapsed`]).
     pub elapsed: Option<Duration>,
 }
 
