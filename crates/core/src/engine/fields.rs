@@ -125,7 +125,10 @@ impl Namer<'_> {
             None => vec![range],
         };
         let on_disk: RangeSet = to_disk(piece).into_iter().collect();
-        let differing = on_disk.intersection(self.differences.ranges());
+        // There are as many pieces as regions: all that differs is not gone through for each.
+        let differing = on_disk.iter();
+        let differing = differing.flat_map(|range| self.differences.ranges().overlapping(range));
+        let differing: RangeSet = differing.collect();
         let differing = match volume {
             Some(volume) => volume.map.to_volume(&differing),
             None => differing,
