@@ -241,6 +241,39 @@ fn sectors_are_those_that_the_container_tells() {
     }
 }
 
+/// An NTFS and a UFS that are as sure of themselves: the type of the partition is for one of them.
+#[test]
+fn the_type_of_a_partition_decides_between_two_that_are_as_sure() {
+    let mut ntfs = Fixture::load("ntfs-plain").bytes("base.img");
+    // Without the copy of its boot sector it is less sure, and as sure as the other.
+    let last = ntfs.len() - SECTOR;
+    ntfs[last..].fill(0);
+    // `sys/ufs/ffs/fs.h`: the size of a fragment, the size of the filesystem in them, the magic of
+    // version 2.
+    let superblock = &mut ntfs[64 << 10..][..1376];
+    superblock.fill(0);
+    superblock[52..56].copy_from_slice(&2048u32.to_le_bytes());
+    superblock[1080..1088].copy_from_slice(&4096u64.to_le_bytes());
+    superblock[1372..1376].copy_from_slice(&0x1954_0119u32.to_le_bytes());
+    for (kind, status, filesystem) in [(0x07, "resolved", "ntfs"), (0x83, "ambiguous", "null")] {
+        let mut disk = disk(&[(1, MIB, &ntfs)]);
+        disk[450] = kind;
+        let dir = TempDir::new().expect("a temporary folder");
+        std::fs::write(dir.path().join("disk.img"), &disk).expect("a temporary folder");
+        let hexz = Hexz::new(env!("CARGO_BIN_EXE_hexz-under-test"), dir.path());
+        let output = hexz.run("layout --json disk.img");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let volume = text.lines().find(|line| line.contains(r#""volume":"p1""#));
+        let volume: serde_json::Value =
+            serde_json::from_str(volume.expect("the partition")).expect("a line of JSON");
+        assert_eq!(volume["status"], status, "{kind:#x}: {text}");
+        let found = volume["filesystem"].as_str().unwrap_or("null");
+        assert_eq!(found, filesystem, "{kind:#x}");
+        let passed_over = text.contains("format-passed-over");
+        assert_eq!(passed_over, status == "resolved", "{kind:#x}: {text}");
+    }
+}
+
 /// `2DC27766-F623-4200-9D64-115E9BFD4A08`, as it lies on the disk.
 const BAT: &[u8] = b"\x66\x77\xC2\x2D\x23\xF6\x00\x42\x9D\x64\x11\x5E\x9B\xFD\x4A\x08";
 /// `8141BF1D-A96F-4709-BA47-F233A8FAAB5F`.

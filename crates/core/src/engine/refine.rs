@@ -169,6 +169,8 @@ impl Differences {
     /// looking, it is no part of one block, or that can't be read.
     fn count_held(&self, part: ByteRange) -> Option<u64> {
         let range = ByteRange::at(part.start() / BLOCK * BLOCK, BLOCK)?;
+        // A larger part would have it read for nothing.
+        (part.end() <= range.end()).then_some(())?;
         let mut held = self.held.try_lock().ok()?;
         if held.as_ref().is_none_or(|held| held.range != range) {
             let keep = |before: &[u8], after: &[u8]| Held {

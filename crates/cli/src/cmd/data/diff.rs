@@ -289,30 +289,25 @@ fn resolved(
         if let Some(disk) = &loaded.merged {
             options = guest::narrowed(disk, options);
         }
+        let mut written = None;
         if let Some(form) = streamed(args) {
-            let written = stream::diff(&loaded, &options, args, form);
+            let found = stream::diff(&loaded, &options, args, form);
             progress.finish();
-            let (end, changed) = written?;
+            let (end, changed) = found?;
             if form != Written::Json {
                 output::tell(&end.diagnostics);
             }
-            status::say_coverage(&end.summary);
-            let whole = end.summary.complete;
-            let outcome = Outcome {
-                changed,
-                whole,
-                ended: false,
-            };
-            return Ok(exit(args, outcome.with(&end.diagnostics)));
-        }
-        if is_told(args) {
+            written = Some((end, changed));
+        } else if is_told(args) {
             let (end, changed) = stream::people(&loaded, &options, args, || progress.finish())?;
             output::tell(&end.diagnostics);
+            written = Some((end, changed));
+        }
+        if let Some((end, changed)) = written {
             status::say_coverage(&end.summary);
-            let whole = end.summary.complete;
             let outcome = Outcome {
                 changed,
-                whole,
+                whole: end.summary.complete,
                 ended: false,
             };
             return Ok(exit(args, outcome.with(&end.diagnostics)));
