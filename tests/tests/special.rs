@@ -280,3 +280,30 @@ fn an_old_superblock_in_the_boot_code_does_not_hide_an_ntfs() {
     let layout = case.hexz.text("layout --json both.img");
     assert!(layout.contains(r#""status":"ambiguous""#), "{layout}");
 }
+
+#[test]
+fn names_that_are_ciphertext_hold_neither_nul_nor_slash() {
+    let case = case("encrypted");
+    let report = case.hexz.report("diff --base base.img case.overlay --json");
+    let name_only = "diff --base base.img case.overlay --name-only";
+    let lines = case.hexz.text(name_only);
+    let output = case.hexz.run(&format!("{name_only} -z"));
+    let names: Vec<&[u8]> = output.stdout.split_inclusive(|b| *b == 0).collect();
+    assert_eq!(names.len(), lines.lines().count());
+    for (name, line) in names.iter().zip(lines.lines()) {
+        assert_eq!(name.strip_suffix(&[0]), Some(line.as_bytes()));
+        // There is no file more than three directories below the root.
+        assert!(line.split('/').count() <= 5, "{line}");
+    }
+    for change in &report.changes {
+        let file = change.merged.as_ref().or(change.base.as_ref());
+        let encrypted = file.is_some_and(|file| file.contains_key("encrypted"));
+        let inside = change.path.starts_with("/secret") || change.path.starts_with("/many");
+        assert_eq!(
+            encrypted,
+            inside && change.kind != "fifo",
+            "{}",
+            change.path
+        );
+    }
+}

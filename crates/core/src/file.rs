@@ -407,6 +407,9 @@ pub struct Attributes {
     pub rdev: Option<u64>,
     /// Flags a user can see or set (immutable, hidden …); not those that only describe storage.
     pub flags: Option<u64>,
+    /// Whether its content is encrypted (the names in a directory, the target of a symlink). Such
+    /// names and targets are those that a system without the key shows.
+    pub encrypted: bool,
     /// Last change of content.
     pub mtime: Option<Timestamp>,
     /// Last change of attributes.
@@ -446,6 +449,7 @@ impl Attributes {
             nlink: None,
             rdev: None,
             flags: None,
+            encrypted: false,
             mtime: None,
             ctime: None,
             atime: None,

@@ -28,6 +28,10 @@ impl Ext4 {
             if attributes.kind == FileKind::Symlink {
                 let target = self.target(number, &inode, content, &diagnose)?;
                 attributes.target = Some(RawName::from(&*target));
+                if attributes.encrypted {
+                    // What the kernel says, too: the length of the target that it shows.
+                    attributes.size = u64::try_from(target.len()).unwrap_or(u64::MAX);
+                }
             }
             match self.xattrs(&inode, &diagnose) {
                 Ok(xattrs) => attributes.xattrs = xattrs,
@@ -80,6 +84,7 @@ fn basic(number: u64, inode: &RawInode<'_>) -> Result<Attributes> {
     a.gid = Some(u32::from(f.le16(0x7A)?) << 16 | u32::from(f.le16(0x18)?));
     a.nlink = Some(inode.i_links_count()?.into());
     a.flags = Some((inode.i_flags()? & i_flags::VISIBLE).into());
+    a.encrypted = inode.i_flags()? & i_flags::ENCRYPT != 0;
     a.ctime = Some(time(f.le32(0xC)?, inode.extra32(0x84)));
     a.mtime = Some(time(f.le32(0x10)?, inode.extra32(0x88)));
     a.atime = Some(time(f.le32(8)?, inode.extra32(0x8C)));

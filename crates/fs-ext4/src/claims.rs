@@ -1,7 +1,6 @@
 //! Pass 1: who owns which blocks.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use hexz_ondisk::{Fields, read, read_what_can_be, to_usize, with_buffer};
 use hexz_resolve::{
@@ -257,11 +256,9 @@ impl Ext4 {
         }
         let is_directory = content == Content::Mapped(Role::Directory);
         if content == Content::InlineDirectory {
-            found.directories.push(Directory::inline(
-                number,
-                inode.i_generation()?,
-                inode.i_size()?,
-            ));
+            found
+                .directories
+                .push(Directory::new(number, &inode, None)?);
         }
         let Content::Mapped(role) = content else {
             // It has no block but that of its attributes.
@@ -292,13 +289,9 @@ impl Ext4 {
         let slack = slack.iter().flat_map(|s| s.of_file(id, role));
         found.claims.extend(slack);
         if is_directory {
-            found.directories.push(Directory {
-                number,
-                generation: inode.i_generation()?,
-                size: inode.i_size()?,
-                inline: false,
-                pieces: Arc::from(pieces),
-            });
+            found
+                .directories
+                .push(Directory::new(number, &inode, Some(pieces))?);
         }
         Ok(())
     }

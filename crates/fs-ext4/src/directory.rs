@@ -1,5 +1,6 @@
 //! Directories: where their entries lie, and the entries.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use hexz_ondisk::Fields;
@@ -7,12 +8,15 @@ use hexz_resolve::{Diagnostic, Error, FileKey, Link, RawName, Result};
 
 use crate::checksum::crc;
 use crate::map::Piece;
+use crate::ondisk::RawInode;
 
 /// A directory and where its entries lie.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Directory {
     pub(crate) number: u64,
     pub(crate) generation: u32,
+    /// `i_flags`.
+    pub(crate) flags: u32,
     pub(crate) size: u64,
     /// Its entries are in its inode.
     pub(crate) inline: bool,
@@ -20,14 +24,20 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub(crate) fn inline(number: u64, generation: u32, size: u64) -> Self {
-        Self {
+    /// The directory that an inode is, with its entries in `pieces`, or in the inode itself.
+    pub(crate) fn new(
+        number: u64,
+        inode: &RawInode<'_>,
+        pieces: Option<Vec<Piece>>,
+    ) -> Result<Self> {
+        Ok(Self {
             number,
-            generation,
-            size,
-            inline: true,
-            pieces: Arc::from(&[][..]),
-        }
+            generation: inode.i_generation()?,
+            flags: inode.i_flags()?,
+            size: inode.i_size()?,
+            inline: pieces.is_none(),
+            pieces: pieces.unwrap_or_default().into(),
+        })
     }
 }
 
@@ -36,18 +46,21 @@ pub(crate) const FT_DIR: u8 = 2;
 /// `det_reserved_ft` of a checksum tail.
 const FT_CHECKSUM: u8 = 0xDE;
 
-/// An entry, as it lies there.
+/// An entry.
 pub(crate) struct Entry<'a> {
     pub(crate) child: u64,
     pub(crate) file_type: u8,
-    pub(crate) name: &'a [u8],
+    pub(crate) name: Cow<'a, [u8]>,
+    /// What stands behind the name: its hash and minor hash, where a directory is encrypted and
+    /// does not tell cases apart.
+    pub(crate) hash: Option<(u32, u32)>,
 }
 
 impl Entry<'_> {
     pub(crate) fn link(&self, parent: u64) -> Link {
         Link {
             parent: FileKey::new(parent),
-            name: RawName::from(self.name),
+            name: RawName::from(&*self.name),
             child: FileKey::new(self.child),
         }
     }
@@ -88,10 +101,16 @@ pub(crate) fn entries<'a>(
         let name = block.bytes(at.saturating_add(8), name_len)?;
         if inode != 0 && !name.is_empty() && name != b"." && name != b".." {
             let file_type = block.u8(at.saturating_add(7))?;
+            let behind = name_len.saturating_add(8).next_multiple_of(4);
+            let hash = (behind.saturating_add(8) <= rec_len).then(|| {
+                let at = at.saturating_add(behind);
+                Ok((block.le32(at)?, block.le32(at.saturating_add(4))?))
+            });
             visit(Entry {
                 child: inode.into(),
                 file_type,
-                name,
+                name: name.into(),
+                hash: hash.transpose()?,
             })?;
         }
         at = at.saturating_add(rec_len);

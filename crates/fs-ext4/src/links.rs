@@ -11,6 +11,7 @@ use crate::checksum::inode_seed;
 use crate::directory::{self, Directory, Entry, FT_DIR};
 use crate::fs::Ext4;
 use crate::map::Piece;
+use crate::nokey::NoKeyNames;
 use crate::ondisk::{RawInode, incompat, ro_compat};
 use crate::xattr;
 
@@ -167,6 +168,7 @@ impl Ext4 {
         visit: &mut dyn FnMut(Entry<'_>) -> Result<()>,
     ) -> Result<()> {
         let inodes = u64::from(self.geometry.sb.s_inodes_count);
+        let no_key = NoKeyNames::of(self, directory, reader);
         let visit: &mut dyn FnMut(Entry<'_>) -> Result<()> = &mut |entry| {
             if entry.child > inodes {
                 let text = format!(
@@ -174,6 +176,15 @@ impl Ext4 {
                     directory.number, entry.child
                 );
                 diagnose(hexz_resolve::Diagnostic::error("corrupt-entry", text));
+            }
+            let entry = match no_key {
+                Some(names) => names.show(entry),
+                None => entry,
+            };
+            if entry.name.iter().any(|byte| matches!(byte, 0 | b'/')) {
+                let text = format!("directory {} has a name that is none", directory.number);
+                diagnose(hexz_resolve::Diagnostic::warning("bad-name", text));
+                return Ok(());
             }
             visit(entry)
         };

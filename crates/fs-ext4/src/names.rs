@@ -68,9 +68,8 @@ impl Ext4 {
         inode: &RawInode<'_>,
         cx: &Scan<'_>,
     ) -> Result<Option<Directory>> {
-        let (generation, size) = (inode.i_generation()?, inode.i_size()?);
         match self.content(number, inode)? {
-            Content::InlineDirectory => Ok(Some(Directory::inline(number, generation, size))),
+            Content::InlineDirectory => Directory::new(number, inode, None).map(Some),
             Content::Mapped(Role::Directory) => {
                 let mut pieces = Vec::new();
                 let diagnose = |finding| cx.diagnose(finding);
@@ -81,13 +80,7 @@ impl Ext4 {
                     }
                     Ok(())
                 })?;
-                Ok(Some(Directory {
-                    number,
-                    generation,
-                    size,
-                    inline: false,
-                    pieces: pieces.into(),
-                }))
+                Directory::new(number, inode, Some(pieces)).map(Some)
             }
             _ => Ok(None),
         }

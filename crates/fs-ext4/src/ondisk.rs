@@ -18,6 +18,7 @@ pub(crate) const ROOT_INO: u64 = 2;
 pub(crate) mod compat {
     pub(crate) const HAS_JOURNAL: u32 = 0x4;
     pub(crate) const RESIZE_INODE: u32 = 0x10;
+    pub(crate) const DIR_INDEX: u32 = 0x20;
     pub(crate) const SPARSE_SUPER2: u32 = 0x200;
     pub(crate) const ORPHAN_FILE: u32 = 0x1000;
 }
@@ -98,6 +99,8 @@ pub(crate) struct Superblock {
     pub(crate) s_journal_dev: u32,
     pub(crate) s_last_orphan: u32,
     pub(crate) s_hash_seed: [u8; 16],
+    pub(crate) s_def_hash_version: u8,
+    pub(crate) s_flags: u32,
     pub(crate) s_jnl_backup_type: u8,
     /// Bytes of a group descriptor: 32 without `64bit`.
     pub(crate) descriptor_size: u16,
@@ -173,6 +176,8 @@ impl Superblock {
             s_journal_dev: f.le32(0xE4)?,
             s_last_orphan: f.le32(0xE8)?,
             s_hash_seed: f.array(0xEC)?,
+            s_def_hash_version: f.u8(0xFC)?,
+            s_flags: f.le32(0x160)?,
             s_jnl_backup_type: f.u8(0xFD)?,
             descriptor_size,
             s_first_meta_bg: f.le32(0x104)?,
@@ -355,11 +360,13 @@ pub(crate) const ERROR_FS: u16 = 2;
 
 /// `i_flags`.
 pub(crate) mod i_flags {
+    pub(crate) const ENCRYPT: u32 = 0x800;
     pub(crate) const INDEX: u32 = 0x1000;
     pub(crate) const HUGE_FILE: u32 = 0x4_0000;
     pub(crate) const EXTENTS: u32 = 0x8_0000;
     pub(crate) const EA_INODE: u32 = 0x20_0000;
     pub(crate) const INLINE_DATA: u32 = 0x1000_0000;
+    pub(crate) const CASEFOLD: u32 = 0x4000_0000;
     /// What `FS_IOC_GETFLAGS` shows and a user cares about; what only says how the file is stored
     /// is left out.
     pub(crate) const VISIBLE: u32 = 0x604B_DFFF & !INDEX & !EXTENTS & !HUGE_FILE & !0x700;

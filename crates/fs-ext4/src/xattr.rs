@@ -10,6 +10,7 @@ use hexz_resolve::{ByteRange, Error, RawName, ReadAt, Result, Xattr};
 use crate::checksum::crc;
 use crate::fs::Ext4;
 use crate::map::{Mapped, Mapper};
+use crate::nokey;
 use crate::ondisk::{RawInode, incompat, ro_compat};
 
 const MAGIC: u32 = 0xEA02_0000;
@@ -27,6 +28,9 @@ struct Entry<'a> {
     e_value_size: u32,
 }
 
+/// `e_name_index` of the context of an encrypted file, which the kernel shows no one.
+const INDEX_ENCRYPTION: u8 = 9;
+
 /// The prefix that an index stands for.
 fn prefix(index: u8) -> &'static str {
     match index {
@@ -38,7 +42,6 @@ fn prefix(index: u8) -> &'static str {
         6 => "security.",
         INDEX_SYSTEM => "system.",
         8 => "system.richacl",
-        9 => "encryption.",
         10 => "gnu.",
         _ => "",
     }
@@ -140,7 +143,8 @@ impl Ext4 {
         let mut out = Vec::new();
         let mut take = |f: Fields<'_>, entries: Vec<Entry<'_>>| -> Result<()> {
             for entry in entries {
-                if entry.e_name_index == INDEX_SYSTEM && entry.name == b"data" {
+                let inline = entry.e_name_index == INDEX_SYSTEM && entry.name == b"data";
+                if inline || entry.e_name_index == INDEX_ENCRYPTION {
                     continue;
                 }
                 let name = [prefix(entry.e_name_index).as_bytes(), entry.name].concat();
@@ -257,7 +261,7 @@ impl Ext4 {
         let size = inode.i_size()?;
         // A target is a path: at most a block, and never more than 64 KiB.
         let size = to_usize(size.min(self.geometry.block()).min(1 << 16)).unwrap_or(0);
-        Ok(match content {
+        let target: Arc<[u8]> = match content {
             Content::Fast => inode.i_block()?.bytes(0, size.min(60))?.into(),
             Content::Inline => {
                 let mut target = inode.i_block()?.bytes(0, size.min(60))?.to_vec();
@@ -271,6 +275,7 @@ impl Ext4 {
                 let size = u32::try_from(size).unwrap_or(0);
                 self.mapped_bytes("symlink", number, size, diagnose)?.into()
             }
-        })
+        };
+        Ok(nokey::target(inode, &target)?.map_or(target, Into::into))
     }
 }

@@ -168,6 +168,8 @@ record! {
         nlink: Option<u64>,
         rdev: Option<String>,
         flags: Option<String>,
+        #[serde(default)]
+        encrypted: bool,
         target: Option<String>,
         target_raw: Option<String>,
         #[serde(default)]

@@ -9,10 +9,13 @@ size mode uid gid mtime nlink rdev  as stat gives them (mtime in nanoseconds)
 x    extended attributes, hex       d    digest of the content or target
 s    whether it is the root of a btrfs snapshot
 e    FIEMAP: [logical, physical, length, flags] in bytes, null where there is none
+
+An encrypted file whose key is not there can't be opened, and has neither d nor e.
 """
 
 import array
 import ctypes
+import errno
 import fcntl
 import hashlib
 import json
@@ -69,10 +72,21 @@ def identity(path, kind):
     return found if form in BTRFS_HANDLES else None
 
 
+def open_or_none(path):
+    try:
+        return os.open(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno != errno.ENOKEY:
+            raise
+        return None
+
+
 def fiemap(path):
     room = 256
     extents, start = [], 0
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = open_or_none(path)
+    if descriptor is None:
+        return None
     try:
         while True:
             head = struct.pack("=QQIIII", start, (1 << 64) - 1 - start, 1, 0, room, 0)
@@ -98,8 +112,11 @@ def digest(path, info):
         return os.readlink(path).hex()
     if not stat.S_ISREG(info.st_mode):
         return None
+    descriptor = open_or_none(path)
+    if descriptor is None:
+        return None
     total = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as content:
+    with open(descriptor, "rb") as content:
         while piece := content.read(1 << 20):
             total.update(piece)
     return total.hexdigest()

@@ -314,6 +314,9 @@ impl Serialize for Known<'_> {
         if let Some(flags) = a.flags {
             map.serialize_entry("flags", &format_args!("{flags:#x}"))?;
         }
+        if a.encrypted {
+            map.serialize_entry("encrypted", &true)?;
+        }
         let target = a.target.as_ref().map(RawName::as_bytes);
         put(&mut map, "target", target.map(String::from_utf8_lossy))?;
         put(&mut map, "target_raw", target.and_then(raw))?;

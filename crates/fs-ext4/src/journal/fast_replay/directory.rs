@@ -81,7 +81,11 @@ impl<'d, 'a> Directory<'d, 'a> {
         kind: u8,
         avoid: &RangeSet,
     ) -> Result<bool> {
-        if name.is_empty() || name.len() > 255 || name.iter().any(|b| matches!(b, 0 | b'/')) {
+        // In an encrypted directory a name is ciphertext, of any bytes.
+        let flags = RawInode::new(Fields::new("directory", 0, &self.raw)).i_flags()?;
+        let encrypted = flags & i_flags::ENCRYPT != 0;
+        let is_one = encrypted || !name.iter().any(|b| matches!(b, 0 | b'/'));
+        if name.is_empty() || name.len() > 255 || !is_one {
             return Err(Error::corrupt("fast commit").message("a name that is none"));
         }
         match self.find(name)? {
