@@ -60,10 +60,14 @@ impl Ext4 {
         out: &mut dyn Sink<Claim>,
     ) -> Result<()> {
         let structures = self.geometry.structures(wanted);
-        let slack = Slack::of_structures(&self.geometry, &self.known.claims, wanted);
+        let mut known = self.known.claims.clone();
+        let with_resize = !self.is_sound() || self.is_resize_near(&structures, wanted);
+        if with_resize {
+            known.extend_from_slice(self.resize_claims(cx));
+        }
+        let slack = Slack::of_structures(&self.geometry, &known, wanted);
         let free = self.free_space(wanted, cx)?;
-        let known = self.known.claims.iter();
-        let known = known.filter(|c| wanted.overlaps(c.range)).cloned();
+        known.retain(|claim| wanted.overlaps(claim.range));
         let fixed: Vec<Claim> = structures
             .into_iter()
             .chain(slack)
@@ -109,7 +113,18 @@ impl Ext4 {
                 },
             )?;
             explained = explained.union(&std::mem::take(&mut met).into_iter().collect());
-            let settled = is_near && self.is_sound() && !cx.is_partial();
+            if !is_near {
+                break;
+            }
+            if !with_resize && !within.difference(&explained).is_empty() {
+                let claims = self.resize_claims(cx).iter();
+                for claim in claims.filter(|claim| wanted.overlaps(claim.range)) {
+                    met.push(claim.range);
+                    out.put(claim.clone())?;
+                }
+                explained = explained.union(&std::mem::take(&mut met).into_iter().collect());
+            }
+            let settled = self.is_sound() && !cx.is_partial();
             if settled
                 && within.difference(&explained).is_empty()
                 && shared.are_complete(&*self.reader)

@@ -6,6 +6,9 @@ use hexz_resolve::{ByteRange, Claim, OpenContext, RangeSet, ReadAt, Result, Role
 use crate::descriptors;
 use crate::ondisk::{GroupDescriptor, Superblock, compat, incompat, ro_compat};
 
+/// The detail word of blocks that are kept for more group descriptors.
+pub(crate) const RESERVED_GDT: &str = "reserved-gdt";
+
 /// A superblock and the group descriptors it leads to.
 #[derive(Clone, Debug)]
 pub(crate) struct Geometry {
@@ -275,7 +278,7 @@ impl Geometry {
                 put(
                     self.blocks(start.saturating_add(plain), reserved),
                     role,
-                    "reserved-gdt",
+                    RESERVED_GDT,
                 );
             }
         }

@@ -34,6 +34,7 @@ mod ondisk;
 mod open;
 mod orphans;
 mod probe;
+mod resize;
 mod slack;
 mod slices;
 mod xattr;

@@ -329,6 +329,10 @@ impl<'a> Mapper<'a> {
         let mut logical = logical;
         for pointer in bytes.chunks_exact(4) {
             let pointer = pointer.try_into().map_or(0, u32::from_le_bytes);
+            if pointer == 0 {
+                logical = logical.saturating_add(step);
+                continue;
+            }
             if let Err(error) = self.indirect(walk, pointer.into(), below, logical) {
                 self.tolerate(error, walk.number)?;
             }

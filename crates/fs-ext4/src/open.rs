@@ -15,6 +15,7 @@ use crate::map::Mapper;
 use crate::ondisk::{RawInode, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock, compat};
 use crate::orphans;
 use crate::probe::checksum_matches;
+use crate::resize::ResizeInode;
 
 pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ext4> {
     let sb = superblock(&*volume, cx)?;
@@ -29,12 +30,7 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ext4
         newer
     };
     let geometry = Geometry::read(&*replayed.reader, sb, cx)?;
-    let mut known = Known::default();
-    for number in well_known(&geometry.sb) {
-        if let Err(error) = known.add(&geometry, &*replayed.reader, number, cx) {
-            cx.diagnose(Diagnostic::from(&error.layer("ext4")));
-        }
-    }
+    let known = Known::find(&geometry, &*replayed.reader, cx);
     let orphans = orphans::find(&geometry, &*replayed.reader, cx);
     let sb = &geometry.sb;
     let info = FsInfo {
@@ -110,49 +106,59 @@ fn parse(reader: &dyn ReadAt, offset: u64, cx: &OpenContext<'_>) -> Result<Super
     Ok(sb)
 }
 
-/// The inodes whose blocks nearly every change writes to, or that share blocks with structures:
-/// the journal, and the resize inode.
-fn well_known(sb: &Superblock) -> Vec<u64> {
-    let journal = sb
-        .compat(compat::HAS_JOURNAL)
-        .then_some(u64::from(sb.s_journal_inum));
-    let resize = sb.compat(compat::RESIZE_INODE).then_some(reserved::RESIZE);
-    journal.into_iter().chain(resize).collect()
-}
-
 /// What is claimed before any sweep.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// By these inodes.
     pub(crate) numbers: Vec<u64>,
+    /// By the journal, to which nearly every change writes.
     pub(crate) claims: Vec<Claim>,
+    /// By the resize inode, which shares blocks with structures.
+    pub(crate) resize: Option<ResizeInode>,
 }
 
 impl Known {
-    fn add(
-        &mut self,
-        geometry: &Geometry,
-        reader: &dyn ReadAt,
-        number: u64,
-        cx: &OpenContext<'_>,
-    ) -> Result<()> {
-        let Some(offset) = geometry.inode_offset(number) else {
-            return Ok(());
+    fn find(geometry: &Geometry, reader: &dyn ReadAt, cx: &OpenContext<'_>) -> Self {
+        let resize = ResizeInode::open(geometry, reader, cx);
+        let mut known = Self {
+            numbers: resize.iter().map(|_| reserved::RESIZE).collect(),
+            claims: Vec::new(),
+            resize,
         };
-        let size = usize::from(geometry.sb.s_inode_size);
-        let bytes = read(reader, "reserved inode", offset, size)?;
-        let inode = RawInode::new(Fields::new("reserved inode", offset, &bytes));
-        let key = FileKey::new(number);
-        let generation = inode.i_generation()?.into();
-        let diagnose = |finding| cx.diagnose(finding);
-        let mut claims = Vec::new();
-        Mapper::new(geometry, reader, &diagnose).walk(&inode, number, &mut |piece| {
-            let claim = geometry.claim(key, Role::Data, piece);
-            claims.extend(claim.map(|claim| claim.generation(Some(generation))));
-            Ok(())
-        })?;
-        self.claims.append(&mut claims);
-        self.numbers.push(number);
-        Ok(())
+        if geometry.sb.compat(compat::HAS_JOURNAL) {
+            let number = u64::from(geometry.sb.s_journal_inum);
+            match claims_of(geometry, reader, number, &|finding| cx.diagnose(finding)) {
+                Ok(claims) => {
+                    known.claims = claims;
+                    known.numbers.push(number);
+                }
+                Err(error) => cx.diagnose(Diagnostic::from(&error.layer("ext4"))),
+            }
+        }
+        known
     }
+}
+
+/// What the map of a reserved inode leads to.
+pub(crate) fn claims_of(
+    geometry: &Geometry,
+    reader: &dyn ReadAt,
+    number: u64,
+    diagnose: &dyn Fn(Diagnostic),
+) -> Result<Vec<Claim>> {
+    let Some(offset) = geometry.inode_offset(number) else {
+        return Ok(Vec::new());
+    };
+    let size = usize::from(geometry.sb.s_inode_size);
+    let bytes = read(reader, "reserved inode", offset, size)?;
+    let inode = RawInode::new(Fields::new("reserved inode", offset, &bytes));
+    let key = FileKey::new(number);
+    let generation = inode.i_generation()?.into();
+    let mut claims = Vec::new();
+    Mapper::new(geometry, reader, diagnose).walk(&inode, number, &mut |piece| {
+        let claim = geometry.claim(key, Role::Data, piece);
+        claims.extend(claim.map(|claim| claim.generation(Some(generation))));
+        Ok(())
+    })?;
+    Ok(claims)
 }

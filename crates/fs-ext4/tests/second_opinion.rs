@@ -1,6 +1,7 @@
 //! Whole trees against the crate `ext4-view`: independent code over the same bytes.
 //!
 //! Only images without unwritten extents, which that crate takes for data.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
