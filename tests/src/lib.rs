@@ -1,4 +1,5 @@
 //! End-to-end tests on the built binary: runs it, and reads what it wrote.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // It unpacks fixtures.
 
 mod cases;
 pub mod golden;

@@ -1,4 +1,5 @@
 //! The disk changed through the real hexz, against the trees that the kernel mounted.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use hexz_acceptance::Hexz;
 use hexz_acceptance::schema::{Change, Report};

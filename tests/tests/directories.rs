@@ -1,4 +1,5 @@
 //! Archives of directories and write layers of hexz 0.8, against the folders that they hold.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::collections::BTreeMap;
 use std::fs;

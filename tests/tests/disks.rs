@@ -1,4 +1,5 @@
 //! Sets of disks, each given as `--disk`: volumes that a kernel made and changed.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -1,5 +1,6 @@
 //! The fields of on-disk records that differ, against what the tools of each filesystem say of the
 //! two disks of a fixture.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use hexz_acceptance::schema::{Field, Report};
 use hexz_acceptance::{Case, cases};

@@ -1,4 +1,5 @@
 //! Every fixture: the report against what debugfs, the kernel or ntfsinfo say of the two disks.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! The pages for a browser, as far as they can be read without one: `cargo xtask browser` opens
 //! them.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! `hexz owner --lists` says of each list what `hexz owner --from` says of it alone.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
 //! `hexz map` tells each byte of a disk once, and `hexz owner` tells the same of any of them.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::fs;
 use std::process::ExitCode;

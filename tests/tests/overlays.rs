@@ -1,4 +1,5 @@
 //! `hexz diff --overlays` writes of each overlay what `hexz diff --files` writes of it alone.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::fs;
 

@@ -1,5 +1,6 @@
 //! Which volume of one view is which of the other, and what tells that a volume was taken for what
 //! it is no more.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use hexz_acceptance::schema::Report;
 use hexz_acceptance::{Case, Hexz};

@@ -1,4 +1,5 @@
 //! A logical volume and its snapshot on one disk, as the kernel shows both.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::collections::BTreeMap;
 use std::fs;

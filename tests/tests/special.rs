@@ -1,4 +1,5 @@
 //! What single fixtures are for, beyond the list of changes.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use hexz_acceptance::Case;
 use hexz_acceptance::schema::Report;

@@ -1,4 +1,5 @@
 //! The exit status of every command: 0 whole, 1 changes with --exit-code, 2 no answer, 3 not whole.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use hexz_acceptance::{Case, Hexz};
 use hexz_testkit::fixtures_dir;

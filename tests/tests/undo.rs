@@ -1,4 +1,5 @@
 //! Undo files of e2fsprogs give the disk before: the report is that of the two disks.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::fs;
 

@@ -1,5 +1,6 @@
 //! `--overlay-upper` on a folder that the kernel's overlayfs wrote, against what the two mounted
 //! overlays show (`fixtures/overlayfs-upper/make.sh`).
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::collections::BTreeSet;
 use std::fs;

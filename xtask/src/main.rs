@@ -1,5 +1,6 @@
 //! Development tasks, run as `cargo xtask TASK`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // It is a program for a terminal.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // It makes and reads files.
 
 mod bench;
 mod browser;

@@ -1,5 +1,6 @@
 //! The `hexz` command, as a library: a binary with extra plugins calls [`run`] with a registry of
 //! its own.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // It opens what its user names.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // This crate is the one that prints.
 
 mod about;

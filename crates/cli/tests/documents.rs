@@ -1,5 +1,6 @@
 //! The pages that are made from the program: run with HEXZ_UPDATE=1 (`cargo xtask docs`) they are
 //! written anew.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 // A feature adds options of its own, which are not in the page.
 #![cfg(not(feature = "parquet"))]
 

@@ -1,4 +1,5 @@
 //! What the program says of itself.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::process::{Command, Output};
 

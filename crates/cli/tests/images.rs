@@ -1,4 +1,5 @@
 //! What an argument is taken for.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;

@@ -1,4 +1,5 @@
 //! The original modes of `hexz diff`, to the letter, and how the command ends.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::fs;
 use std::io::Read as _;

@@ -1,5 +1,6 @@
 //! The files that own sectors, which stand in a list, one a line (`-` is standard input):
 //! `cargo run -p hexz-files --example sector_owners -- IMAGE LIST`.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // It reads what it was given.
 #![allow(clippy::print_stdout)] // A program for a terminal.
 
 use std::error::Error;

@@ -1,4 +1,5 @@
 //! A filesystem on two devices, whole and with one of them missing, against what the kernel read.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -201,6 +201,8 @@ fn read_some(from: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> Result<(), ReadE
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods)] // They make files.
+
     use super::*;
     use crate::DefaultGate;
     use hexz_resolve::{Precision, read_vec};

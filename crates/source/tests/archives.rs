@@ -1,4 +1,5 @@
 //! Archives written by hexz itself, of every layout, against the disk they were made from.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! Damaged archives: an error or the same bytes, and never a panic.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
 //! Lists of extents as the tools write them, against what was done to the disks.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::collections::BTreeSet;
 use std::fs;

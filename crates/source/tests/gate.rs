@@ -1,5 +1,6 @@
 //! What an image names is opened with the leave of the gate only, whatever the format and wherever
 //! the name stands.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -1,4 +1,5 @@
 //! An image that another program writes to while it is read.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

@@ -1,4 +1,5 @@
 //! The same change in every form that holds it.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Differencing VDI images, which no program at hand writes: built over what qemu-img wrote, as
 //! VirtualBox has them (`VDICore.h`).
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::path::{Path, PathBuf};
 

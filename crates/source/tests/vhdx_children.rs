@@ -3,6 +3,7 @@
 //! against another reader.
 //!
 //! [MS-VHDX]: https://learn.microsoft.com/openspecs/windows_protocols/ms-vhdx
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

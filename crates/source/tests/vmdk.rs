@@ -1,4 +1,5 @@
 //! VMDK images: which files are opened, children, holes, and damage.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::ffi::OsStr;
 use std::fs;

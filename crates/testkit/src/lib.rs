@@ -19,6 +19,7 @@
 //! format has. [`conformance`] says what is checked. Seeds are fixed, so a failure repeats; the
 //! message names the seed, the offset and the bytes. With `HEXZ_CONFORMANCE_TRACE=1` each damage
 //! is printed before it is tried, which finds the one that aborts the process.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // It reads fixtures.
 
 pub mod conformance;
 mod disk;

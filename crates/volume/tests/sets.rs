@@ -1,4 +1,5 @@
 //! Volumes on several disks, against what a kernel read of them.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

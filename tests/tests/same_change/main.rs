@@ -1,4 +1,5 @@
 //! One change, given in every way that there is, is one report.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 mod images;
 

@@ -1,4 +1,5 @@
 //! A toyfs disk through the whole of `hexz`, by a binary that has one more plugin.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 mod common;
 

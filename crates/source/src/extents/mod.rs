@@ -169,7 +169,7 @@ impl ExtentList {
         }
     }
 
-    #[allow(clippy::disallowed_methods)] // opens the list
+    #[allow(clippy::disallowed_methods, clippy::disallowed_types)] // opens the list
     fn read(&self) -> Result<List> {
         if self.file == Path::new("-") {
             return parse(std::io::stdin().lock(), self.format, self.unit);

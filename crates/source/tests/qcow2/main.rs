@@ -1,4 +1,5 @@
 //! qcow2 images written by qemu-img, against what qemu-img reads from them.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 mod bitmaps;
 #[path = "../common/mod.rs"]

@@ -1,5 +1,6 @@
 //! VHD images: those of qemu-img against what it makes of them, those that no program at hand
 //! writes against the disk they were built from.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // Tests make and read files.
 
 mod chains;
 #[path = "../common/mod.rs"]
