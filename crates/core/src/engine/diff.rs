@@ -147,7 +147,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
         differences: &differences,
         disks: [&**base, &**merged],
     };
-    namer.name(&mut regions);
+    namer.name(&mut regions)?;
     for region in &mut regions {
         (region.disk, region.start) = options.disks.place(region.start);
         for field in region.fields.iter_mut().flatten() {

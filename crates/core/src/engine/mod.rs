@@ -19,6 +19,7 @@ mod layout;
 mod links;
 mod matching;
 mod measure;
+mod named;
 mod names;
 mod open;
 mod owners;

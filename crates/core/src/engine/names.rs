@@ -434,7 +434,7 @@ pub(super) fn dirty_entries(
             let mut clean = Bounded::new("directory blocks", bound.limit);
             let mut links = Bounded::new(bound.what, bound.limit);
             let result = fs.dirty_entries(part, dirty, scan, &mut links, &mut clean);
-            let links = links.items.into_iter().map(Told::Link);
+            let links = sorted(links.items).into_iter().map(Told::Link);
             let clean = clean.items.into_iter().map(Told::Clean);
             links.chain(clean).try_for_each(|told| found.put(told))?;
             result
@@ -456,7 +456,7 @@ fn entries_bound(run: &Run<'_>) -> Bound {
     Bound {
         what: "directory entries",
         limit: run.options.limits.links,
-        at_once: 16,
+        at_once: 8,
     }
 }
 
