@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use hexz_ondisk::{Fields, read};
+use hexz_ondisk::{Fields, Kept, read, to_usize, with_buffer};
 use hexz_resolve::{
     Attributes, ByteRange, Claim, Class, Diagnostic, FileKey, FileSet, Filesystem, FsInfo, Link,
     LinkCoverage, RangeSet, ReadAt, Records, Replayed, Result, Scan, Sink,
@@ -27,6 +27,8 @@ pub(crate) struct Ext4 {
     pub(crate) orphans: BTreeSet<u64>,
     /// All directories, once a sweep has met them.
     pub(crate) directories: OnceLock<Vec<Directory>>,
+    /// Records of inodes that are asked about more than once.
+    pub(crate) kept: Kept,
 }
 
 impl Ext4 {
@@ -51,22 +53,73 @@ impl Ext4 {
         cx: &Scan<'_>,
         mut work: impl FnMut(u64, RawInode<'_>) -> Result<()>,
     ) -> Result<()> {
-        for key in files.iter().filter(|k| k.subvolume == 0) {
+        let plain = files.iter().filter(|key| key.subvolume == 0);
+        let places = plain.filter_map(|key| {
+            let offset = self.geometry.inode_offset(key.number)?;
+            Some((key.number, offset))
+        });
+        let size = usize::from(self.geometry.sb.s_inode_size);
+        let mut places = places.peekable();
+        let mut group: Vec<(u64, u64)> = Vec::new();
+        while let Some((number, start)) = places.next() {
             cx.check()?;
-            let result = self
-                .inode_bytes(&*self.reader, key.number)
-                .and_then(|found| {
-                    let Some((offset, bytes)) = found else {
-                        return Ok(());
-                    };
-                    let inode = RawInode::new(Fields::new("inode", offset, &bytes));
-                    if self.in_use(key.number, &inode)? {
-                        work(key.number, inode)
-                    } else {
-                        Ok(())
-                    }
+            group.clear();
+            group.push((number, start));
+            let mut last = start;
+            while let Some(next) = places.next_if(|(_, offset)| is_near(start, last, *offset)) {
+                last = next.1;
+                group.push(next);
+            }
+            let mut one = |number: u64, offset: u64, bytes: &[u8]| {
+                let inode = RawInode::new(Fields::new("inode", offset, bytes));
+                match self.in_use(number, &inode)? {
+                    true => work(number, inode),
+                    false => Ok(()),
+                }
+            };
+            let mut tolerant = |number: u64, offset: u64, bytes: &[u8]| {
+                let done = one(number, offset, bytes);
+                done.or_else(|error| cx.tolerate(error.layer("ext4")))
+            };
+            let offsets = || group.iter().map(|(_, offset)| *offset);
+            let kept =
+                with_buffer(size.saturating_mul(group.len()), |bytes| {
+                    self.kept.copy(offsets(), size, bytes)?;
+                    let mut records = group.iter().zip(bytes.chunks_exact(size));
+                    Some(records.try_for_each(|((number, offset), bytes)| {
+                        tolerant(*number, *offset, bytes)
+                    }))
                 });
-            result.or_else(|error| cx.tolerate(error.layer("ext4")))?;
+            if let Some(done) = kept {
+                done?;
+                continue;
+            }
+            let length = to_usize(last.saturating_sub(start)).and_then(|n| n.checked_add(size));
+            let together =
+                with_buffer(length.unwrap_or(0), |bytes| {
+                    self.reader.read_exact_at(start, bytes).ok()?;
+                    let record = |offset: u64| {
+                        let from = to_usize(offset.saturating_sub(start)).unwrap_or(usize::MAX);
+                        let record = bytes.get(from..from.saturating_add(size));
+                        (offset, record.unwrap_or_default())
+                    };
+                    self.kept.put(offsets().map(record));
+                    let mut group = group.iter();
+                    Some(group.try_for_each(|(number, offset)| {
+                        tolerant(*number, *offset, record(*offset).1)
+                    }))
+                });
+            if let Some(done) = together {
+                done?;
+                continue;
+            }
+            // Something in there can't be read: one by one, so that the others are had.
+            for (number, offset) in &group {
+                match read(&*self.reader, "inode", *offset, size) {
+                    Ok(bytes) => tolerant(*number, *offset, &bytes)?,
+                    Err(error) => cx.tolerate(error.layer("ext4"))?,
+                }
+            }
         }
         Ok(())
     }
@@ -82,6 +135,18 @@ impl Ext4 {
         let linked = inode.i_links_count()? > 0;
         Ok(inode.i_mode()? != 0 && (linked || self.orphans.contains(&number)))
     }
+}
+
+/// So many bytes between two records cost less than another request,
+const NEAR: u64 = 16 << 10;
+/// and so many of records are read together.
+const TOGETHER: u64 = 64 << 10;
+
+/// Whether the record at `next` is read along with those from `first` to `last`.
+fn is_near(first: u64, last: u64, next: u64) -> bool {
+    let distance = |from: u64| next.checked_sub(from);
+    distance(last).is_some_and(|bytes| bytes <= NEAR)
+        && distance(first).is_some_and(|bytes| bytes < TOGETHER)
 }
 
 /// What a pass that has no unit tells its findings to.

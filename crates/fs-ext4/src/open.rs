@@ -66,6 +66,7 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ext4
         known,
         orphans,
         directories: OnceLock::new(),
+        kept: hexz_ondisk::Kept::default(),
     })
 }
 

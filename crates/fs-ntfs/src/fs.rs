@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hexz_ondisk::{Kept, KeptReader};
 use hexz_resolve::{
     Attributes, ByteRange, Claim, Class, FileKey, FileSet, Filesystem, FsInfo, Link, LinkCoverage,
     RangeSet, RawName, ReadAt, Records, Replayed, Result, Scan, Sink, UnitReader,
@@ -10,7 +11,7 @@ use hexz_resolve::{
 use crate::fields;
 use crate::file::{Content, File};
 use crate::mft::Mft;
-use crate::ondisk::number;
+use crate::ondisk::{number, size};
 use crate::system::Systems;
 
 /// One view of one volume.
@@ -25,6 +26,8 @@ pub(crate) struct Ntfs {
     pub(crate) bitmap: Option<Content>,
     /// The copy of the boot sector behind the filesystem.
     pub(crate) boot_copy: Option<ByteRange>,
+    /// Records of files that are asked about more than once.
+    pub(crate) kept: Kept,
 }
 
 /// Files that are looked at one by one: a unit of a scan.
@@ -58,8 +61,9 @@ impl Ntfs {
             |group, reader| {
                 let mut found = Vec::new();
                 let tolerate = |error| reader.tolerate(error);
+                let records = KeptReader::new(reader, &self.kept, size(self.mft.geometry.record));
                 for number in &group.numbers {
-                    let file = group.mft.file(reader, *number, &tolerate);
+                    let file = group.mft.file(&records, *number, &tolerate);
                     let done = file.and_then(|file| match file {
                         Some(file) => work(&file, reader, &mut found),
                         None => Ok(()),

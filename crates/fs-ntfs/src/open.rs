@@ -71,6 +71,7 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ntfs
         replayed: Replayed::default(),
         bitmap,
         boot_copy,
+        kept: hexz_ondisk::Kept::default(),
         reader: volume,
     })
 }

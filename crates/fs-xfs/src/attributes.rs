@@ -32,7 +32,7 @@ impl Xfs {
             &self.reader,
             &units,
             |unit, reader| {
-                let disk = self.disk(reader);
+                let disk = self.disk_with_kept(reader);
                 let mut found = Vec::new();
                 unit.for_each(&disk, cx.limits().unit_bytes, |inode| {
                     if inode.is_linked() && inode.internal(&unit.geometry).is_none() {

@@ -251,20 +251,40 @@ impl Xfs {
         let last = of_chunk().next_back().map(number);
         let count = numbers.partition_point(|n| Some(*n) <= last);
         let numbers = numbers.get(..count).unwrap_or_default();
+        let first = number(chunk.start);
+        let index = |n: &u64| u32::try_from(n.saturating_sub(first)).unwrap_or(u32::MAX);
+        let mut wanted: Vec<u32> = numbers.iter().map(index).collect();
         let whole = self
             .geometry
             .inode_range(agno, chunk.start, INODES_PER_CHUNK);
-        // A chunk that reaches past its group has no range as a whole.
-        let records = records.filter(|r| whole.is_none_or(|whole| r.overlaps(whole)));
-        if numbers.is_empty() && records.is_none() {
-            return Vec::new();
+        match (records, whole) {
+            (Some(records), Some(whole)) => {
+                let size = self.geometry.inode_size();
+                let place = |at: u64| at.saturating_sub(whole.start()).checked_div(size);
+                for part in records.overlapping(whole) {
+                    let ends = place(part.start()).zip(place(part.end().saturating_sub(1)));
+                    let (from, to) = ends.unwrap_or((1, 0));
+                    wanted.extend((from..=to).filter_map(|n| u32::try_from(n).ok()));
+                }
+            }
+            // A chunk that reaches past its group has no range as a whole.
+            (Some(records), None) => {
+                let range = |index: &u32| {
+                    let agino = chunk.start.checked_add(*index)?;
+                    self.geometry.inode_range(agno, agino, 1)
+                };
+                let overlaps = |index: &u32| range(index).is_some_and(|r| records.overlaps(r));
+                wanted.extend((0..INODES_PER_CHUNK).filter(overlaps));
+            }
+            (None, _) => {}
         }
-        let is_wanted = |agino: &u32| {
-            let range = || self.geometry.inode_range(agno, *agino, 1);
-            numbers.binary_search(&number(*agino)).is_ok()
-                || records.is_some_and(|r| range().is_some_and(|range| r.overlaps(range)))
-        };
-        of_chunk().filter(is_wanted).collect()
+        wanted.sort_unstable();
+        wanted.dedup();
+        let places = wanted.into_iter();
+        places
+            .filter(|index| *index < INODES_PER_CHUNK)
+            .filter_map(|index| chunk.start.checked_add(index))
+            .collect()
     }
 
     /// [`Xfs::chunks`] for some files. Whoever asks about many asks again: the chunks are kept then.
@@ -415,15 +435,21 @@ impl InodeUnit {
         Ok(())
     }
 
-    fn wanted(&self, chunk: &Chunk) -> impl Iterator<Item = u32> + '_ {
-        let chunk = *chunk;
-        (0..INODES_PER_CHUNK).filter(move |index| {
-            let number = chunk.start.checked_add(*index);
-            chunk.is_used(*index)
-                && self.only.as_ref().is_none_or(|only| {
-                    number.is_some_and(|number| only.binary_search(&number).is_ok())
-                })
-        })
+    /// The inodes of `chunk` that are in use and looked at.
+    fn wanted(&self, chunk: &Chunk) -> Vec<u32> {
+        let Some(only) = &self.only else {
+            let used = (0..INODES_PER_CHUNK).filter(|index| chunk.is_used(*index));
+            return used
+                .filter_map(|index| chunk.start.checked_add(index))
+                .collect();
+        };
+        let from = only.partition_point(|agino| *agino < chunk.start);
+        let behind = only.get(from..).unwrap_or_default().iter().copied();
+        let index = |agino: u32| agino.saturating_sub(chunk.start);
+        behind
+            .take_while(|agino| index(*agino) < INODES_PER_CHUNK)
+            .filter(|agino| chunk.is_used(index(*agino)))
+            .collect()
     }
 
     fn read_run(
@@ -432,13 +458,7 @@ impl InodeUnit {
         run: &[Chunk],
         each: &mut impl FnMut(&Inode<'_>) -> Result<()>,
     ) -> Result<()> {
-        let used: Vec<u32> = run
-            .iter()
-            .flat_map(|chunk| {
-                self.wanted(chunk)
-                    .filter_map(|index| chunk.start.checked_add(index))
-            })
-            .collect();
+        let used: Vec<u32> = run.iter().flat_map(|chunk| self.wanted(chunk)).collect();
         let (Some(first), Some(last)) = (used.first(), used.last()) else {
             return Ok(());
         };
@@ -446,10 +466,14 @@ impl InodeUnit {
             let count = to.checked_sub(from)?.checked_add(1)?;
             self.geometry.inode_range(self.agno, from, count)
         };
+        if let Some(done) = self.kept_run(disk, &used, each) {
+            return done;
+        }
         if let Some(range) = span(*first, *last) {
             let length = to_usize(range.len()).unwrap_or(0);
             let done = with_buffer(length, |bytes| {
                 read_into(disk.reader, "inodes", range.start(), bytes).ok()?;
+                self.keep(disk, &used, (range.start(), bytes));
                 let mut used = used.iter();
                 Some(used.try_for_each(|agino| self.one(disk, *agino, range.start(), bytes, each)))
             });
@@ -474,6 +498,43 @@ impl InodeUnit {
             }
         }
         Ok(())
+    }
+
+    /// Hands out the inodes `used`, when the records of all of them are kept.
+    fn kept_run(
+        &self,
+        disk: &Disk<'_>,
+        used: &[u32],
+        each: &mut impl FnMut(&Inode<'_>) -> Result<()>,
+    ) -> Option<Result<()>> {
+        let kept = disk.kept?;
+        let size = to_usize(self.geometry.inode_size())?;
+        let place = |agino: &u32| {
+            let range = self.geometry.inode_range(self.agno, *agino, 1);
+            range.map_or(u64::MAX, |range| range.start())
+        };
+        with_buffer(size.checked_mul(used.len())?, |bytes| {
+            kept.copy(used.iter().map(place), size, bytes)?;
+            let mut records = used.iter().zip(bytes.chunks_exact(size));
+            let one =
+                |(agino, record): (&u32, &[u8])| self.one(disk, *agino, place(agino), record, each);
+            Some(records.try_for_each(one))
+        })
+    }
+
+    /// Keeps the records of the inodes `used`, which lie in `bytes` at `at`, where only some inodes
+    /// are looked at: they will be asked for again.
+    fn keep(&self, disk: &Disk<'_>, used: &[u32], (at, bytes): (u64, &[u8])) {
+        let Some(kept) = disk.kept.filter(|_| self.only.is_some()) else {
+            return;
+        };
+        let record = |agino: &u32| {
+            let range = self.geometry.inode_range(self.agno, *agino, 1)?;
+            let within = range.moved_down(at)?;
+            let bytes = bytes.get(to_usize(within.start())?..to_usize(within.end())?)?;
+            Some((range.start(), bytes))
+        };
+        kept.put(used.iter().filter_map(record));
     }
 
     /// Inode `agino`, in `bytes` that lie at `at`.

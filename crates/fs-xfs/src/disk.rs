@@ -1,6 +1,6 @@
 //! Reading structures, with the checks that V5 metadata allow: checksum, place, owner, UUID.
 
-use hexz_ondisk::Fields;
+use hexz_ondisk::{Fields, Kept};
 use hexz_resolve::{ByteRange, Diagnostic, Error, RangeSet, ReadAt, Result, UnitReader};
 
 use crate::geometry::Geometry;
@@ -35,6 +35,8 @@ pub(crate) struct Disk<'a> {
     pub(crate) findings: &'a dyn Findings,
     /// What comes from the log: its checksums were never computed.
     pub(crate) replayed: &'a RangeSet,
+    /// Records of inodes that are not read again.
+    pub(crate) kept: Option<&'a Kept>,
 }
 
 /// Where a structure of V5 says what it is, as offsets in it. What it has not is `None`.

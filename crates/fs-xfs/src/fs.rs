@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use hexz_ondisk::Kept;
 use hexz_resolve::{
     Attributes, ByteRange, Claim, Class, FileKey, FileSet, Filesystem, FsInfo, Link, LinkCoverage,
     RangeSet, ReadAt, Records, Replayed, Result, Scan, Sink, UnitReader,
@@ -27,6 +28,8 @@ pub(crate) struct Xfs {
     /// The inode chunks of each group, rising, once they were read; `None` inside where something is
     /// wrong with them.
     pub(crate) inode_chunks: OnceLock<Option<Vec<Arc<[Chunk]>>>>,
+    /// Records of inodes that are asked about more than once.
+    pub(crate) kept: Kept,
 }
 
 impl Xfs {
@@ -37,6 +40,17 @@ impl Xfs {
             reader,
             findings: reader,
             replayed: &self.replayed.ranges,
+            kept: None,
+        }
+    }
+
+    /// The same, for what is asked about some inodes: records that were read before are not read
+    /// again. So what is found is not shared with the other view.
+    pub(crate) fn disk_with_kept<'a>(&'a self, reader: &'a UnitReader<'_>) -> Disk<'a> {
+        reader.do_not_share();
+        Disk {
+            kept: Some(&self.kept),
+            ..self.disk(reader)
         }
     }
 }

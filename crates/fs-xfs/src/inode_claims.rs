@@ -227,7 +227,7 @@ impl Xfs {
             &self.reader,
             &units,
             |unit, reader| {
-                let disk = self.disk(reader);
+                let disk = self.disk_with_kept(reader);
                 let everything = RangeSet::from(ByteRange::new(0, u64::MAX));
                 let mut found = Filter::new(&everything);
                 unit.for_each(&disk, cx.limits().unit_bytes, |inode| {

@@ -208,7 +208,7 @@ impl Xfs {
             &self.reader,
             &units,
             |unit, reader| {
-                let disk = self.disk(reader);
+                let disk = self.disk_with_kept(reader);
                 let (mut links, mut blocks) = (Vec::new(), Vec::new());
                 unit.for_each(&disk, cx.limits().unit_bytes, |inode| {
                     if !self.is_directory(inode) {
@@ -244,7 +244,7 @@ impl Xfs {
             &self.reader,
             &units,
             |unit, reader| {
-                let disk = self.disk(reader);
+                let disk = self.disk_with_kept(reader);
                 let mut links = Vec::new();
                 unit.for_each(&disk, cx.limits().unit_bytes, |inode| {
                     if !self.is_directory(inode) {

@@ -47,6 +47,7 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Xfs>
         directories: OnceLock::new(),
         inodes: superblock.inodes,
         inode_chunks: OnceLock::new(),
+        kept: hexz_ondisk::Kept::default(),
     };
     replay(&mut fs, &superblock, cx)?;
     Ok(fs)

@@ -16,6 +16,7 @@
 mod fields;
 pub mod file_table;
 mod guid;
+mod kept;
 mod salvage;
 mod search;
 mod utf16;
@@ -23,6 +24,7 @@ mod utf16;
 pub use fields::Fields;
 pub use guid::Guid;
 pub use hexz_resolve::with_buffer;
+pub use kept::{Kept, KeptReader};
 pub use salvage::read_what_can_be;
 pub use search::NameSearch;
 pub use utf16::wtf8_from_utf16le;
