@@ -1,5 +1,6 @@
 //! What a format crate implements.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -287,6 +288,13 @@ pub trait FilesystemPlugin: Send + Sync + 'static {
     /// Whether a device with this window is of this format. Pure and bounded; must not panic.
     fn probe(&self, window: &Window) -> Probe;
 
+    /// Devices of other sets that the filesystem on `members` has as well, each by the
+    /// [`Group::id`] of its set and its number: what it grew out of, say. Those that were found are
+    /// opened with it, and are no filesystem of their own then; a set of one device waits for that.
+    fn further(&self, _members: &[Member]) -> Vec<(Vec<u8>, u64)> {
+        Vec::new()
+    }
+
     /// Opens a volume: reads what is needed to scan it (superblock, group descriptors) and
     /// replays its journal in memory if `cx` says so. The volume may be shorter than the
     /// filesystem says.
@@ -483,6 +491,29 @@ pub trait Filesystem: Send + Sync {
     /// As [`claims`](Self::claims).
     fn extents(&self, _files: &FileSet, _cx: &Scan<'_>, _out: &mut dyn Sink<Claim>) -> Result<()> {
         Ok(())
+    }
+
+    /// Those of `files` of which all is the same in `other`, the other view of this filesystem: what
+    /// they are, what they are called and what they hold. `dirty` are the bytes of the volume in
+    /// which the two differ. None need be told, and they are compared then; a format that writes
+    /// the records of many files anew for the change of one tells those that no one changed.
+    ///
+    /// # Errors
+    /// As [`claims`](Self::claims).
+    fn unchanged(
+        &self,
+        _other: &dyn Filesystem,
+        _files: &FileSet,
+        _dirty: &RangeSet,
+        _cx: &Scan<'_>,
+        _out: &mut dyn Sink<FileKey>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// The filesystem as its plugin knows it, for [`unchanged`](Self::unchanged) of another view.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
     }
 
     /// The records with named fields in `piece`, which it claimed with this class and detail: so

@@ -18,7 +18,7 @@ const TREE_BLOCK: u64 = 1 << 1;
 const DECODED: u64 = 1 << 20;
 
 /// Who refers to an extent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ref {
     /// A block of this tree has a pointer to it.
     TreeBlock { root: u64 },
@@ -36,7 +36,7 @@ pub(crate) enum Ref {
 }
 
 /// An allocated extent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Extent {
     /// Logical addresses.
     pub(crate) range: ByteRange,
@@ -46,6 +46,19 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
+    /// The first file that refers to it by its key: tree, inode, offset.
+    pub(crate) fn first_file(&self) -> Option<(u64, u64, u64)> {
+        self.refs.iter().find_map(|reference| match *reference {
+            Ref::Data {
+                root,
+                objectid,
+                offset,
+                ..
+            } => Some((root, objectid, offset)),
+            _ => None,
+        })
+    }
+
     /// The extent in an `EXTENT_ITEM` or `METADATA_ITEM`.
     fn parse(key: Key, fields: &Fields<'_>, nodesize: u32) -> Result<Self> {
         let flags = fields.le64(16)?;
@@ -203,11 +216,13 @@ impl Resolver {
 
     /// The trees in which the block `node` is, rising.
     pub(crate) fn trees_of(&self, view: &View<'_>, node: &Node) -> Result<Arc<[u64]>> {
-        let lock = || self.roots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(&node.bytenr) {
-            return Ok(Arc::clone(known));
+        let known = {
+            let roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+            roots.get(&node.bytenr).map(Arc::clone)
+        };
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let mut found = Vec::new();
         let at = ByteRange::new(node.bytenr, node.bytenr.saturating_add(1));
         let mut refs = Vec::new();
         let told = Self::extents(view, at, |extent| {
@@ -220,8 +235,19 @@ impl Resolver {
             let swept = self.swept(view).filter(|_| !error.ends_scan());
             return swept.map(|swept| swept.trees_of(node.bytenr)).ok_or(error);
         }
+        self.trees_by(view, node, &refs)
+    }
+
+    /// The same for a block whose references are known.
+    pub(crate) fn trees_by(
+        &self,
+        view: &View<'_>,
+        node: &Node,
+        refs: &[Ref],
+    ) -> Result<Arc<[u64]>> {
+        let mut found = Vec::new();
         for reference in refs {
-            match reference {
+            match *reference {
                 Ref::TreeBlock { root } => self.keyed_parent(view, node, root, &mut found)?,
                 // The root of a relocation tree names itself.
                 Ref::SharedBlock { parent } if parent != node.bytenr => {
@@ -242,7 +268,7 @@ impl Resolver {
         found.sort_unstable();
         found.dedup();
         let found: Arc<[u64]> = found.into();
-        let mut known = lock();
+        let mut known = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() < REMEMBERED {
             known.insert(node.bytenr, Arc::clone(&found));
         }

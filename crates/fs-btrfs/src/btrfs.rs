@@ -8,6 +8,7 @@ use crate::logged::Logged;
 use crate::node::{Blocks, Findings, Node};
 use crate::ondisk::{Root, objectid};
 use crate::roots::Roots;
+use crate::stash::Stash;
 use crate::tree::Tree;
 
 /// A directory that stands where a snapshot has no copy of a nested subvolume. The kernel gives
@@ -51,6 +52,8 @@ pub(crate) struct Btrfs {
     pub(crate) replayed: Replayed,
     /// What the log trees hold.
     pub(crate) logged: Logged,
+    /// Items of files that are asked for several times.
+    pub(crate) stash: Stash,
 }
 
 impl Btrfs {
@@ -85,9 +88,10 @@ impl<'a> View<'a> {
         Tree {
             blocks: &self.fs.blocks,
             volume: self.volume,
-            findings: self.findings,
+            findings: Some(self.findings),
             root,
             overlay: None,
+            stash: None,
         }
     }
 
@@ -101,12 +105,13 @@ impl<'a> View<'a> {
         let found = self.fs.roots.subvolume(id)?;
         Some(Tree {
             overlay: self.fs.logged.overlay(id),
+            stash: Some((&self.fs.stash, id)),
             ..self.at(found.root)
         })
     }
 
     /// The tree block at `at`.
     pub(crate) fn read(&self, at: Root) -> Result<Arc<Node>> {
-        self.fs.blocks.read(self.volume, at, self.findings)
+        self.fs.blocks.read(self.volume, at, Some(self.findings))
     }
 }

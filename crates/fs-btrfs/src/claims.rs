@@ -16,6 +16,8 @@ use crate::roots::is_subvolume;
 const TOGETHER: usize = 32;
 /// Bytes of a wanted range that one unit looks up.
 const SPAN: u64 = 64 << 20;
+/// Data extents of which one unit looks up the owners.
+const EXTENTS: usize = 128;
 
 /// All claims that share a byte with `wanted`.
 pub(crate) fn claims(
@@ -29,16 +31,94 @@ pub(crate) fn claims(
     log_blocks(fs, wanted, &logical, out)?;
     let units = units(&logical);
     let resolver = Resolver::new(cx.limits().claims);
+    let mut left = units.as_slice();
+    while !left.is_empty() {
+        let (batch, rest) = left.split_at(batch(left));
+        left = rest;
+        let mut extents: Vec<Extent> = Vec::new();
+        cx.units_moved(
+            "btrfs-claims",
+            &fs.volume,
+            batch,
+            |ranges, reader| {
+                // Tree blocks are remembered, so what a unit depends on is more than what it reads.
+                reader.do_not_share();
+                let mut found = Owned::default();
+                for range in ranges {
+                    owners(fs, &resolver, *range, wanted, reader, &mut found)?;
+                }
+                Ok(found)
+            },
+            |_, mut found| {
+                extents.append(&mut found.data);
+                found
+                    .claims
+                    .into_iter()
+                    .try_for_each(|claim| out.put(claim))
+            },
+        )?;
+        data_claims(fs, &resolver, extents, wanted, cx, out)?;
+    }
+    Ok(())
+}
+
+/// Units of which the data extents are held at a time,
+const UNITS: usize = 1024;
+/// and bytes that these have.
+const BATCH: u64 = 1 << 30;
+
+/// How many of `units` are looked up before the data extents that they have.
+fn batch(units: &[Vec<ByteRange>]) -> usize {
+    let mut bytes = 0u64;
+    let fitting = units.iter().take(UNITS).take_while(|ranges| {
+        let fits = bytes < BATCH;
+        let all = ranges.iter().map(ByteRange::len);
+        bytes = all.fold(bytes, u64::saturating_add);
+        fits
+    });
+    fitting.count().max(1)
+}
+
+/// What one unit found: claims, and the data extents whose owners are looked up with those of
+/// others.
+#[derive(Clone, Default)]
+struct Owned {
+    claims: Vec<Claim>,
+    data: Vec<Extent>,
+}
+
+/// The claims of `extents`. They are looked up in the order of the files that have them, so that a
+/// leaf is read once for all that it has.
+fn data_claims(
+    fs: &Btrfs,
+    resolver: &Resolver,
+    mut extents: Vec<Extent>,
+    wanted: &RangeSet,
+    cx: &Scan<'_>,
+    out: &mut dyn Sink<Claim>,
+) -> Result<()> {
+    extents.sort_by_cached_key(|extent| (extent.first_file(), extent.range));
+    // An extent that reaches over a range that is not wanted is met on both sides of it.
+    extents.dedup_by(|next, kept| next == kept);
+    let units: Vec<Vec<Extent>> = extents.chunks(EXTENTS).map(<[Extent]>::to_vec).collect();
+    drop(extents);
     cx.units_moved(
-        "btrfs-claims",
+        "btrfs-data",
         &fs.volume,
         &units,
-        |ranges, reader| {
-            // Tree blocks are remembered, so what a unit depends on is more than what it reads.
+        |extents, reader| {
             reader.do_not_share();
+            let findings = |finding| reader.diagnose(finding);
+            let view = fs.view(reader, &findings);
             let mut found = Vec::new();
-            for range in ranges {
-                owners(fs, &resolver, *range, wanted, reader, &mut found)?;
+            let mut out = Claimed {
+                fs,
+                wanted,
+                found: &mut found,
+            };
+            for extent in extents {
+                let claimed = data(&view, resolver, extent, &mut out);
+                claimed.or_else(|error| reader.tolerate(error))?;
             }
             Ok(found)
         },
@@ -158,19 +238,24 @@ fn units(logical: &RangeSet) -> Vec<Vec<ByteRange>> {
     units
 }
 
-/// The claims of a logical range: of its extents, and of the free space between them. What a log
-/// allocated is in the extent tree only if it was there before.
+/// The claims of a logical range: of its tree blocks, and of the free space between extents; and its
+/// data extents. What a log allocated is in the extent tree only if it was there before.
 fn owners(
     fs: &Btrfs,
     resolver: &Resolver,
     range: ByteRange,
     wanted: &RangeSet,
     reader: &UnitReader<'_>,
-    found: &mut Vec<Claim>,
+    found: &mut Owned,
 ) -> Result<()> {
     let findings = |finding| reader.diagnose(finding);
     let view = fs.view(reader, &findings);
-    let mut out = Claimed { fs, wanted, found };
+    let Owned { claims, data } = found;
+    let mut out = Claimed {
+        fs,
+        wanted,
+        found: claims,
+    };
     let mut reached = range.start();
     let logged = |part: ByteRange| fs.logged.extents(part).map(|extent| extent.range);
     let mut added: BTreeMap<u64, ByteRange> = logged(range).map(|r| (r.start(), r)).collect();
@@ -186,12 +271,13 @@ fn owners(
             out.put(gap, Claim::free);
         }
     };
-    let owner = |extent: &Extent, out: &mut Claimed<'_>| {
-        let result = match extent.level {
-            Some(level) => metadata::claims(&view, resolver, extent, level, out),
-            None => data(&view, resolver, extent, out),
-        };
-        result.or_else(|error| reader.tolerate(error))
+    let mut owner = |extent: Extent, out: &mut Claimed<'_>| match extent.level {
+        Some(level) => metadata::claims(&view, resolver, &extent, level, out)
+            .or_else(|error| reader.tolerate(error)),
+        None => {
+            data.push(extent);
+            Ok(())
+        }
     };
     let read = Resolver::extents(&view, range, |extent| {
         let from = extent.range.start().max(range.start());
@@ -200,7 +286,7 @@ fn owners(
         }
         added.remove(&extent.range.start());
         reached = reached.max(extent.range.end());
-        owner(&extent, &mut out)
+        owner(extent, &mut out)
     });
     match read {
         Ok(()) if reached < range.end() => free(ByteRange::new(reached, range.end()), &mut out),
@@ -212,18 +298,15 @@ fn owners(
             let swept = resolver.swept(&view).filter(|_| !rest.is_empty());
             for extent in swept.into_iter().flat_map(|swept| swept.within(rest)) {
                 added.remove(&extent.range.start());
-                owner(extent, &mut out)?;
+                owner(extent.clone(), &mut out)?;
             }
         }
     }
-    for range in added.into_values() {
-        let extent = Extent {
-            range,
-            level: None,
-            refs: Vec::new(),
-        };
-        data(&view, resolver, &extent, &mut out).or_else(|error| reader.tolerate(error))?;
-    }
+    data.extend(added.into_values().map(|range| Extent {
+        range,
+        level: None,
+        refs: Vec::new(),
+    }));
     Ok(())
 }
 

@@ -39,9 +39,13 @@ mod overlay;
 mod probe;
 mod replay;
 mod roots;
+mod seeds;
+mod stash;
 mod sweep;
 mod tree;
+mod unchanged;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use hexz_resolve::{
@@ -64,6 +68,10 @@ impl FilesystemPlugin for BtrfsPlugin {
 
     fn probe(&self, window: &Window) -> Probe {
         probe::probe(window)
+    }
+
+    fn further(&self, members: &[Member]) -> Vec<(Vec<u8>, u64)> {
+        seeds::named(members).unwrap_or_default()
     }
 
     fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
@@ -134,6 +142,24 @@ impl Filesystem for Opened {
         cx: &Scan<'_>,
     ) -> Result<Arc<dyn ReadAt>> {
         content::content(&self.0, file, stream, cx)
+    }
+
+    fn unchanged(
+        &self,
+        other: &dyn Filesystem,
+        files: &FileSet,
+        dirty: &RangeSet,
+        cx: &Scan<'_>,
+        out: &mut dyn Sink<FileKey>,
+    ) -> Result<()> {
+        let other = other.as_any().and_then(|other| other.downcast_ref());
+        other.map_or(Ok(()), |Self(then)| {
+            unchanged::unchanged([then, &self.0], files, dirty, cx, out)
+        })
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
     }
 
     fn records(&self, piece: ByteRange, class: Class, _: &str) -> Vec<Records> {

@@ -37,7 +37,11 @@ pub(crate) fn claims(
         return Ok(());
     }
     let trees: Vec<u64> = {
-        let all: Arc<[u64]> = resolver.trees_of(view, &node)?;
+        // What was swept has none.
+        let all: Arc<[u64]> = match extent.refs.as_slice() {
+            [] => resolver.trees_of(view, &node)?,
+            refs => resolver.trees_by(view, &node, refs)?,
+        };
         let live = all.iter().copied();
         live.filter(|id| view.fs.roots.subvolume(*id).is_some())
             .collect()

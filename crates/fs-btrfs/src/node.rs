@@ -155,13 +155,18 @@ fn position(offset: u32) -> Result<usize> {
 /// Where findings go.
 pub(crate) type Findings<'a> = &'a dyn Fn(Diagnostic);
 
+/// Where what is odd about blocks goes; without a place it is an error, and whoever reads the block
+/// later can tell.
+pub(crate) type Odd<'a> = Option<Findings<'a>>;
+
 /// What is needed to read tree blocks.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     pub(crate) chunks: ChunkMap,
     pub(crate) checksum: Checksum,
     pub(crate) nodesize: u32,
-    pub(crate) metadata_uuid: [u8; 16],
+    /// Of the filesystem, and of those that it grew out of.
+    pub(crate) metadata_uuids: Vec<[u8; 16]>,
     cache: Mutex<Cache>,
 }
 
@@ -198,14 +203,14 @@ impl Blocks {
         chunks: ChunkMap,
         checksum: Checksum,
         nodesize: u32,
-        metadata_uuid: [u8; 16],
+        metadata_uuids: Vec<[u8; 16]>,
         cache_bytes: usize,
     ) -> Self {
         Self {
             chunks,
             checksum,
             nodesize,
-            metadata_uuid,
+            metadata_uuids,
             cache: Mutex::new(Cache {
                 most: cache_bytes,
                 bytes: 0,
@@ -228,7 +233,7 @@ impl Blocks {
         &self,
         volume: &dyn ReadAt,
         at: Root,
-        findings: Findings<'_>,
+        findings: Odd<'_>,
     ) -> Result<Arc<Node>> {
         let known = {
             let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -244,7 +249,7 @@ impl Blocks {
         Ok(node)
     }
 
-    fn read_copies(&self, volume: &dyn ReadAt, at: Root, findings: Findings<'_>) -> Result<Node> {
+    fn read_copies(&self, volume: &dyn ReadAt, at: Root, findings: Odd<'_>) -> Result<Node> {
         let Some(range) = self.range(at.bytenr) else {
             return Err(Error::corrupt("tree block").found(format_args!("at {}", at.bytenr)));
         };
@@ -259,6 +264,9 @@ impl Blocks {
                 Ok(node) => {
                     if let Some(error) = bad {
                         let error: Error = error;
+                        let Some(findings) = findings else {
+                            return Err(error);
+                        };
                         let text = format!("{}: another copy is used", error.chain());
                         let found = Diagnostic::warning("bad-copy", text);
                         findings(found.at(error.offset().unwrap_or(*copy)));
@@ -287,7 +295,7 @@ impl Blocks {
                 .expected(format_args!("bytenr {}", at.bytenr));
             return Err(error.found(fields.le64(48)?));
         }
-        if fields.array::<16>(32)? != self.metadata_uuid {
+        if !self.metadata_uuids.contains(&fields.array(32)?) {
             return Err(fields
                 .corrupt(32)
                 .message("it belongs to another filesystem"));

@@ -13,6 +13,9 @@ pub(crate) const MAGIC: &[u8; 8] = b"_BHRfS_M";
 /// Bytes at the start of each device that no chunk takes up.
 pub(crate) const DEVICE_RESERVED: u64 = 1 << 20;
 
+/// `BTRFS_SUPER_FLAG_SEEDING`.
+const SEEDING: u64 = 1 << 32;
+
 /// Ids of trees and of other objects.
 pub(crate) mod objectid {
     pub(crate) const ROOT_TREE: u64 = 1;
@@ -38,6 +41,7 @@ pub(crate) mod objectid {
     pub(crate) const LAST_FREE: u64 = 0u64.wrapping_sub(256);
     /// `BTRFS_FIRST_CHUNK_TREE_OBJECTID`.
     pub(crate) const FIRST_CHUNK: u64 = 256;
+    pub(crate) const DEV_ITEMS: u64 = 1;
 }
 
 /// Types of items.
@@ -62,6 +66,7 @@ pub(crate) mod item {
     pub(crate) const EXTENT_DATA_REF: u8 = 178;
     pub(crate) const SHARED_BLOCK_REF: u8 = 182;
     pub(crate) const SHARED_DATA_REF: u8 = 184;
+    pub(crate) const DEV_ITEM: u8 = 216;
     pub(crate) const CHUNK_ITEM: u8 = 228;
 }
 
@@ -162,6 +167,9 @@ pub(crate) struct Superblock {
     pub(crate) incompat_flags: u64,
     pub(crate) devid: u64,
     pub(crate) device_bytes: u64,
+    pub(crate) device_uuid: [u8; 16],
+    /// Whether it is never written any more, so that others can grow out of it.
+    pub(crate) is_seed: bool,
     pub(crate) label: Vec<u8>,
     pub(crate) sys_chunk_array: Vec<u8>,
 }
@@ -227,6 +235,8 @@ impl Superblock {
             incompat_flags,
             devid: fields.le64(201)?,
             device_bytes: fields.le64(209)?,
+            device_uuid: fields.array(267)?,
+            is_seed: fields.le64(56)? & SEEDING != 0,
             label: label.split(|b| *b == 0).next().unwrap_or_default().to_vec(),
             sys_chunk_array: fields.bytes(811, array)?.to_vec(),
         })

@@ -18,6 +18,8 @@ use crate::node::{Blocks, Findings};
 use crate::ondisk::{Key, SUPER_OFFSETS, SUPER_SIZE, Superblock, incompat, item, objectid};
 use crate::replay::{Rules, replay};
 use crate::roots::Roots;
+use crate::seeds::{DeviceItem, device_items};
+use crate::stash::Stash;
 use crate::tree::Tree;
 
 /// Bytes of log trees that are replayed: they are dropped with each commit, and stay small.
@@ -29,7 +31,10 @@ pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<Btrfs> {
     for member in members {
         supers.push((superblock(&*member.device, member.start, cx)?, member));
     }
-    let newest = supers.iter().max_by_key(|(found, _)| found.generation);
+    // What it grew out of is another filesystem.
+    let newest = supers
+        .iter()
+        .max_by_key(|(found, _)| (!found.is_seed, found.generation));
     let Some((superblock, _)) = newest else {
         return Err(Error::corrupt("superblock").message("no device"));
     };
@@ -41,28 +46,43 @@ pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<Btrfs> {
     }
     let checksum = Checksum::of(superblock.csum_type)?;
     let volume = join(members);
-    let devices = devices(&supers, superblock, cx);
+    let mut devices = devices(&supers, superblock, cx);
     let findings = |finding: Diagnostic| cx.diagnose(finding);
     let system = system_chunks(superblock)?;
-    let blocks = |chunks: ChunkMap, cache| {
-        let uuid = superblock.metadata_uuid;
-        Blocks::new(chunks, checksum, superblock.nodesize, uuid, cache)
+    let blocks = |chunks: ChunkMap, uuids, cache| {
+        Blocks::new(chunks, checksum, superblock.nodesize, uuids, cache)
     };
-    let first = blocks(ChunkMap::new(system, &devices)?, 1 << 20);
-    let (chunks, identity) = all_chunks(&first, &volume, superblock, &findings)?;
+    let mut uuids = vec![superblock.metadata_uuid];
+    let first = blocks(ChunkMap::new(system, &devices)?, uuids.clone(), 1 << 20);
+    let ChunkTree {
+        chunks,
+        devices: named,
+        uuid: identity,
+    } = ChunkTree::read(&first, &volume, superblock, &findings)?;
+    let other = |found: &Superblock| found.is_seed && found.fsid != superblock.fsid;
+    for (seed, member) in supers.iter().filter(|(found, _)| other(found)) {
+        if named.iter().any(|item| item.is_of(seed)) {
+            let place = device(seed, member);
+            devices.entry(seed.devid).or_insert(place);
+            uuids.push(seed.metadata_uuid);
+        } else {
+            cx.diagnose(foreign(seed, member));
+        }
+    }
     let chunks = ChunkMap::new(chunks, &devices)?;
     for devid in chunks.missing() {
         let text = format!("device {devid} is missing: what only it holds can't be read");
         let finding = Diagnostic::warning("device-missing", text);
         cx.diagnose(finding);
     }
-    let blocks = blocks(chunks, cx.limits.cache_bytes);
+    let blocks = blocks(chunks, uuids, cx.limits.cache_bytes);
     let tree = Tree {
         blocks: &blocks,
         volume: &*volume,
-        findings: &findings,
+        findings: Some(&findings),
         root: superblock.root,
         overlay: None,
+        stash: None,
     };
     let mut roots = Roots::default();
     roots.read(&tree)?;
@@ -74,7 +94,7 @@ pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<Btrfs> {
             let text = format!("the tree of trees has no tree {id}");
             return Err(Error::corrupt("root tree").message(text));
         };
-        let readable = blocks.read(&*volume, found.root, &findings);
+        let readable = blocks.read(&*volume, found.root, Some(&findings));
         if id == objectid::FS_TREE {
             readable?;
         } else if let Err(error) = readable {
@@ -106,6 +126,7 @@ pub(crate) fn open(members: &[Member], cx: &OpenContext<'_>) -> Result<Btrfs> {
             files: logged.files(),
         },
         logged,
+        stash: Stash::default(),
     })
 }
 
@@ -209,7 +230,7 @@ fn superblock(device: &dyn ReadAt, start: u64, cx: &OpenContext<'_>) -> Result<S
     }
 }
 
-fn superblock_at(device: &dyn ReadAt, at: u64) -> Result<Superblock> {
+pub(crate) fn superblock_at(device: &dyn ReadAt, at: u64) -> Result<Superblock> {
     let bytes = read(device, "superblock", at, SUPER_SIZE)?;
     let fields = Fields::new("superblock", at, &bytes);
     if fields.bytes(64, 8)? != crate::ondisk::MAGIC {
@@ -221,12 +242,21 @@ fn superblock_at(device: &dyn ReadAt, at: u64) -> Result<Superblock> {
     Superblock::parse(&fields, at)
 }
 
+/// The finding about a device that is of another filesystem.
+fn foreign(found: &Superblock, member: &Member) -> Diagnostic {
+    let text = format!("device {} is of another filesystem", found.devid);
+    Diagnostic::warning("foreign-device", text).at(member.start)
+}
+
+/// The devices of the filesystem that were found.
 fn devices(supers: &[(Superblock, &Member)], newest: &Superblock, cx: &OpenContext<'_>) -> Devices {
     let mut devices = Devices::new();
     for (found, member) in supers {
         if found.fsid != newest.fsid {
-            let text = format!("device {} is of another filesystem", found.devid);
-            cx.diagnose(Diagnostic::warning("foreign-device", text).at(member.start));
+            // Whether a seed belongs to it, its chunk tree says.
+            if !found.is_seed {
+                cx.diagnose(foreign(found, member));
+            }
             continue;
         }
         if found.generation != newest.generation {
@@ -244,17 +274,22 @@ fn devices(supers: &[(Superblock, &Member)], newest: &Superblock, cx: &OpenConte
             );
             cx.diagnose(Diagnostic::warning("volume-short", text).losing());
         }
-        let device = Device {
-            start: member.start,
-            length: found.device_bytes.min(length),
-        };
+        let device = device(found, member);
         devices.entry(found.devid).or_insert(device);
     }
     devices
 }
 
+/// Where a device lies, as far as it reaches.
+pub(crate) fn device(found: &Superblock, member: &Member) -> Device {
+    Device {
+        start: member.start,
+        length: found.device_bytes.min(member.device.len()),
+    }
+}
+
 /// The chunks that hold the chunk tree, from the superblock.
-fn system_chunks(superblock: &Superblock) -> Result<Vec<Chunk>> {
+pub(crate) fn system_chunks(superblock: &Superblock) -> Result<Vec<Chunk>> {
     let array = &superblock.sys_chunk_array;
     let fields = Fields::new("sys_chunk_array", SUPER_OFFSETS[0], array);
     let mut chunks = Vec::new();
@@ -270,29 +305,43 @@ fn system_chunks(superblock: &Superblock) -> Result<Vec<Chunk>> {
     Ok(chunks)
 }
 
-/// All chunks, and the UUID of their tree, which `mkfs` makes anew each time.
-fn all_chunks(
-    blocks: &Blocks,
-    volume: &Arc<dyn ReadAt>,
-    superblock: &Superblock,
-    findings: Findings<'_>,
-) -> Result<(Vec<Chunk>, [u8; 16])> {
-    let tree = Tree {
-        blocks,
-        volume: &**volume,
-        findings,
-        root: superblock.chunk_root,
-        overlay: None,
-    };
-    let identity = tree.read(superblock.chunk_root)?.chunk_tree_uuid;
-    let mut chunks = Vec::new();
-    tree.each(
-        Key::new(objectid::FIRST_CHUNK, item::CHUNK_ITEM, 0),
-        Key::new(objectid::FIRST_CHUNK, item::CHUNK_ITEM, u64::MAX),
-        |found| {
-            chunks.push(Chunk::parse(found.key, &found.fields)?.0);
-            Ok(true)
-        },
-    )?;
-    Ok((chunks, identity))
+/// What the chunk tree holds.
+struct ChunkTree {
+    chunks: Vec<Chunk>,
+    devices: Vec<DeviceItem>,
+    /// That of the tree, which `mkfs` makes anew each time.
+    uuid: [u8; 16],
+}
+
+impl ChunkTree {
+    fn read(
+        blocks: &Blocks,
+        volume: &Arc<dyn ReadAt>,
+        superblock: &Superblock,
+        findings: Findings<'_>,
+    ) -> Result<Self> {
+        let tree = Tree {
+            blocks,
+            volume: &**volume,
+            findings: Some(findings),
+            root: superblock.chunk_root,
+            overlay: None,
+            stash: None,
+        };
+        let uuid = tree.read(superblock.chunk_root)?.chunk_tree_uuid;
+        let mut chunks = Vec::new();
+        tree.each(
+            Key::new(objectid::FIRST_CHUNK, item::CHUNK_ITEM, 0),
+            Key::new(objectid::FIRST_CHUNK, item::CHUNK_ITEM, u64::MAX),
+            |found| {
+                chunks.push(Chunk::parse(found.key, &found.fields)?.0);
+                Ok(true)
+            },
+        )?;
+        Ok(Self {
+            chunks,
+            devices: device_items(&tree)?,
+            uuid,
+        })
+    }
 }

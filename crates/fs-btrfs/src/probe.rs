@@ -48,9 +48,9 @@ pub(crate) fn probe(window: &Window) -> Probe {
     }
 }
 
-/// Which of several devices this is.
+/// Which of several devices this is. What may be the seed of another filesystem waits for that.
 fn group(superblock: &Superblock) -> Option<Group> {
-    (superblock.num_devices > 1).then(|| Group {
+    (superblock.num_devices > 1 || superblock.is_seed).then(|| Group {
         id: superblock.fsid.to_vec(),
         member: superblock.devid,
         members: u32::try_from(superblock.num_devices).ok(),

@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
-use hexz_resolve::{Error, ReadAt, Result};
+use hexz_resolve::{Error, FileKey, ReadAt, Result};
 
-use crate::node::{Blocks, Findings, Item, Node};
+use crate::node::{Blocks, Item, Node, Odd};
 use crate::ondisk::{Key, Root};
 use crate::overlay::Overlay;
+use crate::stash::{Items, Stash};
 
 /// A tree of one view, and where what is odd about it goes.
 #[derive(Clone, Copy)]
 pub(crate) struct Tree<'a> {
     pub(crate) blocks: &'a Blocks,
     pub(crate) volume: &'a dyn ReadAt,
-    pub(crate) findings: Findings<'a>,
+    pub(crate) findings: Odd<'a>,
     pub(crate) root: Root,
     /// What replaying a log changed; `None` for the tree as it lies.
     pub(crate) overlay: Option<&'a Overlay>,
+    /// Items of the tree of this subvolume that are known already.
+    pub(crate) stash: Option<(&'a Stash, u64)>,
 }
 
 impl<'a> Tree<'a> {
@@ -25,13 +28,18 @@ impl<'a> Tree<'a> {
         self.blocks.read(self.volume, at, self.findings)
     }
 
-    /// The items that lie in the tree from `key` on.
-    pub(crate) fn from(&self, key: Key) -> Result<Cursor<'a>> {
-        let mut cursor = Cursor {
+    /// A cursor that is nowhere yet.
+    pub(crate) const fn cursor(&self) -> Cursor<'a> {
+        Cursor {
             tree: *self,
             path: Vec::new(),
             last: None,
-        };
+        }
+    }
+
+    /// The items that lie in the tree from `key` on.
+    pub(crate) fn from(&self, key: Key) -> Result<Cursor<'a>> {
+        let mut cursor = self.cursor();
         cursor.descend(self.root, Some(key))?;
         Ok(cursor)
     }
@@ -39,11 +47,7 @@ impl<'a> Tree<'a> {
     /// The items that lie in the tree, from the last one on whose key is not above `key`; from the
     /// first one where all are.
     pub(crate) fn at_or_before(&self, key: Key) -> Result<Cursor<'a>> {
-        let mut cursor = Cursor {
-            tree: *self,
-            path: Vec::new(),
-            last: None,
-        };
+        let mut cursor = self.cursor();
         let mut at = self.root;
         loop {
             let node = self.read(at)?;
@@ -88,7 +92,10 @@ impl<'a> Tree<'a> {
         mut visit: impl FnMut(&Item<'_>) -> Result<bool>,
     ) -> Result<()> {
         let Some(overlay) = self.overlay else {
-            return self.each_stored(first, last, |item, _| visit(item));
+            return match self.stashed(first, last) {
+                Some(items) => items.each(first, last, visit),
+                None => self.each_stored(first, last, |item, _| visit(item)),
+            };
         };
         let mut put = overlay.range(first, last).peekable();
         let mut going = true;
@@ -109,6 +116,14 @@ impl<'a> Tree<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The items of the one file that all keys from `first` to `last` are of, where they are known.
+    fn stashed(&self, first: Key, last: Key) -> Option<Arc<Items>> {
+        let (stash, subvolume) = self.stash?;
+        let number = first.objectid;
+        let one = number == last.objectid;
+        one.then(|| stash.get(FileKey { subvolume, number }))?
     }
 
     /// Calls `visit` with each item that lies in the tree from `first` to `last`, whatever a log
@@ -200,24 +215,83 @@ impl Cursor<'_> {
     }
 
     fn step(&mut self) -> Result<Option<(Arc<Node>, usize)>> {
+        if !self.reach_item()? {
+            return Ok(None);
+        }
+        let Some((leaf, slot)) = self.path.last_mut() else {
+            return Ok(None);
+        };
+        let found = (Arc::clone(leaf), *slot);
+        *slot = slot.saturating_add(1);
+        Ok(Some(found))
+    }
+
+    /// Goes on to the next leaf where this one has no more items. Says whether there is an item.
+    fn reach_item(&mut self) -> Result<bool> {
         loop {
-            let Some((node, slot)) = self.path.last_mut() else {
-                return Ok(None);
+            let Some((node, slot)) = self.path.last() else {
+                return Ok(false);
             };
             if node.level == 0 && *slot < node.count {
-                let found = (Arc::clone(node), *slot);
-                *slot = slot.saturating_add(1);
-                return Ok(Some(found));
+                return Ok(true);
             }
             self.path.pop();
             let Some((node, slot)) = self.path.last_mut() else {
-                return Ok(None);
+                return Ok(false);
             };
             *slot = slot.saturating_add(1);
             if *slot < node.count {
                 let child = node.child(*slot)?;
                 self.descend(child, None)?;
             }
+        }
+    }
+
+    /// Goes to the first item whose key is not below `key`; within the leaf where it is that costs
+    /// little. After an error it is nowhere.
+    pub(crate) fn seek(&mut self, key: Key) -> Result<()> {
+        self.last = None;
+        let within = self.holds(key).unwrap_or(false);
+        let moved = match self.path.last_mut() {
+            Some((leaf, slot)) if within => leaf.lower_bound(key).map(|at| *slot = at),
+            _ => {
+                self.path.clear();
+                self.descend(self.tree.root, Some(key))
+            }
+        };
+        moved.inspect_err(|_| self.path.clear())
+    }
+
+    /// Whether `key` is, or would be, in the leaf where the cursor is.
+    fn holds(&self, key: Key) -> Result<bool> {
+        let Some(((leaf, _), above)) = self.path.split_last() else {
+            return Ok(false);
+        };
+        if leaf.level > 0 || leaf.count == 0 || leaf.key(0)? > key {
+            return Ok(false);
+        }
+        for (node, slot) in above.iter().rev() {
+            let next = slot.saturating_add(1);
+            if next < node.count {
+                return Ok(key < node.key(next)?);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The item where it is; `None` behind the last. After an error it is nowhere.
+    pub(crate) fn item(&mut self) -> Result<Option<Item<'_>>> {
+        let there = self.reach_item().inspect_err(|_| self.path.clear())?;
+        match self.path.last() {
+            Some((leaf, slot)) if there => leaf.item(*slot).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Leaves the item where it is behind.
+    pub(crate) fn advance(&mut self) {
+        if let Some((_, slot)) = self.path.last_mut() {
+            *slot = slot.saturating_add(1);
         }
     }
 }

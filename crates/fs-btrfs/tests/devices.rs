@@ -36,7 +36,11 @@ fn members(set: &str, numbers: &[u32]) -> Vec<Member> {
 
 /// What the kernel read: digests by path.
 fn sums(set: &str) -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(fixtures_dir().join(set).join("sums"));
+    sums_in(set, "sums")
+}
+
+fn sums_in(set: &str, file: &str) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(fixtures_dir().join(set).join(file));
     let text = text.expect("the sums");
     let pairs = text.lines().filter_map(|line| line.split_once("  ."));
     pairs
@@ -222,4 +226,54 @@ fn a_device_that_was_missing_is_old_and_the_other_one_counts() {
     // Alone it is the filesystem as it was.
     let old = Opened::new(set, &[2]);
     assert!(old.paths().contains_key("/directory/file-9"));
+}
+
+#[test]
+fn a_seed_serves_what_grew_out_of_it() {
+    let set = "btrfs-seed";
+    assert!(whole(set, &[1, 2]).findings.take().is_empty());
+    // Alone, what grew out of it says which device it lacks.
+    let sprout = members(set, &[2]);
+    let seed = match BtrfsPlugin.probe(&Window::read(&*device(set, 1))) {
+        Probe::Match {
+            group: Some(group), ..
+        } => group,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((seed.member, seed.members), (1, Some(1)));
+    assert_eq!(BtrfsPlugin.further(&sprout), [(seed.id, 1)]);
+    let findings = Opened::new(set, &[2]).findings.take();
+    assert!(findings.iter().any(|f| f.code == "device-missing"));
+    // The seed is a filesystem of its own, and lacks nothing.
+    assert!(BtrfsPlugin.further(&members(set, &[1])).is_empty());
+    let opened = Opened::new(set, &[1]);
+    let (paths, sums) = (opened.paths(), sums_in(set, "sums-seed"));
+    assert_eq!(sums.len(), 41);
+    for (path, sum) in &sums {
+        let key = paths.get(path).expect("a file");
+        assert_eq!(opened.digest(*key).as_ref(), Some(sum), "{path}");
+    }
+    assert!(!paths.contains_key("/new"));
+}
+
+/// A device of another filesystem that the chunk tree does not name is no seed of it.
+#[test]
+fn a_seed_of_another_filesystem_is_left_out() {
+    let mut two = members("btrfs-seed", &[1]);
+    let mut other = members("btrfs-devices", &[2]);
+    other[0].start = two[0].device.len();
+    two.append(&mut other);
+    let (limits, findings) = (Limits::default(), Diagnostics::new());
+    let cx = OpenContext {
+        limits: &limits,
+        journal: JournalMode::Replay,
+        view: View::Base,
+        diagnostics: &findings,
+    };
+    let opened = BtrfsPlugin.open(&two, &cx);
+    assert!(opened.is_ok(), "{:?}", opened.err());
+    let codes: Vec<String> = findings.take().iter().map(|f| f.code.to_string()).collect();
+    for code in ["foreign-device", "device-missing"] {
+        assert!(codes.iter().any(|c| c == code), "{codes:?}");
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::detect::{Candidate, Hit};
 use super::layout::{Content, Detector, Layout, NESTING, OpenVolume, Origin, nothing};
+use super::run::guarded;
 use crate::report::VolumeStatus;
 use crate::{
     ByteMap, Diagnostic, Diagnostics, ErrorKind, FilesystemPlugin, FoundVolume, Group, Member,
@@ -107,8 +108,14 @@ impl Detector<'_> {
             let filesystem = matches!(one.format, Format::Filesystem(_));
             (filesystem, one.group.members.is_none(), one.depth)
         };
-        let whole = waiting.iter().filter(is_whole).min_by_key(order);
-        let next = whole.or_else(|| waiting.iter().min_by_key(order));
+        // A filesystem on one device, that another one may have as well.
+        let lone = |one: &&Waiting| {
+            let filesystem = matches!(one.format, Format::Filesystem(_));
+            filesystem && one.group.members == Some(1)
+        };
+        let whole = waiting.iter().filter(is_whole).filter(|one| !lone(one));
+        let whole = whole.min_by_key(order);
+        let next = whole.or_else(|| waiting.iter().min_by_key(|one| (lone(one), order(one))));
         let Some((id, group)) = next.map(|one| (one.format.id(), one.group.id.clone())) else {
             return Vec::new();
         };
@@ -169,12 +176,31 @@ impl Detector<'_> {
         )
     }
 
+    /// Adds the devices of other sets that a filesystem has as well.
+    fn add_further(&self, set: &mut Vec<Waiting>, plugin: &Arc<dyn FilesystemPlugin>) {
+        let members = Self::members(set).0;
+        let asked = guarded(|| Ok(plugin.further(&members)));
+        let id = plugin.descriptor().id;
+        let mut waiting = self.waiting.borrow_mut();
+        for (group, number) in asked.unwrap_or_default() {
+            let wanted = |one: &Waiting| {
+                one.format.id() == id && one.group.id == group && one.group.member == number
+            };
+            let taken = set.iter().any(|one| one.group.member == number);
+            if let Some(at) = waiting.iter().position(wanted).filter(|_| !taken) {
+                set.push(waiting.remove(at));
+            }
+        }
+        set.sort_by_key(|one| one.group.member);
+    }
+
     fn open_filesystem(
         &self,
         layout: &mut Layout,
-        set: Vec<Waiting>,
+        mut set: Vec<Waiting>,
         plugin: &Arc<dyn FilesystemPlugin>,
     ) -> Result<()> {
+        self.add_further(&mut set, plugin);
         let (members, map) = Self::members(&set);
         // It is called what the first disk that it is on calls it.
         let first = set.iter().enumerate();

@@ -20,8 +20,8 @@ use super::touched::Touched;
 use super::writer::{Made, Writer};
 use crate::report::{Change, DiffVisitor};
 use crate::{
-    ByteRange, Class, Diagnostic, Diagnostics, FileKey, Filesystem, Owner, RangeCursor, RangeSet,
-    ReadAt, Result, Shared, View,
+    Bounded, ByteRange, Class, Diagnostic, Diagnostics, FileKey, FileSet, Filesystem, Owner,
+    RangeCursor, RangeSet, ReadAt, Result, Shared, View,
 };
 
 /// A class and a detail for a piece of the disk.
@@ -111,6 +111,7 @@ impl<'a> PairWork<'a> {
         } else {
             let mut owners = merged.owners;
             owners.extend(base.owners);
+            self.leave_out_unchanged(&mut owners, dirty.as_deref())?;
             owners.extend(self.roots_of_lone_filesystems());
             for fs in pair.filesystems().into_iter().flatten() {
                 owners.extend(fs.replayed().files.iter());
@@ -127,6 +128,34 @@ impl<'a> PairWork<'a> {
             base_pieces: base.pieces,
             files,
         })
+    }
+
+    /// Takes away the files of which their filesystem knows that they are the same in both views.
+    fn leave_out_unchanged(
+        &self,
+        owners: &mut BTreeSet<FileKey>,
+        dirty: Option<&RangeSet>,
+    ) -> Result<()> {
+        let Pair {
+            merged: Some(volume),
+            same_filesystem: true,
+            ..
+        } = self.pair
+        else {
+            return Ok(());
+        };
+        let (Some(dirty), [Some(base), Some(merged)]) = (dirty, self.pair.filesystems()) else {
+            return Ok(());
+        };
+        let files: FileSet = owners.iter().copied().collect();
+        let mut same = Bounded::new("files", self.run.options.limits.files);
+        self.run.pass(View::Merged, volume, None, |scan| {
+            merged.unchanged(base, &files, dirty, scan, &mut same)
+        })?;
+        for file in &same.items {
+            owners.remove(file);
+        }
+        Ok(())
     }
 
     /// Asks for the claims of one view, and keeps what is needed of them: there may be millions.
