@@ -288,3 +288,33 @@ fn found_below(folder: &Path, name: &str) -> Option<Vec<u8>> {
     }
     None
 }
+
+/// A btrfs that grew out of a seed is one filesystem on both devices, in whatever order they come.
+#[test]
+fn a_seed_and_what_grew_out_of_it_are_one_filesystem() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let folder = fixtures_dir().join("btrfs-seed");
+    for number in [1, 2] {
+        let name = format!("device-{number}.img");
+        let packed = folder.join(format!("{name}.zst"));
+        fs::write(dir.path().join(name), decompress(&packed)).expect("written");
+    }
+    let hexz = Hexz::new(env!("CARGO_BIN_EXE_hexz-under-test"), dir.path());
+    for (first, second) in [(1, 2), (2, 1)] {
+        let line = format!("map --json device-{first}.img --disk device-{second}.img");
+        let map = hexz.text(&line);
+        assert!(!map.contains("\"unresolved\""), "{line}");
+        assert!(!map.contains("device-missing"), "{line}");
+        let volumes = map
+            .lines()
+            .filter(|l| l.contains("\"filesystem\":\"btrfs\""));
+        assert_eq!(volumes.count(), 1, "{line}");
+        // What the seed holds is the file's still.
+        let paths = map.matches("/directory/file-7\"").count();
+        assert!(paths > 0, "{line}");
+    }
+    // Alone it is a filesystem, too.
+    let map = hexz.text("map --json device-1.img");
+    assert!(map.contains("\"filesystem\":\"btrfs\""));
+    assert!(!map.contains("\"unresolved\""));
+}

@@ -4,7 +4,7 @@
 
 use hexz_acceptance::schema::Report;
 use hexz_acceptance::{Case, Hexz};
-use hexz_testkit::Fixture;
+use hexz_testkit::{Fixture, decompress, fixtures_dir};
 use tempfile::TempDir;
 
 const MIB: usize = 1 << 20;
@@ -280,3 +280,60 @@ const BAT: &[u8] = b"\x66\x77\xC2\x2D\x23\xF6\x00\x42\x9D\x64\x11\x5E\x9B\xFD\x4
 /// `8141BF1D-A96F-4709-BA47-F233A8FAAB5F`.
 const LOGICAL_SECTOR_SIZE: &[u8] =
     b"\x1D\xBF\x41\x81\x6F\xA9\x09\x47\xBA\x47\xF2\x33\xA8\xFA\xAB\x5F";
+
+/// What a btrfs left is not read where another filesystem was made in its place, nor what a
+/// conversion keeps of the other one.
+#[test]
+fn a_filesystem_that_is_no_more_is_not_read() {
+    let dir = TempDir::new().expect("a temporary folder");
+    let folder = fixtures_dir().join("btrfs-gone");
+    let cases = [
+        ("btrfs", "btrfs", ["in-btrfs"].as_slice()),
+        ("ntfs-over-btrfs", "ntfs", &[]),
+        ("ext4-over-btrfs", "ext4", &["in-ext4"]),
+        ("ext4", "ext4", &["in-ext4"]),
+        ("converted", "btrfs", &["ext2_saved", "in-btrfs", "in-ext4"]),
+        ("rolled-back", "ext4", &["in-ext4"]),
+    ];
+    for (name, _, _) in cases {
+        let packed = folder.join(format!("{name}.img.zst"));
+        let image = dir.path().join(format!("{name}.img"));
+        std::fs::write(image, decompress(&packed)).expect("a temporary folder");
+    }
+    let hexz = Hexz::new(env!("CARGO_BIN_EXE_hexz-under-test"), dir.path());
+    for (name, filesystem, directories) in cases {
+        let layout = hexz.text(&format!("layout --json {name}.img"));
+        let found = format!(r#""filesystem":"{filesystem}""#);
+        assert!(layout.contains(&found), "{name}: {layout}");
+        let names = hexz.text(&format!("ls {name}.img"));
+        let own = |n: &&str| n.starts_with("in-") || n.starts_with("ext2");
+        let names: Vec<&str> = names.lines().filter(own).collect();
+        assert_eq!(names, directories, "{name}");
+    }
+    let paths = |before: &str, after: &str, change: &str| {
+        let line = format!("diff --files --json {before}.img {after}.img");
+        let report = hexz.report(&line);
+        report.check_sums();
+        let changes = report.changes.iter().filter(|c| c.change == change);
+        let files = changes.filter(|c| c.path.contains("/file-"));
+        files.map(|c| c.path.clone()).collect::<Vec<_>>()
+    };
+    let nine = |directory: &str| -> Vec<String> {
+        (1..10).map(|n| format!("/{directory}/file-{n}")).collect()
+    };
+    for after in ["ntfs-over-btrfs", "ext4-over-btrfs"] {
+        assert_eq!(
+            paths("btrfs", after, "deleted"),
+            nine("in-btrfs"),
+            "{after}"
+        );
+    }
+    assert_eq!(paths("btrfs", "ext4-over-btrfs", "added"), nine("in-ext4"));
+    assert_eq!(paths("ext4", "converted", "added"), nine("in-btrfs"));
+    // Its content is that of before.
+    for after in ["converted", "rolled-back"] {
+        for change in ["deleted", "modified", "renamed"] {
+            assert!(paths("ext4", after, change).is_empty(), "{after} {change}");
+        }
+    }
+}
