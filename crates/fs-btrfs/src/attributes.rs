@@ -165,6 +165,9 @@ fn target(view: &View<'_>, key: FileKey) -> Result<Option<RawName>> {
             let error = found.fields.corrupt(20).expected("the target of a symlink");
             return Err(error.found(format_args!("{:?}", extent.kind)));
         }
+        // `mkfs.btrfs --rootdir` writes the zero byte behind it, too.
+        let end = bytes.iter().position(|byte| *byte == 0);
+        let bytes = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or(bytes);
         target = Some(RawName::from(bytes));
         Ok(false)
     })?;
