@@ -17,7 +17,7 @@ use crate::extractor::join;
 use crate::lookup::Lookup;
 use crate::name::Name;
 use crate::pax::{Body, Writer};
-use crate::plan::{Item, Plan, by_name, plan};
+use crate::plan::{Item, NO_FILE, Plan, by_name, plan};
 use crate::problem::Problems;
 use crate::restore;
 use crate::tree::Tree;
@@ -145,7 +145,7 @@ impl<W: Write> Layer<'_, W> {
                     continue;
                 }
                 let Some(attributes) = entry.attributes else {
-                    self.left_out(&path, "its entry names no file that is in use");
+                    self.left_out(&path, NO_FILE);
                     continue;
                 };
                 if tree.is_internal(attributes.key) {

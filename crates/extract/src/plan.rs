@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use hexz_resolve::report::{Change, ChangeKind};
 use hexz_resolve::{Attributes, Result};
 
+use crate::extractor::join;
 use crate::lookup::Lookup;
+use crate::name::Name;
 use crate::problem::Problems;
 use crate::upper::is_whiteout;
 
@@ -21,6 +23,9 @@ pub(crate) enum Item {
     /// Nothing stands there any more.
     Gone,
 }
+
+/// Why an entry that leads to no file is left out.
+pub(crate) const NO_FILE: &str = "its entry names no file that is in use";
 
 /// The items of a layer by path. A path is there once.
 pub(crate) type Plan = BTreeMap<Vec<u8>, Item>;
@@ -65,7 +70,10 @@ pub(crate) fn plan<'c>(
             change.change,
             ChangeKind::Added | ChangeKind::Renamed | ChangeKind::Type
         );
-        if moved || change.replaced {
+        if (moved || change.replaced) && change.path == b"/" && !upper {
+            let (before, after) = (before.as_deref(), after.as_deref());
+            plan.extend(root_anew(before, after, attributes, problems));
+        } else if moved || change.replaced {
             let stood = stands(&mut before, &change.path)?;
             let opaque = stood.is_some_and(|a| a.kind.has_entries());
             let directory = attributes;
@@ -103,6 +111,59 @@ pub(crate) fn plan<'c>(
         }
     }
     Ok(plan)
+}
+
+/// A root directory that is another one than before: each of its entries anew, since the root of an
+/// overlayfs can't hide what is below it, so that a marker in it would mean nothing there.
+fn root_anew(
+    before: Option<&Lookup<'_>>,
+    after: Option<&Lookup<'_>>,
+    root: Attributes,
+    problems: &Problems,
+) -> Plan {
+    let entries = |lookup: Option<&Lookup<'_>>, problems: &Problems| {
+        let mut known = BTreeMap::new();
+        let Some(tree) = lookup.map(Lookup::tree) else {
+            return known;
+        };
+        for entry in tree
+            .children(&[tree.root()], problems)
+            .into_iter()
+            .flatten()
+        {
+            let path = join(b"/", entry.name.as_bytes());
+            let name = Name::new(entry.name.as_bytes());
+            match (name, entry.attributes) {
+                (Err(reason), _) => problems.left_out(tree.volume().name(), &path, reason),
+                (Ok(_), None) => problems.left_out(tree.volume().name(), &path, NO_FILE),
+                (Ok(_), Some(a)) if tree.is_internal(a.key) => {}
+                (Ok(_), Some(a)) => {
+                    known.insert(path, a);
+                }
+            }
+        }
+        known
+    };
+    // What can't be read of the side before is not in the layer anyway.
+    let (before, after) = (
+        entries(before, &Problems::default()),
+        entries(after, problems),
+    );
+    let gone = before.keys().filter(|path| !after.contains_key(*path));
+    let mut plan: Plan = gone.map(|path| (path.clone(), Item::Gone)).collect();
+    plan.insert(b"/".to_vec(), Item::File(root));
+    for (path, attributes) in after {
+        let opaque = before.get(&path).is_some_and(|a| a.kind.has_entries());
+        let item = match attributes.kind.has_entries() {
+            true => Item::Whole {
+                directory: attributes,
+                opaque,
+            },
+            false => Item::File(attributes),
+        };
+        plan.insert(path, item);
+    }
+    plan
 }
 
 /// Whether a layer can hold what a change is about: a file that was only read is not in it.
