@@ -148,9 +148,18 @@ impl Links {
 
     /// The links from `from` on whose child is `key`.
     fn from(&self, from: usize, key: FileKey) -> Range<usize> {
-        let mut to = from;
-        while self.get(to).is_some_and(|e| e.child == key) {
-            to += 1;
+        let is_own = |at: usize| self.get(at).is_some_and(|e| e.child == key);
+        // Most files have one, and some a hundred thousand: steps grow, and then shrink again.
+        let (mut to, mut step) = (from, 1);
+        while is_own(to + step - 1) {
+            to += step;
+            step *= 2;
+        }
+        while step > 1 {
+            step /= 2;
+            if is_own(to + step - 1) {
+                to += step;
+            }
         }
         from..to
     }
@@ -200,5 +209,36 @@ impl Sink<Link> for Links {
             length,
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RawName;
+
+    #[test]
+    fn the_links_of_a_file_are_found_however_many_it_has() {
+        let counts = [1, 2, 3, 0, 7, 8, 9, 100, 1];
+        let mut links = Links {
+            limit: usize::MAX,
+            ..Links::default()
+        };
+        for (child, count) in (1..).zip(counts) {
+            for name in 0..count {
+                links
+                    .put(Link {
+                        parent: FileKey::new(0),
+                        name: RawName::from(&format!("{name:03}")),
+                        child: FileKey::new(child),
+                    })
+                    .unwrap();
+            }
+        }
+        let mut start = 0;
+        for (child, count) in (1..).zip(counts) {
+            assert_eq!(links.of(FileKey::new(child)), start..start + count);
+            start += count;
+        }
     }
 }
