@@ -240,7 +240,7 @@ pub(crate) struct EngineArgs {
     )]
     pub(crate) threads: usize,
     /// Memory for the lists of changed files: past that, they go to a temporary file (in TMPDIR).
-    /// 64M, 2G; 256M unless it is said
+    /// 512M, 2G; 64M unless it is said
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) memory: Option<u64>,
     /// Take the disk images that are given for raw disks, whatever they begin with

@@ -28,15 +28,39 @@ pub(crate) fn of_extents<F: Filesystem + ?Sized>(
     let mut claims: Vec<Claim> = Vec::new();
     fs.extents(&files, cx, &mut claims)?;
     claims.retain(|c| c.owner == Owner::File(file) && c.stream.is_none());
+    let extents: Vec<Extent> = claims.iter().map(Extent::of).collect();
     if claims.iter().any(|c| c.encoded) {
         let text = "the content is encrypted, or compressed in a way that is not known";
         return Err(Error::unsupported("content", text));
     }
     Ok(Arc::new(Content {
-        pieces: pieces(&claims, attributes.size),
+        pieces: pieces(&extents, attributes.size).collect(),
         size: attributes.size,
         volume: Arc::clone(fs.reader()),
     }))
+}
+
+/// Where a part of a file's content lies: what a claim says of it, kept small, since a file may have
+/// a million of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) range: ByteRange,
+    pub(crate) file_offset: Option<u64>,
+    pub(crate) decoded: Option<Box<ByteRange>>,
+    pub(crate) role: Role,
+    pub(crate) encoded: bool,
+}
+
+impl Extent {
+    pub(crate) fn of(claim: &Claim) -> Self {
+        Self {
+            range: claim.range,
+            file_offset: claim.file_offset,
+            decoded: claim.decoded.map(Box::new),
+            role: claim.role,
+            encoded: claim.encoded,
+        }
+    }
 }
 
 /// A piece of a file and where its bytes lie on the volume.
@@ -48,24 +72,23 @@ pub(crate) struct Piece {
 
 /// The pieces of a file that hold bytes: rising, without overlap, within its first `size` bytes.
 /// What lies between them reads as zeros.
-pub(crate) fn pieces(claims: &[Claim], size: u64) -> Vec<Piece> {
-    let mut out: Vec<Piece> = Vec::new();
-    for claim in claims.iter().filter(|c| c.role == Role::Data) {
-        let Some(offset) = claim.file_offset else {
-            continue;
-        };
+pub(crate) fn pieces(extents: &[Extent], size: u64) -> impl Iterator<Item = Piece> {
+    let mut end = 0;
+    let data = extents.iter().filter(|e| e.role == Role::Data);
+    data.filter_map(move |extent| {
+        let offset = extent.file_offset?;
         // Of several copies the first is read.
-        let from = out.last().map_or(0, |p| p.file.end()).max(offset);
+        let from = offset.max(end);
         // What lies past 64 bits lies past the size too.
-        let to = offset.saturating_add(claim.range.len()).min(size);
-        if from < to {
-            out.push(Piece {
+        let to = offset.saturating_add(extent.range.len()).min(size);
+        (from < to).then(|| {
+            end = to;
+            Piece {
                 file: ByteRange::new(from, to),
-                volume: claim.range.start() + (from - offset),
-            });
-        }
-    }
-    out
+                volume: extent.range.start() + (from - offset),
+            }
+        })
+    })
 }
 
 /// A file's content over the volume it lies on.
@@ -139,16 +162,16 @@ mod tests {
     use crate::read_vec;
 
     fn content(pieces: &[(u64, u64, u64)], size: u64) -> Content {
-        let claims: Vec<Claim> = pieces
+        let extents: Vec<Extent> = pieces
             .iter()
             .map(|(file, volume, length)| {
                 let range = ByteRange::new(*volume, volume + length);
-                Claim::file(range, FileKey::new(1), Role::Data).offset(*file)
+                Extent::of(&Claim::file(range, FileKey::new(1), Role::Data).offset(*file))
             })
             .collect();
         Content {
             volume: Arc::new((0..=255u8).collect::<Vec<u8>>()),
-            pieces: super::pieces(&claims, size),
+            pieces: super::pieces(&extents, size).collect(),
             size,
         }
     }

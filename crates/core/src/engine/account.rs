@@ -15,9 +15,31 @@ pub(super) struct Piece {
     pub(super) class: Class,
     pub(super) detail: &'static str,
     /// Index into the volumes of the report.
-    pub(super) volume: Option<usize>,
+    volume: Option<u32>,
     /// For unresolved bytes, an index into the reasons.
-    pub(super) reason: usize,
+    reason: u32,
+}
+
+impl Piece {
+    fn new(range: ByteRange, class: Class, detail: &'static str, volume: Option<usize>) -> Self {
+        Self {
+            range,
+            class,
+            detail,
+            // There are not nearly so many.
+            volume: volume.and_then(|index| u32::try_from(index).ok()),
+            reason: 0,
+        }
+    }
+
+    pub(super) fn volume(&self) -> Option<usize> {
+        self.volume.map(|index| index as usize)
+    }
+
+    /// Why it is unresolved, of all reasons that there are.
+    pub(super) fn reason<'r>(&self, reasons: &'r [String]) -> Option<&'r String> {
+        reasons.get(self.reason as usize)
+    }
 }
 
 /// The changed bytes as they are given away: what is left is unresolved.
@@ -46,13 +68,7 @@ impl Ledger {
         let mut given = Vec::new();
         for (range, class, detail) in ranges {
             for part in self.left.overlapping(range) {
-                self.pieces.push(Piece {
-                    range: part,
-                    class,
-                    detail,
-                    volume,
-                    reason: 0,
-                });
+                self.pieces.push(Piece::new(part, class, detail, volume));
                 given.push(part);
             }
         }
@@ -126,11 +142,9 @@ impl Ledger {
         let index = self.reasons.len();
         self.reasons.push(reason);
         self.pieces.extend(left.iter().map(|range| Piece {
-            range,
-            class: Class::Unresolved,
-            detail: "",
-            volume,
-            reason: index,
+            // One for each volume.
+            reason: u32::try_from(index).unwrap_or_default(),
+            ..Piece::new(range, Class::Unresolved, "", volume)
         }));
         self.left = self.left.difference(&left);
     }
@@ -180,7 +194,7 @@ impl Sums {
                 identical: identical.overlapping(piece.range).map(|r| r.len()).sum(),
             };
             let volume = piece
-                .volume
+                .volume()
                 .map(|v| entry(sums.volumes.entry(v).or_default(), piece));
             for sum in volume.into_iter().chain([entry(&mut sums.disk, piece)]) {
                 sum.bytes += add.bytes;
@@ -224,17 +238,17 @@ pub(super) fn regions(
     for piece in pieces {
         if piece.class == Class::Unresolved {
             unresolved.push(Unresolved {
-                volume: piece.volume,
+                volume: piece.volume(),
                 start: piece.range.start(),
                 disk: None,
                 length: piece.range.len(),
-                reason: reasons.get(piece.reason).cloned().unwrap_or_default(),
+                reason: piece.reason(reasons).cloned().unwrap_or_default(),
             });
             continue;
         }
         for range in &RangeSet::from(piece.range).difference(shown) {
             regions.push(Region {
-                volume: piece.volume,
+                volume: piece.volume(),
                 class: piece.class,
                 detail: piece.detail,
                 start: range.start(),
@@ -315,7 +329,14 @@ mod tests {
         let (pieces, reasons) = ledger.settle();
         let told: Vec<_> = pieces
             .iter()
-            .map(|p| (p.range.start(), p.class, p.volume, &*reasons[p.reason]))
+            .map(|p| {
+                (
+                    p.range.start(),
+                    p.class,
+                    p.volume(),
+                    p.reason(&reasons).unwrap().as_str(),
+                )
+            })
             .collect();
         let expected = [
             (0, Class::PartitionTable, None, ""),

@@ -4,18 +4,37 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::layout::OpenVolume;
-use super::refine::count_bytes;
+use super::refine::{Differences, count_bytes};
 use super::run::Run;
-use crate::content::{Piece, pieces};
+use crate::content::{Extent, Piece, pieces};
 use crate::{
-    Bounded, ByteRange, Claim, Diagnostic, Diagnostics, ErrorKind, FileKey, FileSet, Filesystem,
-    Owner, RangeSet, ReadAt, Result, Role, View, read_vec,
+    ByteRange, Claim, Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, Filesystem,
+    Owner, RangeSet, ReadAt, Result, Role, Sink, View, read_vec,
 };
 
 const CHUNK: u64 = 1 << 20;
 
 /// The unnamed content of files: for each, its pieces by rising file offset.
-pub(super) type Extents = BTreeMap<FileKey, Vec<Claim>>;
+pub(super) type Extents = BTreeMap<FileKey, Vec<Extent>>;
+
+/// Takes the unnamed content of files from claims.
+struct Taken {
+    by_file: Extents,
+    /// How many more are taken.
+    room: usize,
+}
+
+impl Sink<Claim> for Taken {
+    fn put(&mut self, claim: Claim) -> Result<()> {
+        let room = self.room.checked_sub(1);
+        self.room = room.ok_or_else(|| Error::limit("extents", "too many"))?;
+        if let (Owner::File(key), None) = (claim.owner, &claim.stream) {
+            let extents = self.by_file.entry(key).or_default();
+            extents.push(Extent::of(&claim));
+        }
+        Ok(())
+    }
+}
 
 /// Where the content of `files` lies in one view.
 pub(super) fn extents(
@@ -24,30 +43,27 @@ pub(super) fn extents(
     files: &FileSet,
     findings: &Diagnostics,
 ) -> Result<Extents> {
-    let mut by_file = Extents::new();
-    let Some(fs) = volume.filesystem().filter(|_| !files.is_empty()) else {
-        return Ok(by_file);
+    let mut taken = Taken {
+        by_file: Extents::new(),
+        room: run.options.limits.claims,
     };
-    let mut found = Bounded::new("extents", run.options.limits.claims);
+    let Some(fs) = volume.filesystem().filter(|_| !files.is_empty()) else {
+        return Ok(taken.by_file);
+    };
     run.pass_into(findings, (view, volume), |scan| {
-        fs.extents(files, scan, &mut found)
+        fs.extents(files, scan, &mut taken)
     })?;
-    for claim in found.items {
-        if let (Owner::File(key), None) = (claim.owner, &claim.stream) {
-            by_file.entry(key).or_default().push(claim);
-        }
+    for extents in taken.by_file.values_mut() {
+        extents.sort_by_key(|e| (e.file_offset, e.range));
     }
-    for claims in by_file.values_mut() {
-        claims.sort_by_key(|c| (c.file_offset, c.range));
-    }
-    Ok(by_file)
+    Ok(taken.by_file)
 }
 
 /// A file in one view, and where its content lies.
 #[derive(Clone, Copy)]
 pub(super) struct Side<'c> {
     pub(super) file: FileKey,
-    pub(super) extents: &'c [Claim],
+    pub(super) extents: &'c [Extent],
 }
 
 impl<'c> Side<'c> {
@@ -60,6 +76,52 @@ impl<'c> Side<'c> {
     }
 }
 
+/// What the comparison of the disks told of a volume that lies at one place in both views.
+pub(super) struct InPlace<'a> {
+    pub(super) differences: &'a Differences,
+    /// Where the two views read otherwise than the disks do.
+    pub(super) replayed: RangeSet,
+}
+
+impl InPlace<'_> {
+    /// What `tell` says of each place on the disk of `range` of `volume`. `None` where what is read
+    /// there is not what lies at one place of the disk.
+    fn of<T>(
+        &self,
+        volume: &OpenVolume,
+        range: ByteRange,
+        tell: impl Fn(&Differences, ByteRange) -> T,
+        add: impl Fn(T, T) -> T,
+    ) -> Option<T> {
+        if self.replayed.overlaps(range) {
+            return None;
+        }
+        let mut all = None;
+        for piece in volume.map.pieces(range) {
+            let mut copies = piece.on_device();
+            let (Some(place), None) = (copies.next(), copies.next()) else {
+                return None;
+            };
+            let told = tell(self.differences, place);
+            all = Some(match all {
+                Some(before) => add(before, told),
+                None => told,
+            });
+        }
+        all
+    }
+
+    /// Whether a byte of `range` differs.
+    fn any(&self, volume: &OpenVolume, range: ByteRange) -> Option<bool> {
+        self.of(volume, range, Differences::any, |a, b| a || b)
+    }
+
+    /// How many bytes of `range` differ.
+    fn count(&self, volume: &OpenVolume, range: ByteRange) -> Option<u64> {
+        self.of(volume, range, Differences::count, u64::saturating_add)
+    }
+}
+
 /// Compares contents of one volume between its two views.
 pub(super) struct Comparer<'a> {
     pub(super) run: &'a Run<'a>,
@@ -68,6 +130,8 @@ pub(super) struct Comparer<'a> {
     pub(super) merged: &'a dyn Filesystem,
     /// Where the two views may differ; `None` when all of it may.
     pub(super) dirty: Option<&'a RangeSet>,
+    /// What is known of bytes that lie at one place in both views.
+    pub(super) in_place: Option<&'a InPlace<'a>>,
     /// Bytes that may still be read: a hostile image can name the same blocks over and over.
     pub(super) budget: &'a AtomicU64,
     /// Where findings go.
@@ -92,7 +156,7 @@ impl Comparer<'_> {
             return self.encoded_differ(base, merged, size);
         }
         let (base, merged) = (pieces(base.extents, size), pieces(merged.extents, size));
-        let (mut b, mut m) = (base.iter().peekable(), merged.iter().peekable());
+        let (mut b, mut m) = (base.peekable(), merged.peekable());
         let mut at = 0;
         while at < size {
             while b.next_if(|p| p.file.end() <= at).is_some() {}
@@ -120,7 +184,7 @@ impl Comparer<'_> {
             return Ok(None);
         }
         let (base, merged) = (pieces(base.extents, before), pieces(merged.extents, size));
-        let (mut b, mut m) = (base.iter().peekable(), merged.iter().peekable());
+        let (mut b, mut m) = (base.peekable(), merged.peekable());
         let (mut at, mut sum) = (0, 0u64);
         while at < size {
             while b.next_if(|p| p.file.end() <= at).is_some() {}
@@ -150,6 +214,13 @@ impl Comparer<'_> {
         merged: Option<u64>,
         length: u64,
     ) -> Result<Option<u64>> {
+        if let (Some(x), Some(y), Some(known)) = (base, merged, self.in_place)
+            && x == y
+            && let Some(range) = ByteRange::at(x, length)
+            && let Some(count) = known.count(self.volume, range)
+        {
+            return Ok(Some(count));
+        }
         let whole = ByteRange::new(0, length);
         let parts: Vec<ByteRange> = match (base, merged, self.dirty) {
             (Some(x), Some(y), Some(dirty)) if x == y => dirty
@@ -223,22 +294,38 @@ impl Comparer<'_> {
 
     /// Whether any of the bytes, as they are encoded, lie elsewhere or may differ: when none do,
     /// nothing needs decoding.
-    fn lie_differently(&self, base: &[Claim], merged: &[Claim]) -> bool {
+    fn lie_differently(&self, base: &[Extent], merged: &[Extent]) -> bool {
         let Some(dirty) = self.dirty else {
             return true;
         };
-        let shape = |c: &Claim| (c.file_offset, c.range, c.role, c.encoded, c.decoded);
+        let shape = |e: &Extent| {
+            (
+                e.file_offset,
+                e.range,
+                e.role,
+                e.encoded,
+                e.decoded.as_deref().copied(),
+            )
+        };
         !base.iter().map(shape).eq(merged.iter().map(shape))
             || base.iter().any(|c| dirty.overlaps(c.range))
     }
 
     /// Whether the encoded bytes differ, or are cut otherwise.
-    fn raw_differ(&self, base: &[Claim], merged: &[Claim]) -> Result<bool> {
+    fn raw_differ(&self, base: &[Extent], merged: &[Extent]) -> Result<bool> {
         if base.len() != merged.len() {
             return Ok(true);
         }
         for (x, y) in base.iter().zip(merged) {
-            let shape = |c: &Claim| (c.file_offset, c.range.len(), c.role, c.encoded, c.decoded);
+            let shape = |e: &Extent| {
+                (
+                    e.file_offset,
+                    e.range.len(),
+                    e.role,
+                    e.encoded,
+                    e.decoded.as_deref().copied(),
+                )
+            };
             let (from, to) = (Some(x.range.start()), Some(y.range.start()));
             let written = x.role == Role::Data;
             if shape(x) != shape(y) || (written && self.piece_differs(from, to, x.range.len())?) {
@@ -257,6 +344,13 @@ impl Comparer<'_> {
             && !dirty.overlaps(ByteRange::new(x, x.saturating_add(length)))
         {
             return Ok(false);
+        }
+        if let (Some(x), Some(y), Some(known)) = (base, merged, self.in_place)
+            && x == y
+            && let Some(range) = ByteRange::at(x, length)
+            && let Some(differs) = known.any(self.volume, range)
+        {
+            return Ok(differs);
         }
         let (before, after) = (self.base.reader(), self.merged.reader());
         self.bytes_differ((&**before, base), (&**after, merged), length)
@@ -312,7 +406,7 @@ impl Comparer<'_> {
 type Stretch = (ByteRange, Option<u64>);
 
 /// What the file has from `at` on: the rest of `piece`, or a hole up to it.
-fn cut(piece: Option<&&Piece>, at: u64) -> Stretch {
+fn cut(piece: Option<&Piece>, at: u64) -> Stretch {
     match piece {
         None => (ByteRange::new(at, u64::MAX), None),
         Some(p) if p.file.start() > at => (ByteRange::new(at, p.file.start()), None),

@@ -70,6 +70,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
             disk: merged,
             differences: &differences,
             changed: &scope,
+            before: out.wants_before(),
         };
         let owned = pair.owners()?;
         ledger.give(owned.merged_pieces, Some(index));

@@ -41,7 +41,7 @@ pub(super) fn tell(
         run.check()?;
         let of_volume = pieces
             .iter()
-            .filter(|piece| piece.volume == Some(index) && piece.class == Class::Free);
+            .filter(|piece| piece.volume() == Some(index) && piece.class == Class::Free);
         let live = live_blocks(of_volume.map(|piece| piece.range), differences, merged);
         let own = |class: &Class| {
             !matches!(

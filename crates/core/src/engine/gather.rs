@@ -7,16 +7,36 @@ use std::ops::ControlFlow;
 use super::layout::OpenVolume;
 use super::run::Run;
 use crate::{
-    Bounded, ByteRange, Claim, Class, ErrorKind, ExtentSet, FileKey, FileKind, Filesystem, Owner,
-    RangeCursor, RangeSet, Result, Role, Scan, Shared, View,
+    Bounded, ByteRange, Claim, Class, ErrorKind, ExtentKey, ExtentSet, FileKey, FileKind,
+    Filesystem, Owner, RangeCursor, RangeSet, Result, Role, Scan, Sink, View,
 };
 
 /// Claims that share a byte with what was wanted, sorted by start.
-#[derive(Default)]
-pub(super) struct Claims {
-    sorted: Vec<Claim>,
+pub(super) struct Claims<C = Claim> {
+    sorted: Vec<C>,
     /// For each, how far it and those before it reach.
     reach: Vec<u64>,
+}
+
+impl<C> Default for Claims<C> {
+    fn default() -> Self {
+        Self {
+            sorted: Vec::new(),
+            reach: Vec::new(),
+        }
+    }
+}
+
+/// What claims bytes.
+pub(super) trait Covers: Ord + Send {
+    /// The bytes, in the volume.
+    fn range(&self) -> ByteRange;
+}
+
+impl Covers for Claim {
+    fn range(&self) -> ByteRange {
+        self.range
+    }
 }
 
 /// A file that made a claim, and its kind where a claim told it.
@@ -38,20 +58,37 @@ fn claimants(claims: &[Claim]) -> Vec<Claimant> {
 
 /// Takes the claims of the files that share an extent in the place of the claim of the extent. An
 /// extent that no file shares is claimed by no one.
-fn share_out(fs: &dyn Filesystem, scan: &Scan<'_>, claims: &mut Bounded<Claim>) -> Result<()> {
+pub(super) fn share_out(
+    fs: &dyn Filesystem,
+    scan: &Scan<'_>,
+    extents: Vec<ExtentKey>,
+    claims: &mut dyn Sink<Claim>,
+) -> Result<()> {
+    let extents: ExtentSet = extents.into_iter().collect();
+    if extents.is_empty() {
+        return Ok(());
+    }
+    fs.sharers(&extents, scan, claims)
+}
+
+/// Takes out the extents that are claimed as such.
+fn shared_extents(claims: &mut Vec<Claim>) -> Vec<ExtentKey> {
     let mut extents = Vec::new();
-    claims.items.retain(|claim| match claim.owner {
+    claims.retain(|claim| match claim.owner {
         Owner::Extent(key) => {
             extents.push(key);
             false
         }
         _ => true,
     });
-    let extents: ExtentSet = extents.into_iter().collect();
-    if extents.is_empty() {
-        return Ok(());
-    }
-    fs.sharers(&extents, scan, claims)
+    extents
+}
+
+/// What a filesystem does not reach is no one's.
+pub(super) fn behind_filesystem(fs: &dyn Filesystem, volume: &OpenVolume) -> Option<Claim> {
+    let (end, length) = (fs.info().size, volume.map.len());
+    let behind = || Claim::structure(ByteRange::new(end, length), Role::Gap, "behind-filesystem");
+    (end < length).then(behind)
 }
 
 /// The owner's word for a piece of a volume.
@@ -62,27 +99,9 @@ pub(super) struct Label {
 }
 
 impl Claims {
-    /// Asks the filesystem of `volume` who owns `wanted` (in volume offsets).
-    pub(super) fn gather(
-        run: &Run<'_>,
-        volume: &OpenVolume,
-        view: View,
-        wanted: &RangeSet,
-        shared: Option<&Shared>,
-    ) -> Result<Self> {
-        let Some(fs) = volume.filesystem().filter(|_| !wanted.is_empty()) else {
-            return Ok(Self::default());
-        };
-        let mut claims = Bounded::new("claims", run.options.limits.claims);
-        run.pass(view, volume, shared, |scan| {
-            fs.claims(wanted, scan, &mut claims)?;
-            share_out(fs, scan, &mut claims)
-        })?;
-        Ok(Self::sorted(run, claims.items, fs, volume, wanted))
-    }
-
-    /// The same, with the files that made them; unless there are more than `most` claims: then
-    /// `None`, and nothing was noted.
+    /// Asks the filesystem of `volume` who owns `wanted` (in volume offsets). Gives the claims with
+    /// the files that made them; unless there are more than `most` claims: then `None`, and nothing
+    /// was noted.
     pub(super) fn gather_few(
         run: &Run<'_>,
         volume: &OpenVolume,
@@ -100,7 +119,8 @@ impl Claims {
         run.pass(view, volume, None, |scan| {
             let mut found = fs.claims(wanted, scan, &mut claims);
             if found.is_ok() {
-                found = share_out(fs, scan, &mut claims);
+                let extents = shared_extents(&mut claims.items);
+                found = share_out(fs, scan, extents, &mut claims);
             }
             match found {
                 Err(error) if error.kind() == ErrorKind::Limit && claims.items.len() >= most => {
@@ -114,31 +134,23 @@ impl Claims {
             return Ok(None);
         }
         let files = claimants(&claims.items);
-        let claims = Self::sorted(run, claims.items, fs, volume, wanted);
+        claims.items.extend(behind_filesystem(fs, volume));
+        let claims = Self::sorted(run, claims.items, wanted);
         Ok(Some((claims, files)))
     }
+}
 
-    fn sorted(
-        run: &Run<'_>,
-        mut sorted: Vec<Claim>,
-        fs: &dyn Filesystem,
-        volume: &OpenVolume,
-        wanted: &RangeSet,
-    ) -> Self {
-        // What a filesystem does not reach is no one's.
-        let end = fs.info().size;
-        if end < volume.map.len() {
-            let behind = ByteRange::new(end, volume.map.len());
-            sorted.push(Claim::structure(behind, Role::Gap, "behind-filesystem"));
-        }
-        run.sort(&mut sorted, Claim::cmp);
+impl<C: Covers> Claims<C> {
+    /// Those of the claims `sorted` that share a byte with `wanted`, each once.
+    pub(super) fn sorted(run: &Run<'_>, mut sorted: Vec<C>, wanted: &RangeSet) -> Self {
+        run.sort(&mut sorted, C::cmp);
         let wanted = RangeCursor::new(wanted);
         let (mut end, mut reach) = (0, Vec::with_capacity(sorted.len()));
         sorted.dedup();
         sorted.retain(|claim| {
-            let kept = wanted.overlaps(claim.range);
+            let kept = wanted.overlaps(claim.range());
             if kept {
-                end = claim.range.end().max(end);
+                end = claim.range().end().max(end);
                 reach.push(end);
             }
             kept
@@ -147,7 +159,7 @@ impl Claims {
     }
 
     /// The claims, by start.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Claim> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &C> {
         self.sorted.iter()
     }
 
@@ -158,7 +170,7 @@ impl Claims {
         &self,
         run: &Run<'_>,
         wanted: &RangeSet,
-        mut piece: impl FnMut(ByteRange, &[&Claim]) -> ControlFlow<()>,
+        mut piece: impl FnMut(ByteRange, &[&C]) -> ControlFlow<()>,
     ) -> Option<u64> {
         let limit = run.options.limits.owners_per_byte;
         let mut over = None;
@@ -166,13 +178,13 @@ impl Claims {
         let first = self.reach.partition_point(|reach| *reach <= first);
         let coming = self.sorted.get(first..).unwrap_or_default();
         let mut coming = coming.iter().peekable();
-        let mut active: Vec<&Claim> = Vec::new();
+        let mut active: Vec<&C> = Vec::new();
         for range in wanted {
             let mut at = range.start();
             while at < range.end() {
-                active.retain(|claim| claim.range.end() > at);
-                while let Some(claim) = coming.next_if(|claim| claim.range.start() <= at) {
-                    if claim.range.end() <= at {
+                active.retain(|claim| claim.range().end() > at);
+                while let Some(claim) = coming.next_if(|claim| claim.range().start() <= at) {
+                    if claim.range().end() <= at {
                         continue;
                     }
                     if active.len() < limit {
@@ -181,8 +193,8 @@ impl Claims {
                         over = over.or(Some(at));
                     }
                 }
-                let ends = active.iter().map(|claim| claim.range.end());
-                let starts = coming.peek().map(|claim| claim.range.start());
+                let ends = active.iter().map(|claim| claim.range().end());
+                let starts = coming.peek().map(|claim| claim.range().start());
                 let end = ends.chain(starts).fold(range.end(), u64::min);
                 if !active.is_empty() && piece(ByteRange::new(at, end), &active).is_break() {
                     return over;
@@ -191,27 +203,6 @@ impl Claims {
             }
         }
         over
-    }
-
-    /// The claimed pieces of `wanted` with the word of the heaviest claim, coalesced.
-    pub(super) fn labelled(&self, run: &Run<'_>, wanted: &RangeSet) -> Vec<(ByteRange, Label)> {
-        let mut out: Vec<(ByteRange, Label)> = Vec::new();
-        let crowded = self.for_each_piece(run, wanted, |range, claims| {
-            let Some(label) = heaviest(claims) else {
-                return ControlFlow::Continue(());
-            };
-            match out.last_mut() {
-                Some((last, same)) if last.end() == range.start() && *same == label => {
-                    *last = ByteRange::new(last.start(), range.end());
-                }
-                _ => out.push((range, label)),
-            }
-            ControlFlow::Continue(())
-        });
-        if let Some(at) = crowded {
-            run.crowded(at);
-        }
-        out
     }
 }
 
@@ -225,7 +216,8 @@ pub(super) fn heaviest(claims: &[&Claim]) -> Option<Label> {
     })
 }
 
-fn weight(owner: Owner) -> u8 {
+/// How much an owner weighs beside others; the lightest number decides.
+pub(super) fn weight(owner: Owner) -> u8 {
     match owner {
         Owner::File(_) => 0,
         Owner::Extent(_) => 1,

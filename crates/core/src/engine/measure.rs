@@ -4,9 +4,9 @@ use super::briefs::Brief;
 use super::content::{Comparer, Extents, Side as Content};
 use super::side::Side;
 use super::touched::Touched;
-use crate::content::pieces;
+use crate::content::{Extent, pieces};
 use crate::report::Change;
-use crate::{Attributes, Claim, FileKind, Result};
+use crate::{Attributes, FileKind, Result};
 
 /// Measures changes.
 pub(super) struct Measure<'m, 'a> {
@@ -66,9 +66,9 @@ impl Measure<'_, '_> {
 }
 
 /// Bytes of a content of `size` that are no holes. Of what is compressed the size of the file.
-fn held(extents: &[Claim], size: u64) -> u64 {
+fn held(extents: &[Extent], size: u64) -> u64 {
     match extents.iter().any(|c| c.encoded) {
         true => size,
-        false => pieces(extents, size).iter().map(|p| p.file.len()).sum(),
+        false => pieces(extents, size).map(|p| p.file.len()).sum(),
     }
 }

@@ -23,6 +23,7 @@ mod named;
 mod names;
 mod open;
 mod owners;
+mod packed;
 mod pair;
 mod pairing;
 mod pieces;

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::content::budget;
+use super::content::{InPlace, budget};
 use super::copies;
-use super::gather::{Claims, replayed};
+use super::gather::replayed;
 use super::gone::Gone;
 use super::layout::OpenVolume;
+use super::packed::Packed;
 use super::pairing::Pair;
 use super::plan::plan;
 use super::ranges::{FileData, Ranges};
@@ -20,8 +21,8 @@ use super::touched::Touched;
 use super::writer::{Made, Writer};
 use crate::report::{Change, DiffVisitor};
 use crate::{
-    Bounded, ByteRange, Class, Diagnostic, Diagnostics, FileKey, FileSet, Filesystem, Owner,
-    RangeCursor, RangeSet, ReadAt, Result, Shared, View,
+    Bounded, ByteRange, Class, Diagnostic, Diagnostics, FileKey, FileSet, Filesystem, RangeCursor,
+    RangeSet, ReadAt, Result, Shared, View,
 };
 
 /// A class and a detail for a piece of the disk.
@@ -40,6 +41,8 @@ pub(super) struct PairWork<'a> {
     pub(super) disk: &'a Arc<dyn ReadAt>,
     pub(super) differences: &'a Differences,
     pub(super) changed: &'a RangeSet,
+    /// Whether what the changed blocks were before is told too.
+    pub(super) before: bool,
 }
 
 /// Who owns the changed blocks of one pair of volumes.
@@ -84,15 +87,18 @@ impl<'a> PairWork<'a> {
         let once = dirty.clone().map(Shared::sharing);
         // The merged view first: it is the one that matters if the run is cut short.
         let merged = self.view(
-            View::Merged,
-            pair.merged,
+            (View::Merged, pair.merged),
             (&derived, moved.as_ref()),
+            self.changed,
             once.as_ref(),
         )?;
+        // What has an owner in merged is asked for in base only where that is told too.
+        let owned = merged.pieces.iter().map(|(range, ..)| *range);
+        let left = (!self.before).then(|| self.changed.difference(&owned.collect()));
         let base = self.view(
-            View::Base,
-            pair.base,
+            (View::Base, pair.base),
             (&derived, moved.as_ref()),
+            left.as_ref().unwrap_or(self.changed),
             once.as_ref(),
         )?;
         drop(once);
@@ -159,24 +165,25 @@ impl<'a> PairWork<'a> {
     }
 
     /// Asks for the claims of one view, and keeps what is needed of them: there may be millions.
+    /// `labels` are the bytes of the disk whose owners are told.
     fn view(
         &self,
-        view: View,
-        volume: Option<&OpenVolume>,
+        (view, volume): (View, Option<&OpenVolume>),
         (derived, moved): (&RangeSet, Option<&RangeSet>),
+        labels: &RangeSet,
         shared: Option<&Shared>,
     ) -> Result<OwnedView> {
         let Some(volume) = volume else {
             return Ok(OwnedView::default());
         };
         let wanted = volume.wanted(self.changed).union(derived);
-        let claims = Claims::gather(self.run, volume, view, &wanted, shared)?;
+        let claims = Packed::gather(self.run, volume, view, &wanted, shared)?;
         let touching = match moved {
             Some(moved) => moved.clone(),
             None => volume.wanted(self.differences.ranges()).union(derived),
         };
         Ok(OwnedView {
-            pieces: disk_labels(self.run, &claims, volume, self.changed),
+            pieces: disk_labels(self.run, &claims, volume, labels),
             owners: owners_of(&claims, &touching),
             data: FileData::of(self.run, &claims),
         })
@@ -217,12 +224,14 @@ impl<'a> PairWork<'a> {
             merged,
             base,
         };
+        let in_place = self.in_place();
         let records = Records {
             run,
             touched: &touched,
             volume: self.index,
             ranges: &ranges,
             dirty: dirty.as_deref(),
+            in_place: in_place.as_ref(),
             budget: &budget(pair.filesystems()),
         };
         let visitor = writer.visitor();
@@ -313,6 +322,17 @@ impl<'a> PairWork<'a> {
         Some(raw.union(&replayed(self.pair.filesystems())))
     }
 
+    /// What the comparison of the disks told of this volume, where it lies at one place in both
+    /// views and all of it could be read.
+    fn in_place(&self) -> Option<InPlace<'a>> {
+        let (base, merged) = (self.pair.base?, self.pair.merged?);
+        let told = base.map == merged.map && !self.differences.unreadable();
+        told.then(|| InPlace {
+            differences: self.differences,
+            replayed: replayed(self.pair.filesystems()),
+        })
+    }
+
     /// Where a filesystem is in one view only, or was made anew, all its files came or went.
     fn roots_of_lone_filesystems(&self) -> Vec<FileKey> {
         match self.pair.filesystems() {
@@ -331,14 +351,11 @@ struct OwnedView {
     data: FileData,
 }
 
-fn owners_of(claims: &Claims, touching: &RangeSet) -> BTreeSet<FileKey> {
+fn owners_of(claims: &Packed, touching: &RangeSet) -> BTreeSet<FileKey> {
     let touching = RangeCursor::new(touching);
     let mut owners: Vec<FileKey> = claims
         .iter()
-        .filter_map(|claim| match claim.owner {
-            Owner::File(key) if touching.overlaps(claim.range) => Some(key),
-            _ => None,
-        })
+        .filter_map(|claim| claim.file().filter(|_| touching.overlaps(claim.range)))
         .collect();
     owners.sort_unstable();
     owners.dedup();
@@ -346,13 +363,13 @@ fn owners_of(claims: &Claims, touching: &RangeSet) -> BTreeSet<FileKey> {
 }
 
 /// The claimed pieces of `wanted` (in bytes of the disk) in `volume`, on the disk, rising.
-fn disk_labels(run: &Run<'_>, claims: &Claims, volume: &OpenVolume, wanted: &RangeSet) -> Labelled {
+fn disk_labels(run: &Run<'_>, claims: &Packed, volume: &OpenVolume, wanted: &RangeSet) -> Labelled {
     let mut out = Labelled::new();
-    for (range, label) in claims.labelled(run, &volume.wanted(wanted)) {
+    claims.labelled(run, &volume.wanted(wanted), |range, label| {
         for piece in volume.map.pieces(range) {
             out.extend(piece.on_device().map(|r| (r, label.class, label.detail)));
         }
-    }
+    });
     out.sort_unstable();
     out
 }

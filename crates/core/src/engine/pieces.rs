@@ -309,11 +309,11 @@ fn unclaimed(
 ) -> OwnerRecord {
     let unresolved = piece.class == Class::Unresolved;
     // What is free is known when all was read that tells it.
-    let volume = piece.volume.and_then(|v| volumes.get(v));
+    let volume = piece.volume().and_then(|v| volumes.get(v));
     let known =
         volume.is_some_and(|v| v.filesystem().is_some() && run.diagnostics.is_whole(&v.name));
     OwnerRecord {
-        volume: piece.volume,
+        volume: piece.volume(),
         start: piece.range.start(),
         disk: None,
         length: piece.range.len(),
@@ -325,9 +325,7 @@ fn unclaimed(
             _ => Some(true),
         },
         owners: Vec::new(),
-        reason: unresolved
-            .then(|| reasons.get(piece.reason).cloned())
-            .flatten(),
+        reason: unresolved.then(|| piece.reason(reasons).cloned()).flatten(),
     }
 }
 

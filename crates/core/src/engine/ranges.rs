@@ -1,56 +1,87 @@
 //! The ranges of change records: where the data of changed files lies in changed blocks.
 
-use super::gather::Claims;
 use super::layout::OpenVolume;
+use super::packed::{Offset, Packed, PackedClaim};
 use super::pairing::Pair;
 use super::refine::Differences;
 use super::run::Run;
 use crate::report::{Change, ChangedRange};
-use crate::{ByteRange, FileKey, Owner, RangeSet, RawName, Role, View};
+use crate::{ByteRange, FileKey, RangeSet, RawName, Role, View};
 
 /// Unit of the ranges in change records.
 const BLOCK: u64 = 4096;
 
-/// A file's data, as a claim says, kept small.
+/// A file's data, as a claim says, kept small: there may be millions.
 struct Data {
-    file: FileKey,
     range: ByteRange,
-    file_offset: Option<u64>,
-    stream: Option<RawName>,
+    file_offset: Offset,
+    /// Index of the file.
+    file: u32,
+    /// Index of the stream and one; 0 for the unnamed content.
+    stream: u32,
     encoded: bool,
 }
 
 /// The data that lies in changed blocks of one view, by file.
 #[derive(Default)]
-pub(super) struct FileData(Vec<Data>);
+pub(super) struct FileData {
+    data: Vec<Data>,
+    /// Sorted.
+    files: Vec<FileKey>,
+    streams: Vec<RawName>,
+}
 
 impl FileData {
     /// Takes the data from the claims of a view.
-    pub(super) fn of(run: &Run<'_>, claims: &Claims) -> Self {
-        let data = claims.iter().filter(|c| c.role == Role::Data);
-        let data = data.filter_map(|claim| match claim.owner {
-            Owner::File(file) => Some(Data {
-                file,
+    pub(super) fn of(run: &Run<'_>, claims: &Packed) -> Self {
+        let of_files = || {
+            let data = claims.iter().filter(|c| claims.role(c) == Some(Role::Data));
+            data.filter_map(|claim: &PackedClaim| Some((claim.file()?, claim)))
+        };
+        let mut files: Vec<FileKey> = Vec::new();
+        for (file, _) in of_files() {
+            // Of one file come many in a row.
+            if files.last() != Some(&file) {
+                files.push(file);
+            }
+        }
+        files.sort_unstable();
+        files.dedup();
+        let data = of_files().filter_map(|(file, claim)| {
+            Some(Data {
                 range: claim.range,
                 file_offset: claim.file_offset,
-                stream: claim.stream.clone(),
+                // More claims than that are not kept.
+                file: u32::try_from(files.binary_search(&file).ok()?).ok()?,
+                stream: claim.stream,
                 encoded: claim.encoded,
-            }),
-            _ => None,
+            })
         });
         let mut data: Vec<Data> = data.collect();
         run.sort(&mut data, |a, b| {
-            let place = |d: &Data| (d.file, d.range, d.file_offset);
-            (place(a), &a.stream).cmp(&(place(b), &b.stream))
+            let place = |d: &Data| (d.file, d.range, d.file_offset, d.stream);
+            place(a).cmp(&place(b))
         });
-        Self(data)
+        Self {
+            data,
+            files,
+            streams: claims.streams().to_vec(),
+        }
     }
 
     fn of_file(&self, file: FileKey) -> &[Data] {
-        let from = self.0.partition_point(|d| d.file < file);
-        let behind = self.0.get(from..).unwrap_or_default();
-        let count = behind.partition_point(|d| d.file == file);
+        let Some(file) = self.files.binary_search(&file).ok() else {
+            return &[];
+        };
+        let from = self.data.partition_point(|d| (d.file as usize) < file);
+        let behind = self.data.get(from..).unwrap_or_default();
+        let count = behind.partition_point(|d| d.file as usize == file);
         behind.get(..count).unwrap_or_default()
+    }
+
+    fn stream(&self, data: &Data) -> Option<&RawName> {
+        let index = data.stream.checked_sub(1)?;
+        self.streams.get(index as usize)
     }
 }
 
@@ -74,35 +105,37 @@ impl Ranges<'_> {
         let mut out = Vec::new();
         let now = merged.zip(change.merged.as_ref()).zip(pair.merged);
         if let Some(((key, attributes), volume)) = now {
-            let data = self.merged.of_file(key);
-            out = self.collect(View::Merged, volume, data, attributes.size);
+            let nothing = RangeSet::new();
+            out = self.collect(View::Merged, volume, key, attributes.size, &nothing);
         }
         let then = base.zip(change.base.as_ref()).zip(pair.base);
         if let Some(((key, attributes), volume)) = then {
-            let kept: RangeSet = on_disk(&out).collect();
-            let data = self.base.of_file(key);
-            let mut before = self.collect(View::Base, volume, data, attributes.size);
             // What the file still has there is told once.
-            before.retain(|r| {
-                ByteRange::at(r.disk_offset, r.length).is_some_and(|r| !kept.overlaps(r))
-            });
-            out.append(&mut before);
+            let kept: RangeSet = on_disk(&out).collect();
+            out.append(&mut self.collect(View::Base, volume, key, attributes.size, &kept));
         }
         let places: RangeSet = on_disk(&out).collect();
         change.changed_bytes = places.iter().map(|r| self.differences.count(r)).sum();
         change.ranges = out;
     }
 
+    /// The ranges of `file` that differ, but for those that share a byte with `without`.
     fn collect(
         &self,
         view: View,
         volume: &OpenVolume,
-        data: &[Data],
+        file: FileKey,
         size: u64,
+        without: &RangeSet,
     ) -> Vec<ChangedRange> {
+        let of_view = match view {
+            View::Base => &self.base,
+            View::Merged => &self.merged,
+        };
         let mut found = Vec::new();
-        for data in data {
-            let range = match (data.file_offset, data.encoded, &data.stream) {
+        for data in of_view.of_file(file) {
+            let stream = of_view.stream(data);
+            let range = match (data.file_offset.get(), data.encoded, stream) {
                 // Bytes behind the end of the file are its space and not its content.
                 (Some(offset), false, None) => {
                     let length = size.saturating_sub(offset).min(data.range.len());
@@ -110,15 +143,18 @@ impl Ranges<'_> {
                 }
                 _ => data.range,
             };
-            let offset = data.file_offset.filter(|_| !data.encoded);
+            let offset = data.file_offset.get().filter(|_| !data.encoded);
             for part in volume.map.pieces(range) {
                 let before = part.volume.start() - range.start();
                 for (copy, device) in part.on_device().enumerate() {
                     self.differing_blocks(device, |piece| {
+                        if without.overlaps(piece) {
+                            return;
+                        }
                         let skipped = before + (piece.start() - device.start());
                         let changed = ChangedRange {
                             view,
-                            stream: data.stream.clone(),
+                            stream: stream.cloned(),
                             file_offset: offset.map(|o| o.saturating_add(skipped)),
                             length: piece.len(),
                             disk_offset: piece.start(),
@@ -130,7 +166,9 @@ impl Ranges<'_> {
             }
         }
         // What follows each other does so in one copy.
-        found.sort_by(|(m, a), (n, b)| (&a.stream, m, place(a)).cmp(&(&b.stream, n, place(b))));
+        found.sort_unstable_by(|(m, a), (n, b)| {
+            (&a.stream, m, place(a)).cmp(&(&b.stream, n, place(b)))
+        });
         found.dedup_by(|(copy, next), (kept_copy, kept)| {
             let follows = copy == kept_copy
                 && kept.stream == next.stream
@@ -142,7 +180,7 @@ impl Ranges<'_> {
             follows
         });
         let mut found: Vec<ChangedRange> = found.into_iter().map(|(_, range)| range).collect();
-        found.sort_by(|a, b| place(a).cmp(&place(b)));
+        found.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
         found
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::briefs::Brief;
-use super::content::{Comparer, Extents, Side as Content, extents};
+use super::content::{Comparer, Extents, InPlace, Side as Content, extents};
 use super::layout::OpenVolume;
 use super::measure::Measure;
 use super::names::PathParts;
@@ -25,6 +25,8 @@ pub(super) struct Records<'t, 'a> {
     pub(super) ranges: &'t Ranges<'t>,
     /// Where the two views may differ; `None` when all of it may.
     pub(super) dirty: Option<&'t RangeSet>,
+    /// What is known of bytes that lie at one place in both views.
+    pub(super) in_place: Option<&'t InPlace<'t>>,
     /// Bytes that may still be compared.
     pub(super) budget: &'t AtomicU64,
 }
@@ -151,6 +153,7 @@ impl Records<'_, '_> {
                 base,
                 merged,
                 dirty: self.dirty,
+                in_place: self.in_place,
                 budget: self.budget,
                 findings,
             }),

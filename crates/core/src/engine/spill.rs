@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering as Order};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering as Order};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::run::Run;
@@ -20,6 +20,8 @@ const PAGE: usize = 64 << 10;
 pub(super) struct Memory {
     budget: usize,
     held: AtomicUsize,
+    /// Whether a list was put away.
+    away: AtomicBool,
     scratch: Option<Arc<dyn Scratch>>,
     /// Why what was put away, or should be, is lost.
     failed: Mutex<Option<String>>,
@@ -32,6 +34,7 @@ impl Memory {
         Self {
             budget,
             held: AtomicUsize::new(0),
+            away: AtomicBool::new(false),
             scratch,
             failed: Mutex::new(None),
         }
@@ -242,6 +245,7 @@ impl<T: Item> Spill<T> {
         let whole = self.held.len() / page * page;
         let mut bytes = Vec::with_capacity(page * T::BYTES);
         if self.filed.is_none() {
+            memory.away.store(true, Order::Relaxed);
             self.filed = memory.file().map(|file| Filed {
                 file,
                 items: 0,
@@ -381,7 +385,8 @@ impl<T: Item> Spill<T> {
         order: impl Fn(&K, &K) -> Ordering + Send + Sync,
         same: impl Fn(&K, &K) -> bool,
     ) -> Result<()> {
-        if self.filed.is_none() {
+        // A key may be looked up in another list, which may be in a file.
+        if self.filed.is_none() && !run.memory.away.load(Order::Relaxed) {
             run.sort(&mut self.held, |a, b| order(&key(a), &key(b)));
             self.held.dedup_by(|a, b| same(&key(b), &key(a)));
             return Ok(());
