@@ -59,6 +59,38 @@ fn output(form: Form) -> Box<dyn Write + Send> {
     }
 }
 
+/// Bytes of one part of a text.
+const PART: usize = 1 << 20;
+
+/// What is to be written, in parts: one change may be of a hundred megabytes, and as one piece of
+/// memory it would take up to twice as many while it grows.
+#[derive(Default)]
+struct Text(Vec<Vec<u8>>);
+
+impl Text {
+    fn with_capacity(bytes: usize) -> Self {
+        Self(vec![Vec::with_capacity(bytes.min(PART))])
+    }
+}
+
+impl Write for Text {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.last_mut() {
+            Some(last) if last.len() + bytes.len() <= PART => last.extend_from_slice(bytes),
+            _ => {
+                let mut next = Vec::with_capacity(bytes.len().max(PART / 4));
+                next.extend_from_slice(bytes);
+                self.0.push(next);
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 struct Stream<'a> {
     changes: Changes,
     places: &'a (dyn Fn(&[VolumeRecord]) -> Places + Sync),
@@ -69,9 +101,10 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    fn write(&self, text: io::Result<Vec<u8>>) -> hexz_resolve::Result<()> {
+    fn write(&self, text: io::Result<Text>) -> hexz_resolve::Result<()> {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        text.and_then(|text| out.write_all(&text)).map_err(|error| {
+        let mut write = |text: Text| text.0.iter().try_for_each(|part| out.write_all(part));
+        text.and_then(&mut write).map_err(|error| {
             let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
             *failed = Some(error);
             Error::io("output", "it can't be written")
@@ -80,17 +113,17 @@ impl Stream<'_> {
 }
 
 impl DiffVisitor for Stream<'_> {
-    type Made = io::Result<Vec<u8>>;
+    type Made = io::Result<Text>;
 
     fn begin(&mut self, header: &Header, volumes: &[VolumeRecord]) -> hexz_resolve::Result<()> {
         self.changes.set_places((self.places)(volumes));
-        let mut text = Vec::new();
+        let mut text = Text::default();
         let begun = self.changes.begin(&mut text, header, volumes);
         self.write(begun.map(|()| text))
     }
 
     fn names(&self, names: &FileNames) -> hexz_resolve::Result<()> {
-        let mut text = Vec::new();
+        let mut text = Text::default();
         let written = self.changes.names(&mut text, names);
         self.write(written.map(|()| text))
     }
@@ -103,7 +136,7 @@ impl DiffVisitor for Stream<'_> {
         {
             self.found.store(true, Ordering::Relaxed);
         }
-        let mut text = Vec::with_capacity(changes.len() * 512);
+        let mut text = Text::with_capacity(changes.len() * 512);
         self.changes.changes(&mut text, &changes)?;
         Ok(text)
     }

@@ -247,7 +247,7 @@ pub struct Claim {
     pub encoded: bool,
     /// For encoded bytes of which a file has only a part: which bytes of what they decode to stand
     /// at `file_offset`.
-    pub decoded: Option<ByteRange>,
+    pub decoded: Option<Box<ByteRange>>,
     /// What kind of file owns them, where the plugin knew it anyway: no one has to ask for the
     /// file's attributes then.
     pub kind: Option<FileKind>,

@@ -56,7 +56,7 @@ impl Extent {
         Self {
             range: claim.range,
             file_offset: claim.file_offset,
-            decoded: claim.decoded.map(Box::new),
+            decoded: claim.decoded.clone(),
             role: claim.role,
             encoded: claim.encoded,
         }

@@ -169,6 +169,26 @@ impl<'a> Scan<'a> {
         })
     }
 
+    /// [`Scan::units`], whose results are handed on as they are kept: whoever has the last one may
+    /// take it apart.
+    ///
+    /// # Errors
+    /// As [`Scan::units`].
+    pub fn units_shared<U, T>(
+        &self,
+        pass: &'static str,
+        reader: &Arc<dyn ReadAt>,
+        units: &[U],
+        work: impl Fn(&U, &UnitReader<'_>) -> Result<T> + Sync,
+        merge: impl FnMut(&U, Arc<T>) -> Result<()>,
+    ) -> Result<()>
+    where
+        U: Hash + Eq + Clone + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+    {
+        self.run_units(pass, reader, units, work, merge)
+    }
+
     fn run_units<U, T>(
         &self,
         pass: &'static str,

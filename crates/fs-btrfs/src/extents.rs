@@ -71,7 +71,7 @@ fn of_file(view: &View<'_>, file: FileKey, found: &mut Vec<Claim>) -> Result<()>
                 claim.encoded = !extent.is_plain();
                 claim.file_offset = item.key.offset.checked_add(skipped);
                 if claim.encoded {
-                    claim.decoded = ByteRange::at(extent.offset, extent.num_bytes);
+                    claim.decoded = ByteRange::at(extent.offset, extent.num_bytes).map(Box::new);
                 }
                 found.push(claim);
             }

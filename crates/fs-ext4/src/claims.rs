@@ -1,6 +1,7 @@
 //! Pass 1: who owns which blocks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hexz_ondisk::{Fields, read, read_what_can_be, to_usize, with_buffer};
 use hexz_resolve::{
@@ -49,7 +50,44 @@ impl SharedXattrs {
 #[derive(Clone, Default)]
 pub(crate) struct Found {
     claims: Vec<Claim>,
+    /// The claims once all are known, in parts: each is given up as it is handed on.
+    parts: Vec<Vec<Claim>>,
     pub(crate) directories: Vec<Directory>,
+}
+
+/// Claims of one part.
+const PART: usize = 16 << 10;
+
+impl Found {
+    /// Cuts the claims into parts: one inode may have a million.
+    fn cut(&mut self) {
+        let mut claims = std::mem::take(&mut self.claims);
+        while let Some(at @ 1..) = claims.len().checked_sub(1).map(|last| last / PART * PART) {
+            self.parts.push(claims.split_off(at));
+            claims.shrink_to_fit();
+        }
+        self.parts.push(claims);
+        self.parts.reverse();
+    }
+
+    /// Hands on the claims, and gives the directories.
+    fn hand_on(
+        found: Arc<Self>,
+        mut out: impl FnMut(Claim) -> Result<()>,
+    ) -> Result<Vec<Directory>> {
+        match Arc::try_unwrap(found) {
+            Ok(found) => {
+                found.parts.into_iter().flatten().try_for_each(out)?;
+                Ok(found.directories)
+            }
+            // The other view is given it too.
+            Err(found) => {
+                let mut claims = found.parts.iter().flatten();
+                claims.try_for_each(|claim| out(claim.clone()))?;
+                Ok(found.directories.clone())
+            }
+        }
+    }
 }
 
 impl Ext4 {
@@ -68,22 +106,20 @@ impl Ext4 {
         let slack = Slack::of_structures(&self.geometry, &known, wanted);
         let free = self.free_space(wanted, cx)?;
         known.retain(|claim| wanted.overlaps(claim.range));
-        let fixed: Vec<Claim> = structures
-            .into_iter()
-            .chain(slack)
-            .chain(free)
-            .chain(known)
-            .collect();
+        let fixed = structures.into_iter().chain(slack);
+        let fixed = fixed.chain(free.into_iter().map(Claim::free)).chain(known);
         // A sweep over all inodes is only worth it when something wanted is not explained yet.
         // With an unreplayed journal the bitmaps may lag, and explain nothing.
-        let mut explained: RangeSet = fixed.iter().map(|c| c.range).collect();
+        let mut explained = Vec::new();
+        for claim in fixed {
+            explained.push(claim.range);
+            out.put(claim)?;
+        }
+        let mut explained: RangeSet = explained.into_iter().collect();
         let lagging = self.info.state != hexz_resolve::FsState::Clean;
         let end = self.info.size.min(self.reader.len());
         let within = wanted.clipped(ByteRange::new(0, end));
         let all = lagging || !within.difference(&explained).is_empty();
-        for claim in fixed {
-            out.put(claim)?;
-        }
         // The inodes in wanted blocks come first: mostly they own all else that is wanted.
         let slices = self.slices(cx, |table| all || wanted.overlaps(table));
         let (near, far) = match self.is_sound() {
@@ -96,22 +132,17 @@ impl Ext4 {
         for (slices, is_near) in [(near, true), (far, false)] {
             let work =
                 |slice: &Slice, reader: &UnitReader<'_>| self.slice(slice, reader, Some(wanted));
-            cx.units_moved(
-                "ext4-inodes",
-                &self.reader,
-                &slices,
-                work,
-                |_, found: Found| {
-                    directories.extend(found.directories);
-                    found.claims.into_iter().try_for_each(|claim| {
-                        if is_near {
-                            shared.note(&claim);
-                            met.push(claim.range);
-                        }
-                        out.put(claim)
-                    })
-                },
-            )?;
+            cx.units_shared("ext4-inodes", &self.reader, &slices, work, |_, found| {
+                let own = Found::hand_on(found, |claim| {
+                    if is_near {
+                        shared.note(&claim);
+                        met.push(claim.range);
+                    }
+                    out.put(claim)
+                });
+                directories.extend(own?);
+                Ok(())
+            })?;
             explained = explained.union(&std::mem::take(&mut met).into_iter().collect());
             if !is_near {
                 break;
@@ -238,6 +269,7 @@ impl Ext4 {
                 }
             }
         }
+        found.cut();
         Ok(found)
     }
 

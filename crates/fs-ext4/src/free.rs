@@ -1,7 +1,7 @@
 //! Free space, from the block bitmaps.
 
 use hexz_ondisk::{read_what_can_be, to_usize};
-use hexz_resolve::{ByteRange, Claim, Error, RangeSet, Result, Scan, UnitReader};
+use hexz_resolve::{ByteRange, Error, RangeSet, Result, Scan, UnitReader};
 
 use crate::fs::Ext4;
 use crate::geometry::Geometry;
@@ -18,7 +18,7 @@ struct Group {
 
 impl Ext4 {
     /// The free ranges that share a byte with `wanted`.
-    pub(crate) fn free_space(&self, wanted: &RangeSet, cx: &Scan<'_>) -> Result<Vec<Claim>> {
+    pub(crate) fn free_space(&self, wanted: &RangeSet, cx: &Scan<'_>) -> Result<Vec<ByteRange>> {
         let geometry = &*self.geometry;
         let mut groups = Vec::new();
         for (number, descriptor) in (0u64..).zip(&geometry.groups) {
@@ -57,13 +57,7 @@ impl Ext4 {
             &groups,
             work,
             |_, ranges: &Vec<ByteRange>| {
-                out.extend(
-                    ranges
-                        .iter()
-                        .filter(|r| wanted.overlaps(**r))
-                        .copied()
-                        .map(Claim::free),
-                );
+                out.extend(ranges.iter().filter(|r| wanted.overlaps(**r)));
                 Ok(())
             },
         )?;

@@ -2,7 +2,7 @@
 
 mod records;
 
-use std::io::{Result, Write};
+use std::io::{BufWriter, Result, Write};
 
 use hexz_resolve::Diagnostic;
 use hexz_resolve::report::{
@@ -42,10 +42,10 @@ pub(crate) fn change(
     notable: Option<&'static str>,
 ) -> Result<()> {
     // A writer that is given every comma by itself is slow.
-    let mut text = Vec::with_capacity(1024);
+    let mut text = BufWriter::with_capacity(4096, out);
     serde_json::to_writer(&mut text, &records::change(change, volumes, notable))?;
-    text.push(b'\n');
-    out.write_all(&text)
+    text.write_all(b"\n")?;
+    text.flush()
 }
 
 /// All names of a file that has very many.

@@ -13,32 +13,53 @@ use crate::{ByteRange, Class, Disks, RangeSet, Role};
 pub(super) struct Piece {
     pub(super) range: ByteRange,
     pub(super) class: Class,
-    pub(super) detail: &'static str,
+    /// Index of the detail; for unresolved bytes, of the reason.
+    text: u16,
     /// Index into the volumes of the report.
-    volume: Option<u32>,
-    /// For unresolved bytes, an index into the reasons.
-    reason: u32,
+    volume: u32,
 }
 
+/// No volume.
+const NONE: u32 = u32::MAX;
+
 impl Piece {
-    fn new(range: ByteRange, class: Class, detail: &'static str, volume: Option<usize>) -> Self {
-        Self {
-            range,
-            class,
-            detail,
-            // There are not nearly so many.
-            volume: volume.and_then(|index| u32::try_from(index).ok()),
-            reason: 0,
-        }
-    }
-
     pub(super) fn volume(&self) -> Option<usize> {
-        self.volume.map(|index| index as usize)
+        (self.volume != NONE).then_some(self.volume as usize)
+    }
+}
+
+/// What is said of pieces, each text once: there may be millions of pieces, and some dozens of
+/// texts.
+#[derive(Default)]
+pub(super) struct Texts {
+    details: Vec<&'static str>,
+    reasons: Vec<String>,
+}
+
+impl Texts {
+    /// The finer word of a piece that is resolved.
+    pub(super) fn detail(&self, piece: &Piece) -> &'static str {
+        let detail = self.details.get(usize::from(piece.text));
+        let resolved = piece.class != Class::Unresolved;
+        detail.filter(|_| resolved).copied().unwrap_or_default()
     }
 
-    /// Why it is unresolved, of all reasons that there are.
-    pub(super) fn reason<'r>(&self, reasons: &'r [String]) -> Option<&'r String> {
-        reasons.get(self.reason as usize)
+    /// Why a piece is unresolved.
+    pub(super) fn reason(&self, piece: &Piece) -> Option<&String> {
+        let reason = self.reasons.get(usize::from(piece.text));
+        reason.filter(|_| piece.class == Class::Unresolved)
+    }
+
+    /// The index of `text`; of the last one that can be counted where there are too many.
+    fn index<T: PartialEq>(all: &mut Vec<T>, text: T) -> u16 {
+        let known = all.iter().position(|known| *known == text);
+        let index = known.unwrap_or_else(|| {
+            if all.len() < usize::from(u16::MAX) {
+                all.push(text);
+            }
+            all.len() - 1
+        });
+        u16::try_from(index).unwrap_or(u16::MAX)
     }
 }
 
@@ -46,7 +67,7 @@ impl Piece {
 pub(super) struct Ledger {
     left: RangeSet,
     pieces: Vec<Piece>,
-    reasons: Vec<String>,
+    texts: Texts,
 }
 
 impl Ledger {
@@ -55,7 +76,7 @@ impl Ledger {
         Self {
             left: changed,
             pieces: Vec::new(),
-            reasons: vec![String::new()],
+            texts: Texts::default(),
         }
     }
 
@@ -66,9 +87,16 @@ impl Ledger {
         volume: Option<usize>,
     ) {
         let mut given = Vec::new();
+        let volume = index_of(volume);
         for (range, class, detail) in ranges {
+            let text = Texts::index(&mut self.texts.details, detail);
             for part in self.left.overlapping(range) {
-                self.pieces.push(Piece::new(part, class, detail, volume));
+                self.pieces.push(Piece {
+                    range: part,
+                    class,
+                    text,
+                    volume,
+                });
                 given.push(part);
             }
         }
@@ -139,18 +167,19 @@ impl Ledger {
         if left.is_empty() {
             return;
         }
-        let index = self.reasons.len();
-        self.reasons.push(reason);
+        let text = Texts::index(&mut self.texts.reasons, reason);
+        let volume = index_of(volume);
         self.pieces.extend(left.iter().map(|range| Piece {
-            // One for each volume.
-            reason: u32::try_from(index).unwrap_or_default(),
-            ..Piece::new(range, Class::Unresolved, "", volume)
+            range,
+            class: Class::Unresolved,
+            text,
+            volume,
         }));
         self.left = self.left.difference(&left);
     }
 
     /// The pieces, by start, coalesced.
-    pub(super) fn settle(mut self) -> (Vec<Piece>, Vec<String>) {
+    pub(super) fn settle(mut self) -> (Vec<Piece>, Texts) {
         debug_assert!(
             self.left.is_empty(),
             "bytes without a class: {:?}",
@@ -159,15 +188,21 @@ impl Ledger {
         self.pieces.sort_by_key(|p| p.range);
         self.pieces.dedup_by(|next, kept| {
             let same = kept.range.end() == next.range.start()
-                && (kept.class, kept.detail, kept.volume, kept.reason)
-                    == (next.class, next.detail, next.volume, next.reason);
+                && (kept.class, kept.text, kept.volume) == (next.class, next.text, next.volume);
             if same {
                 kept.range = ByteRange::new(kept.range.start(), next.range.end());
             }
             same
         });
-        (self.pieces, self.reasons)
+        (self.pieces, self.texts)
     }
+}
+
+/// An index as pieces have it: there are not nearly so many volumes.
+fn index_of(volume: Option<usize>) -> u32 {
+    volume
+        .and_then(|index| u32::try_from(index).ok())
+        .unwrap_or(NONE)
 }
 
 /// Sums of pieces: over the disk and by volume.
@@ -229,7 +264,7 @@ fn entry<'m>(classes: &'m mut BTreeMap<Class, ClassBytes>, piece: &Piece) -> &'m
 /// change records carry.
 pub(super) fn regions(
     pieces: &[Piece],
-    reasons: &[String],
+    texts: &Texts,
     differences: &Differences,
     shown: &RangeSet,
 ) -> (Vec<Region>, Vec<Unresolved>) {
@@ -242,7 +277,7 @@ pub(super) fn regions(
                 start: piece.range.start(),
                 disk: None,
                 length: piece.range.len(),
-                reason: piece.reason(reasons).cloned().unwrap_or_default(),
+                reason: texts.reason(piece).cloned().unwrap_or_default(),
             });
             continue;
         }
@@ -250,7 +285,7 @@ pub(super) fn regions(
             regions.push(Region {
                 volume: piece.volume(),
                 class: piece.class,
-                detail: piece.detail,
+                detail: texts.detail(piece),
                 start: range.start(),
                 disk: None,
                 length: range.len(),
@@ -326,7 +361,7 @@ mod tests {
         ledger.give_structures(&structures, [(7, &volume)].into_iter());
         ledger.close(&volume, 7, true);
         ledger.give_gaps();
-        let (pieces, reasons) = ledger.settle();
+        let (pieces, texts) = ledger.settle();
         let told: Vec<_> = pieces
             .iter()
             .map(|p| {
@@ -334,7 +369,7 @@ mod tests {
                     p.range.start(),
                     p.class,
                     p.volume(),
-                    p.reason(&reasons).unwrap().as_str(),
+                    texts.reason(p).map_or("", String::as_str),
                 )
             })
             .collect();

@@ -73,7 +73,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
             before: out.wants_before(),
         };
         let owned = pair.owners()?;
-        ledger.give(owned.merged_pieces, Some(index));
+        ledger.give(owned.merged_pieces.iter(), Some(index));
         second.push((index, owned.base_pieces));
         if let Files::Gone { reason, .. } = &owned.files {
             gone.extend(reason.clone().map(|reason| (index, reason)));
@@ -88,7 +88,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
         let known = options.disks.whole(base.len());
         let mut ledger = Ledger::new(scope.intersection(&known));
         for (index, pieces) in &second {
-            ledger.give(pieces.iter().copied(), Some(*index));
+            ledger.give(pieces.iter(), Some(*index));
         }
         ledger.give_view(&run, base_layout, base_volumes.clone());
         ledger.give_gaps();
@@ -96,7 +96,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
     });
     // What no one has in merged is its owner's in base.
     for (index, pieces) in second {
-        ledger.give(pieces, Some(index));
+        ledger.give(pieces.iter(), Some(index));
     }
     ledger.give_view(&run, merged_layout, merged_volumes);
     ledger.give_structures(&base_layout.structures, base_volumes.clone());
@@ -105,7 +105,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
     }
     ledger.give_gaps();
     let identical = changed.difference(&differences.ranges().aligned_out(block));
-    let (pieces, reasons) = ledger.settle();
+    let (pieces, texts) = ledger.settle();
     let sums = Sums::of(&pieces, Some(&differences), &identical);
     free::tell(&run, &pairing, (&pieces, &sums), &differences, &**merged)?;
     let blocks = |set: &RangeSet| set.units(block);
@@ -140,7 +140,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
         })?;
     }
     let (shown, kinds) = writer.finish();
-    let (mut regions, mut unresolved) = regions(&pieces, &reasons, &differences, &shown);
+    let (mut regions, mut unresolved) = regions(&pieces, &texts, &differences, &shown);
     let namer = Namer {
         run: &run,
         pairing: &pairing,

@@ -15,6 +15,7 @@ mod free;
 mod gather;
 mod gone;
 mod groups;
+mod labels;
 mod layout;
 mod links;
 mod matching;

@@ -190,7 +190,7 @@ pub(super) fn layout(disk: &Arc<dyn ReadAt>, options: &Options<'_>) -> Result<La
     let mut ledger = Ledger::new(between);
     ledger.give_structures(&layout.structures, std::iter::empty());
     ledger.give_gaps();
-    let (pieces, _) = ledger.settle();
+    let (pieces, texts) = ledger.settle();
     let regions = pieces
         .into_iter()
         .map(|p| {
@@ -198,7 +198,7 @@ pub(super) fn layout(disk: &Arc<dyn ReadAt>, options: &Options<'_>) -> Result<La
             Region {
                 volume: None,
                 class: p.class,
-                detail: p.detail,
+                detail: texts.detail(&p),
                 start,
                 disk,
                 length: p.range.len(),

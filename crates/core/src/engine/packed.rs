@@ -119,9 +119,10 @@ impl Packed {
         &self,
         run: &Run<'_>,
         wanted: &RangeSet,
-        mut out: impl FnMut(ByteRange, Label),
-    ) {
+        mut out: impl FnMut(ByteRange, Label) -> Result<()>,
+    ) -> Result<()> {
         let mut last: Option<(ByteRange, Label)> = None;
+        let mut given = Ok(());
         let crowded = self.claims.for_each_piece(run, wanted, |range, claims| {
             let word = |claim: &PackedClaim| {
                 let word = self.words.get(usize::from(claim.word));
@@ -141,18 +142,23 @@ impl Packed {
                 }
                 last => {
                     if let Some((range, label)) = last.replace((range, label)) {
-                        out(range, label);
+                        given = out(range, label);
                     }
                 }
             }
-            ControlFlow::Continue(())
+            match given {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
         });
+        given?;
         if let Some((range, label)) = last {
-            out(range, label);
+            out(range, label)?;
         }
         if let Some(at) = crowded {
             run.crowded(at);
         }
+        Ok(())
     }
 }
 
@@ -182,8 +188,9 @@ impl Packing {
         let Some(stream) = stream else {
             return Ok(0);
         };
-        let new = u32::try_from(self.streams.len() + 1);
-        let new = new.map_err(|_| Error::limit("claims", "too many streams"))?;
+        let new = u32::try_from(self.streams.len() + 1).ok();
+        let new = new.filter(|new| *new <= u32::MAX / 2);
+        let new = new.ok_or_else(|| Error::limit("claims", "too many streams"))?;
         Ok(*self.streams.entry(stream).or_insert(new))
     }
 }

@@ -9,6 +9,7 @@ use super::content::{InPlace, budget};
 use super::copies;
 use super::gather::replayed;
 use super::gone::Gone;
+use super::labels::Labels;
 use super::layout::OpenVolume;
 use super::packed::Packed;
 use super::pairing::Pair;
@@ -21,12 +22,9 @@ use super::touched::Touched;
 use super::writer::{Made, Writer};
 use crate::report::{Change, DiffVisitor};
 use crate::{
-    Bounded, ByteRange, Class, Diagnostic, Diagnostics, FileKey, FileSet, Filesystem, RangeCursor,
+    Bounded, ByteRange, Diagnostic, Diagnostics, FileKey, FileSet, Filesystem, RangeCursor,
     RangeSet, ReadAt, Result, Shared, View,
 };
-
-/// A class and a detail for a piece of the disk.
-type Labelled = Vec<(ByteRange, Class, &'static str)>;
 
 /// Paths whose records one thread makes at a time.
 const AT_ONCE: usize = 256;
@@ -47,8 +45,8 @@ pub(super) struct PairWork<'a> {
 
 /// Who owns the changed blocks of one pair of volumes.
 pub(super) struct Owned {
-    pub(super) merged_pieces: Labelled,
-    pub(super) base_pieces: Labelled,
+    pub(super) merged_pieces: Labels,
+    pub(super) base_pieces: Labels,
     pub(super) files: Files,
 }
 
@@ -57,8 +55,8 @@ pub(super) enum Files {
     /// They are compared, starting with those that own a byte that differs.
     Compared {
         owners: BTreeSet<FileKey>,
-        merged: FileData,
-        base: FileData,
+        merged: Arc<FileData>,
+        base: Arc<FileData>,
         /// Where the two views may differ; `None` when all of it may.
         dirty: Option<Arc<RangeSet>>,
     },
@@ -93,7 +91,7 @@ impl<'a> PairWork<'a> {
             once.as_ref(),
         )?;
         // What has an owner in merged is asked for in base only where that is told too.
-        let owned = merged.pieces.iter().map(|(range, ..)| *range);
+        let owned = merged.pieces.iter().map(|(range, ..)| range);
         let left = (!self.before).then(|| self.changed.difference(&owned.collect()));
         let base = self.view(
             (View::Base, pair.base),
@@ -122,10 +120,18 @@ impl<'a> PairWork<'a> {
             for fs in pair.filesystems().into_iter().flatten() {
                 owners.extend(fs.replayed().files.iter());
             }
+            // Most files lie where they lay: what both views say is kept once.
+            let same = base.data == merged.data;
+            let merged = Arc::new(merged.data);
+            let base = if same {
+                Arc::clone(&merged)
+            } else {
+                Arc::new(base.data)
+            };
             Files::Compared {
                 owners,
-                merged: merged.data,
-                base: base.data,
+                merged,
+                base,
                 dirty,
             }
         };
@@ -183,7 +189,7 @@ impl<'a> PairWork<'a> {
             None => volume.wanted(self.differences.ranges()).union(derived),
         };
         Ok(OwnedView {
-            pieces: disk_labels(self.run, &claims, volume, labels),
+            pieces: disk_labels(self.run, &claims, volume, labels)?,
             owners: owners_of(&claims, &touching),
             data: FileData::of(self.run, &claims),
         })
@@ -345,7 +351,7 @@ impl<'a> PairWork<'a> {
 /// What is kept of the claims of one view.
 #[derive(Default)]
 struct OwnedView {
-    pieces: Labelled,
+    pieces: Labels,
     /// The files that own a byte that differs.
     owners: BTreeSet<FileKey>,
     data: FileData,
@@ -363,13 +369,17 @@ fn owners_of(claims: &Packed, touching: &RangeSet) -> BTreeSet<FileKey> {
 }
 
 /// The claimed pieces of `wanted` (in bytes of the disk) in `volume`, on the disk, rising.
-fn disk_labels(run: &Run<'_>, claims: &Packed, volume: &OpenVolume, wanted: &RangeSet) -> Labelled {
-    let mut out = Labelled::new();
+fn disk_labels(
+    run: &Run<'_>,
+    claims: &Packed,
+    volume: &OpenVolume,
+    wanted: &RangeSet,
+) -> Result<Labels> {
+    let mut out = Labels::default();
     claims.labelled(run, &volume.wanted(wanted), |range, label| {
-        for piece in volume.map.pieces(range) {
-            out.extend(piece.on_device().map(|r| (r, label.class, label.detail)));
-        }
-    });
-    out.sort_unstable();
-    out
+        let mut pieces = volume.map.pieces(range);
+        pieces.try_for_each(|piece| out.add(piece.on_device(), label))
+    })?;
+    out.sort();
+    Ok(out)
 }

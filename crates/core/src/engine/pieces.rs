@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::account::{Ledger, Piece};
+use super::account::{Ledger, Piece, Texts};
 use super::gather::{Claimant, Claims, Label, heaviest};
 use super::layout::{Layout, OpenVolume};
 use super::names::Names;
@@ -215,8 +215,8 @@ impl<'a> Answer<'a> {
         let volumes = || self.volumes.iter().copied().enumerate();
         ledger.give_view(self.run, self.layout, volumes());
         ledger.give_gaps();
-        let (pieces, reasons) = ledger.settle();
-        let unclaimed = |p| unclaimed(self.run, p, &reasons, self.volumes);
+        let (pieces, texts) = ledger.settle();
+        let unclaimed = |p| unclaimed(self.run, p, &texts, self.volumes);
         records.extend(pieces.iter().map(unclaimed));
         records.sort_by_key(|r| r.start);
         for record in &mut records {
@@ -301,12 +301,7 @@ fn parts(window: &RangeSet) -> Vec<RangeSet> {
 }
 
 /// A piece that no claim covers.
-fn unclaimed(
-    run: &Run<'_>,
-    piece: &Piece,
-    reasons: &[String],
-    volumes: &[&OpenVolume],
-) -> OwnerRecord {
+fn unclaimed(run: &Run<'_>, piece: &Piece, texts: &Texts, volumes: &[&OpenVolume]) -> OwnerRecord {
     let unresolved = piece.class == Class::Unresolved;
     // What is free is known when all was read that tells it.
     let volume = piece.volume().and_then(|v| volumes.get(v));
@@ -318,14 +313,14 @@ fn unclaimed(
         disk: None,
         length: piece.range.len(),
         class: piece.class,
-        detail: piece.detail,
+        detail: texts.detail(piece),
         allocated: match piece.class {
             Class::Unresolved => known.then_some(true),
             Class::Gap => None,
             _ => Some(true),
         },
         owners: Vec::new(),
-        reason: unresolved.then(|| piece.reason(reasons).cloned()).flatten(),
+        reason: unresolved.then(|| texts.reason(piece).cloned()).flatten(),
     }
 }
 

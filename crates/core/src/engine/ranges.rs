@@ -1,5 +1,7 @@
 //! The ranges of change records: where the data of changed files lies in changed blocks.
 
+use std::sync::Arc;
+
 use super::layout::OpenVolume;
 use super::packed::{Offset, Packed, PackedClaim};
 use super::pairing::Pair;
@@ -12,18 +14,26 @@ use crate::{ByteRange, FileKey, RangeSet, RawName, Role, View};
 const BLOCK: u64 = 4096;
 
 /// A file's data, as a claim says, kept small: there may be millions.
+#[derive(PartialEq, Eq)]
 struct Data {
     range: ByteRange,
     file_offset: Offset,
     /// Index of the file.
     file: u32,
-    /// Index of the stream and one; 0 for the unnamed content.
+    /// Index of the stream and one; 0 for the unnamed content. [`ENCODED`] is no part of it.
     stream: u32,
-    encoded: bool,
+}
+
+const ENCODED: u32 = 1 << 31;
+
+impl Data {
+    fn is_encoded(&self) -> bool {
+        self.stream & ENCODED != 0
+    }
 }
 
 /// The data that lies in changed blocks of one view, by file.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 pub(super) struct FileData {
     data: Vec<Data>,
     /// Sorted.
@@ -53,8 +63,7 @@ impl FileData {
                 file_offset: claim.file_offset,
                 // More claims than that are not kept.
                 file: u32::try_from(files.binary_search(&file).ok()?).ok()?,
-                stream: claim.stream,
-                encoded: claim.encoded,
+                stream: claim.stream | if claim.encoded { ENCODED } else { 0 },
             })
         });
         let mut data: Vec<Data> = data.collect();
@@ -80,7 +89,7 @@ impl FileData {
     }
 
     fn stream(&self, data: &Data) -> Option<&RawName> {
-        let index = data.stream.checked_sub(1)?;
+        let index = (data.stream & !ENCODED).checked_sub(1)?;
         self.streams.get(index as usize)
     }
 }
@@ -89,8 +98,8 @@ impl FileData {
 pub(super) struct Ranges<'a> {
     pub(super) pair: Pair<'a>,
     pub(super) differences: &'a Differences,
-    pub(super) merged: FileData,
-    pub(super) base: FileData,
+    pub(super) merged: Arc<FileData>,
+    pub(super) base: Arc<FileData>,
 }
 
 impl Ranges<'_> {
@@ -135,7 +144,7 @@ impl Ranges<'_> {
         let mut found = Vec::new();
         for data in of_view.of_file(file) {
             let stream = of_view.stream(data);
-            let range = match (data.file_offset.get(), data.encoded, stream) {
+            let range = match (data.file_offset.get(), data.is_encoded(), stream) {
                 // Bytes behind the end of the file are its space and not its content.
                 (Some(offset), false, None) => {
                     let length = size.saturating_sub(offset).min(data.range.len());
@@ -143,7 +152,7 @@ impl Ranges<'_> {
                 }
                 _ => data.range,
             };
-            let offset = data.file_offset.get().filter(|_| !data.encoded);
+            let offset = data.file_offset.get().filter(|_| !data.is_encoded());
             for part in volume.map.pieces(range) {
                 let before = part.volume.start() - range.start();
                 for (copy, device) in part.on_device().enumerate() {

@@ -67,12 +67,18 @@ impl Records<'_, '_> {
             changes: Vec::with_capacity(steps.len()),
             names: Vec::new(),
         };
+        let mut all = Vec::with_capacity(steps.len());
         for Planned { step, counted } in steps {
             let Some(mut joined) = self.record(*step, &files, comparer.as_ref(), findings)? else {
                 continue;
             };
             joined.change.content_bytes = measure.of(&joined.change, *counted)?;
             self.name(&mut joined, &mut links, &mut found.names);
+            all.push(joined);
+        }
+        // Where all contents lie is much, and so are the ranges that changed.
+        drop(files);
+        for mut joined in all {
             self.ranges
                 .add_to(&mut joined.change, joined.base, joined.merged);
             found.changes.push(joined.change);

@@ -1,0 +1,53 @@
+//! The words for the pieces of a disk, each word once: there may be millions of pieces.
+
+use super::gather::Label;
+use crate::{ByteRange, Class, Error, Result};
+
+/// Pieces of a disk with their words.
+#[derive(Default)]
+pub(super) struct Labels {
+    /// The index of the word beside each.
+    pieces: Vec<(ByteRange, u16)>,
+    words: Vec<Label>,
+}
+
+impl Labels {
+    /// Adds pieces that have the same word.
+    ///
+    /// # Errors
+    /// When there are more words than can be told apart.
+    pub(super) fn add(
+        &mut self,
+        ranges: impl Iterator<Item = ByteRange>,
+        label: Label,
+    ) -> Result<()> {
+        let known = self.words.iter().position(|known| *known == label);
+        let index = known.unwrap_or_else(|| {
+            self.words.push(label);
+            self.words.len() - 1
+        });
+        let index = u16::try_from(index);
+        let index = index.map_err(|_| Error::limit("claims", "too many details"))?;
+        self.pieces.extend(ranges.map(|range| (range, index)));
+        Ok(())
+    }
+
+    /// Sorts them by place.
+    pub(super) fn sort(&mut self) {
+        let words = &self.words;
+        let word = |index: u16| {
+            let label = words.get(usize::from(index));
+            label.map(|label| (label.class, label.detail))
+        };
+        self.pieces
+            .sort_unstable_by(|(a, x), (b, y)| a.cmp(b).then_with(|| word(*x).cmp(&word(*y))));
+    }
+
+    /// The pieces, in their order, with class and detail.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ByteRange, Class, &'static str)> {
+        self.pieces.iter().filter_map(|(range, index)| {
+            let label = self.words.get(usize::from(*index))?;
+            Some((*range, label.class, label.detail))
+        })
+    }
+}
