@@ -62,7 +62,8 @@ impl Found {
     /// Cuts the claims into parts: one inode may have a million.
     fn cut(&mut self) {
         let mut claims = std::mem::take(&mut self.claims);
-        while let Some(at @ 1..) = claims.len().checked_sub(1).map(|last| last / PART * PART) {
+        while claims.len() > PART {
+            let at = claims.len().saturating_sub(PART);
             self.parts.push(claims.split_off(at));
             claims.shrink_to_fit();
         }
