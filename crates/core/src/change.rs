@@ -76,6 +76,14 @@ pub trait OpenGate: Send + Sync {
     /// # Errors
     /// With the reason, when it may not be opened.
     fn allow(&self, named: &Path, by: &Path) -> Result<PathBuf>;
+
+    /// Whether to go on, which is asked now and then where a list of changes is long.
+    ///
+    /// # Errors
+    /// [`Cancelled`](crate::ErrorKind::Cancelled), when not.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Where changed blocks come from: an overlay, an image with a backing file, a list of extents.

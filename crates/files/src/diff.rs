@@ -10,6 +10,7 @@ use hexz_resolve::{
 use hexz_source::{ChangesOptions, ExtentList, Given, TwoImages};
 
 use crate::changes::{BLOCK, Inner};
+use crate::settings::Watched;
 use crate::{Changes, Image, Settings};
 
 /// What happened to which files between two states of a disk: [`base`](Self::base) before it
@@ -129,7 +130,7 @@ impl Diff {
 
     /// Opens the disks.
     fn load(&self) -> Result<Loaded> {
-        let (limits, gate) = (&self.settings.limits, &*self.settings.gate);
+        let (limits, gate) = (&self.settings.limits, &Watched(&self.settings));
         if let Some(overlay) = &self.overlay {
             if self.merged.is_some() || self.changes.is_some() {
                 return Err(wrong(
@@ -177,7 +178,7 @@ impl Diff {
                     base: None,
                     merged: None,
                 };
-                list.changes(Some(disk.len()), &findings)?
+                list.changes(Some(disk.len()), gate, &findings)?
             }
         };
         changes.diagnostics.splice(0..0, findings.take());

@@ -1,11 +1,14 @@
 //! How a question is answered.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hexz_resolve::engine::{Detection, Options};
-use hexz_resolve::{JournalMode, Limits, OpenGate, Progress, Registry, Silent};
+use hexz_resolve::{
+    Error, ErrorKind, JournalMode, Limits, OpenGate, Progress, Registry, Result, Silent,
+};
 use hexz_source::DefaultGate;
 
 /// Ends a run from another thread, or from what is told of its progress.
@@ -146,6 +149,22 @@ impl Settings {
             scratch: None,
             cancel: Some(&self.cancel.0),
         }
+    }
+}
+
+/// The gate of a run, which says when that is cancelled.
+pub(crate) struct Watched<'a>(pub(crate) &'a Settings);
+
+impl OpenGate for Watched<'_> {
+    fn allow(&self, named: &Path, by: &Path) -> Result<PathBuf> {
+        self.0.gate.allow(named, by)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.0.cancel.is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "change set"));
+        }
+        self.0.gate.check()
     }
 }
 

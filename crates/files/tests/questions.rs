@@ -4,6 +4,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use hexz_files::report::{Change, DiffVisitor, Header, OwnerRecord, OwnerVisitor, VolumeRecord};
 use hexz_files::{
@@ -119,7 +122,7 @@ fn owners_and_the_map_agree() {
     let asked = Owners::of(Arc::clone(&base)).ranges([ByteRange::new(0, 512)]);
     assert_eq!(asked.run().unwrap().summary.bytes, 512);
 
-    struct Sum(std::sync::atomic::AtomicU64);
+    struct Sum(AtomicU64);
     impl OwnerVisitor for Sum {
         type Made = u64;
         fn begin(&mut self, header: &Header, _: &[VolumeRecord]) -> Result<()> {
@@ -130,8 +133,7 @@ fn owners_and_the_map_agree() {
             records.iter().map(|record| record.length).sum()
         }
         fn take(&self, bytes: u64) -> Result<()> {
-            self.0
-                .fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+            self.0.fetch_add(bytes, Relaxed);
             Ok(())
         }
     }
@@ -169,6 +171,89 @@ fn a_run_can_be_cancelled_and_bounded() {
         .limits(Limits::default().with(|limits| limits.files = 1));
     let report = question.settings(settings).run().unwrap();
     assert!(!report.summary.complete);
+}
+
+/// Ends the run when it is told of it for the n-th time.
+struct Later(AtomicU64, Cancel);
+
+impl Later {
+    fn told(&self) {
+        if self
+            .0
+            .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1))
+            == Ok(1)
+        {
+            self.1.cancel();
+        }
+    }
+}
+
+impl Progress for Later {
+    fn stage(&self, _: &str, _: Option<u64>) {
+        self.told();
+    }
+
+    fn advance(&self, _: u64) {
+        self.told();
+    }
+}
+
+/// Asks with a run that is cancelled later and later, until that comes too late. Gives how often
+/// it came in time.
+fn cancelled_everywhere(ask: impl Fn(Settings) -> Result<()>) -> u64 {
+    for turn in 1.. {
+        let cancel = Cancel::new();
+        let later = Later(AtomicU64::new(turn), cancel.clone());
+        let settings = Settings::new().progress(later).cancel(&cancel);
+        let start = Instant::now();
+        let answer = ask(settings);
+        assert!(start.elapsed() < Duration::from_secs(5), "turn {turn}");
+        match answer {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Cancelled, "turn {turn}"),
+            Ok(()) if cancel.is_cancelled() => {}
+            Ok(()) => return turn - 1,
+        }
+    }
+    0
+}
+
+#[test]
+fn every_phase_of_a_run_can_be_cancelled() {
+    for name in ["renames", "xfs-rmap", "ntfs-plain", "btrfs-log", "fat32"] {
+        let (base, merged) = disks(name);
+        let question = Diff::new().base(base.clone()).merged(merged);
+        let ask = |settings| question.clone().settings(settings).run().map(|_| ());
+        assert!(cancelled_everywhere(ask) > 3, "{name}");
+        let ask = |settings| {
+            let map = Map::of(base.clone()).settings(settings);
+            map.run().map(|_| ())
+        };
+        assert!(cancelled_everywhere(ask) > 0, "{name}");
+    }
+}
+
+#[test]
+fn a_long_list_of_changes_is_read_to_its_end_only_where_that_is_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::write(path("base"), [0; 8192]).unwrap();
+    std::fs::write(path("vm.overlay"), [0; 8192]).unwrap();
+    std::fs::write(path("vm.meta"), [0; 8192]).unwrap();
+    std::fs::write(path("list"), "1\n").unwrap();
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let settings = Settings::new().cancel(&cancel);
+    let overlay = Diff::new().base(path("base")).overlay(path("vm.overlay"));
+    let list = Changes::list(path("list"));
+    let list = Diff::new()
+        .base(path("base"))
+        .merged(path("base"))
+        .changes(list);
+    for question in [overlay, list] {
+        let error = question.settings(settings.clone()).run().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert!(!error.to_string().contains("run"), "too late: {error}");
+    }
 }
 
 #[test]

@@ -10,8 +10,9 @@ use hexz_resolve::{
     Precision, RangeSet, ReadAt, ReadError, Result, check_bounds,
 };
 
+use crate::blockset::BlockSet;
 use crate::file::RawFile;
-use crate::meta::{BLOCK_SIZE, meta_path, read_index};
+use crate::meta::{BLOCK_SIZE, Index, meta_path, read_while};
 use crate::num::{take_front, u64_of};
 use crate::open::Given;
 
@@ -32,7 +33,7 @@ impl ChangeSource for HexzOverlay {
             Some(base) => Some(base.open_disk(limits, gate, &found)?),
             None => None,
         };
-        let loaded = self.load_over(base, limits, &found)?;
+        let loaded = self.load_over(base, limits, gate, &found)?;
         Ok(Loaded {
             base_name: self
                 .base
@@ -44,6 +45,29 @@ impl ChangeSource for HexzOverlay {
 }
 
 impl HexzOverlay {
+    /// Says when blocks were in so many pieces that what lies between some counts as changed too.
+    /// Gives whether that is so.
+    fn say_joined(
+        &self,
+        index: &Index,
+        ranges: &RangeSet,
+        disk_size: u64,
+        found: &Diagnostics,
+    ) -> bool {
+        let unit = u64::from(BLOCK_SIZE);
+        let listed = index.listed_on(disk_size);
+        let between = ranges.units(unit).saturating_sub(listed);
+        if between > 0 {
+            let text = format!(
+                "{}: the {listed} blocks that changed lie in so many pieces that {between} between \
+                 them are looked at too, and count as listed",
+                meta_path(&self.overlay).display()
+            );
+            found.push(Diagnostic::info("meta-joined", text));
+        }
+        between > 0
+    }
+
     /// [`load`](ChangeSource::load) over a base that is open, whatever [`base`](Self::base) says.
     /// `found` has what was found when it was opened, which goes into the change set.
     ///
@@ -53,12 +77,13 @@ impl HexzOverlay {
         &self,
         base: Option<Arc<dyn ReadAt>>,
         limits: &Limits,
+        gate: &dyn OpenGate,
         found: &Diagnostics,
     ) -> Result<Loaded> {
         let data = RawFile::open(&self.overlay)?;
         let disk_size = data.len().max(base.as_ref().map_or(0, ReadAt::len));
         let path = meta_path(&self.overlay);
-        let mut index = read_index(&path, Some(disk_size))?;
+        let mut index = read_while(&path, Some(disk_size), &|| gate.check())?;
         if !index.found {
             let whole = ByteRange::new(0, data.len());
             found.push(if data.data_in(whole).is_empty() {
@@ -92,9 +117,14 @@ impl HexzOverlay {
                 .at(first.start()),
             );
         }
+        let between = self.say_joined(&index, &ranges, disk_size, found);
+        let precision = index.precision;
         let merged = base.as_ref().map(|base| {
             let reader = OverlayReader::new(Arc::clone(base), Arc::new(data), ranges.clone());
-            let reader: Arc<dyn ReadAt> = Arc::new(reader);
+            let reader: Arc<dyn ReadAt> = Arc::new(match between {
+                false => reader,
+                true => reader.of_blocks(index.into_set()),
+            });
             reader
         });
         Ok(Loaded {
@@ -102,7 +132,7 @@ impl HexzOverlay {
                 ranges,
                 block_size: BLOCK_SIZE,
                 candidates: false,
-                precision: index.precision,
+                precision,
                 diagnostics: found.take(),
             },
             base,
@@ -119,6 +149,8 @@ pub struct OverlayReader {
     overlay: Arc<dyn ReadAt>,
     /// What is read from the overlay.
     written: RangeSet,
+    /// Where that holds more, since it was in too many pieces: the blocks that were written.
+    blocks: Option<BlockSet>,
     len: u64,
 }
 
@@ -132,10 +164,37 @@ impl OverlayReader {
         let grown = RangeSet::from(ByteRange::new(base.len(), len));
         Self {
             written: written.clipped(ByteRange::new(0, len)).union(&grown),
+            blocks: None,
             base,
             overlay,
             len,
         }
+    }
+
+    /// The same, where what was written holds more than `blocks`, which is read from the overlay.
+    fn of_blocks(self, blocks: BlockSet) -> Self {
+        Self {
+            blocks: Some(blocks),
+            ..self
+        }
+    }
+
+    /// What of `range` is read from the overlay, rising.
+    fn written_in(&self, range: ByteRange) -> RangeSet {
+        let coarse = self.written.clipped(range);
+        let Some(blocks) = &self.blocks else {
+            return coarse;
+        };
+        let unit = u64::from(BLOCK_SIZE);
+        let first = range.start().checked_div(unit).unwrap_or(0);
+        let numbers = ByteRange::new(first, range.end().div_ceil(unit));
+        let bytes = |run: ByteRange| {
+            let end = run.end().saturating_mul(unit);
+            ByteRange::new(run.start().saturating_mul(unit), end)
+        };
+        let exact: RangeSet = blocks.runs_within(numbers).map(bytes).collect();
+        let grown = coarse.clipped(ByteRange::new(self.base.len(), self.len));
+        exact.clipped(range).union(&grown)
     }
 }
 
@@ -162,7 +221,7 @@ impl ReadAt for OverlayReader {
         let end = offset.saturating_add(u64_of(buf.len()));
         let mut rest = buf;
         let mut at = offset;
-        for piece in self.written.overlapping(ByteRange::new(offset, end)) {
+        for piece in &self.written_in(ByteRange::new(offset, end)) {
             let before = take_front(&mut rest, piece.start().saturating_sub(at));
             read_some(&*self.base, at, before)?;
             read_some(
@@ -182,6 +241,10 @@ impl ReadAt for OverlayReader {
             // What the data file lacks is unknown, and so may be anything.
             let lost = ByteRange::new(piece.start().max(self.overlay.len()), piece.end());
             pieces.push(lost);
+            if self.blocks.is_some() {
+                // What lies between the blocks is read from the base.
+                pieces.extend(self.base.data_in(piece).iter());
+            }
         }
         let clipped = RangeSet::from(range).clipped(ByteRange::new(0, self.len));
         for piece in &clipped.difference(&self.written) {
@@ -241,6 +304,38 @@ mod tests {
         let across = read_vec(&*merged, BLOCK as u64 - 1, 3).unwrap();
         assert_eq!(across, [1, 2, 2]);
         assert!(merged.read_exact_at(5 * BLOCK as u64, &mut [0]).is_err());
+    }
+
+    #[test]
+    fn what_lies_between_many_pieces_is_still_that_of_the_base() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path().join("base.img"), vec![1; 40 * BLOCK]).unwrap();
+        write(dir.path().join("vm.overlay"), vec![2; 41 * BLOCK]).unwrap();
+        let log = (0..20u64).flat_map(|n| (n * 2).to_le_bytes());
+        write(dir.path().join("vm.meta"), log.collect::<Vec<u8>>()).unwrap();
+        let source = HexzOverlay {
+            overlay: dir.path().join("vm.overlay"),
+            base: Some(dir.path().join("base.img").into()),
+        };
+        let few = Limits::default().with(|limits| limits.ranges = 4);
+        let loaded = source.load(&few, &DefaultGate::new()).unwrap();
+        assert!(loaded.changes.ranges.runs() <= 4);
+        let [finding] = &loaded.changes.diagnostics[..] else {
+            panic!("{:?}", loaded.changes.diagnostics)
+        };
+        assert_eq!(finding.code, "meta-joined");
+        assert!(finding.message.contains("the 20 blocks"), "{finding:?}");
+        let merged = loaded.merged.unwrap();
+        for (block, expected) in (0..40).map(|n| (n, 2 - n % 2)).chain([(40, 2)]) {
+            let at = block * BLOCK as u64;
+            let bytes = read_vec(&*merged, at, BLOCK).unwrap();
+            assert!(bytes.iter().all(|b| u64::from(*b) == expected), "{block}");
+        }
+        let across = read_vec(&*merged, BLOCK as u64 - 1, BLOCK + 2).unwrap();
+        assert_eq!((across[0], across[1], across[BLOCK + 1]), (2, 1, 2));
+        assert!(read_vec(&*merged, 40 * BLOCK as u64 - 1, 2).unwrap() == [1, 2]);
+        let all = ByteRange::new(0, merged.len());
+        assert_eq!(merged.data_in(all).len(), merged.len());
     }
 
     #[test]

@@ -7,17 +7,22 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use hexz_resolve::{ByteRange, Diagnostic, Error, Precision, RangeSet, ReadAt as _, Result};
+use hexz_resolve::{
+    ByteRange, Diagnostic, Error, ErrorKind, Precision, RangeSet, ReadAt as _, Result,
+};
 
-use crate::blockset::BlockSet;
+use crate::blockset::{BlockSet, Stop};
 use crate::num::u64_of;
 use crate::ranges::Ranges;
 
 /// Bytes of one block.
 pub const BLOCK_SIZE: u32 = 4096;
 
+const WHAT: &str = "overlay index";
 const ENTRY: usize = 8;
 const CHUNK: u64 = 1 << 20;
+/// Entries that are sorted at a time.
+const BATCH: usize = 2 << 20;
 
 /// Where the index of the overlay at `overlay` lies: its extension replaced by `.meta`.
 #[must_use]
@@ -50,10 +55,21 @@ impl Index {
         }
     }
 
+    /// The set of them.
+    pub(crate) fn into_set(self) -> BlockSet {
+        self.blocks
+    }
+
     /// Number of distinct blocks listed, wherever they lie.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.blocks.count()
+    }
+
+    /// Number of those that lie on a disk of `disk_size` bytes, if only in part.
+    pub(crate) fn listed_on(&self, disk_size: u64) -> u64 {
+        let past = self.blocks.from(disk_size.div_ceil(u64::from(BLOCK_SIZE)));
+        self.count().saturating_sub(u64_of(past.count()))
     }
 
     /// The distinct block numbers listed, rising.
@@ -80,7 +96,7 @@ impl Index {
     /// in the list of blocks, and are no change of the disk.
     fn check_end(&mut self, disk_size: u64) {
         let end = disk_size.div_ceil(u64::from(BLOCK_SIZE));
-        let mut past = self.blocks.iter().filter(|block| *block >= end);
+        let mut past = self.blocks.from(end);
         if let Some(first) = past.next() {
             let count = u64_of(past.count()).saturating_add(1);
             let more = match count {
@@ -104,7 +120,17 @@ impl Index {
 /// # Errors
 /// `Io`, naming the path, when it is there and can't be read.
 pub fn read_index(path: &Path, disk_size: Option<u64>) -> Result<Index> {
-    let failed = |e: io::Error| Error::io("overlay index", e).message(path.display().to_string());
+    read_while(path, disk_size, &|| Ok(()))
+}
+
+/// The same, as long as `check` gives no error.
+pub(crate) fn read_while(
+    path: &Path,
+    disk_size: Option<u64>,
+    check: &dyn Fn() -> Result<()>,
+) -> Result<Index> {
+    let name = path.display();
+    let failed = |e: io::Error| Error::io(WHAT, e).message(name.to_string());
     match std::fs::metadata(path) {
         Ok(meta) if meta.is_file() => {}
         Ok(_) => return Err(failed(io::Error::other("not a regular file"))),
@@ -112,10 +138,14 @@ pub fn read_index(path: &Path, disk_size: Option<u64>) -> Result<Index> {
         Err(e) => return Err(failed(e)),
     }
     let file = File::open(path).map_err(failed)?;
-    let mut index = collect(file).map_err(|e| {
-        Error::new(e.kind(), "overlay index")
-            .message(path.display().to_string())
-            .source(e)
+    let read = collect(file, &|| check().is_ok());
+    let mut index = read.map_err(|unread| match unread {
+        Unread::Io(error) => failed(error),
+        Unread::Asked => Error::new(ErrorKind::Cancelled, WHAT),
+        Unread::TooMany(count) => {
+            let text = format!("{name}: {count} distinct blocks, scattered too widely");
+            Error::limit(WHAT, text)
+        }
     })?;
     if let Some(size) = disk_size {
         index.check_end(size);
@@ -132,26 +162,46 @@ pub fn holds_nothing(overlay: &Path) -> Result<bool> {
     Ok(data.data_in(ByteRange::new(0, data.len())).is_empty())
 }
 
+/// Why an index can't be read.
+#[derive(Debug)]
+enum Unread {
+    Io(io::Error),
+    /// After so many distinct blocks.
+    TooMany(u64),
+    /// Someone asked to stop.
+    Asked,
+}
+
 /// Reads an index from a stream.
-fn collect(mut from: impl Read) -> Result<Index> {
+fn collect(mut from: impl Read, goes_on: &dyn Fn() -> bool) -> Result<Index, Unread> {
     let mut index = Index::empty(true);
     let mut chunk = Vec::new();
-    let mut last = None;
+    let mut batch = Vec::new();
     loop {
+        if !goes_on() {
+            return Err(Unread::Asked);
+        }
         chunk.clear();
         // `read_to_end` fills the chunk up, so that only the last one can be torn.
         let got = from.by_ref().take(CHUNK).read_to_end(&mut chunk);
-        let got = got.map_err(|e| Error::io("overlay index", e))?;
+        let got = got.map_err(Unread::Io)?;
         let entries = chunk.chunks_exact(ENTRY);
         let torn = entries.remainder().len();
         for entry in entries {
             let block = entry.try_into().map_or(u64::MAX, u64::from_le_bytes);
             index.entries = index.entries.saturating_add(1);
-            if last.replace(block) != Some(block) {
-                index.blocks.insert(block)?;
+            if batch.last() != Some(&block) {
+                batch.push(block);
             }
         }
         let ended = u64_of(got) < CHUNK;
+        if ended || batch.len() >= BATCH {
+            let added = index.blocks.add(&mut batch, goes_on);
+            added.map_err(|stop| match stop {
+                Stop::TooMany => Unread::TooMany(index.count()),
+                Stop::Asked => Unread::Asked,
+            })?;
+        }
         if torn > 0 {
             let offset = index.entries.saturating_mul(u64_of(ENTRY));
             index.precision = Precision::MayMiss;
@@ -182,7 +232,7 @@ mod tests {
 
     #[test]
     fn unsorted_and_double_entries_count_once() {
-        let index = collect(&log(&[9, 2, 3, 9, 2, 1_000_000])[..]).unwrap();
+        let index = collect(&log(&[9, 2, 3, 9, 2, 1_000_000])[..], &|| true).unwrap();
         assert_eq!(index.blocks().collect::<Vec<_>>(), [2, 3, 9, 1_000_000]);
         assert_eq!((index.count(), index.entries), (4, 6));
         assert_eq!(index.precision, Precision::Over);
@@ -196,12 +246,12 @@ mod tests {
     fn a_torn_tail_is_said_and_the_rest_is_kept() {
         let mut bytes = log(&[5, 6]);
         bytes.extend([1, 2, 3]);
-        let index = collect(&bytes[..]).unwrap();
+        let index = collect(&bytes[..], &|| true).unwrap();
         assert_eq!(index.blocks().collect::<Vec<_>>(), [5, 6]);
         assert_eq!(index.precision, Precision::MayMiss);
         assert_eq!(index.diagnostics[0].code, "meta-torn-tail");
         assert_eq!(index.diagnostics[0].offset, Some(16));
-        let only_torn = collect(&[1u8, 2][..]).unwrap();
+        let only_torn = collect(&[1u8, 2][..], &|| true).unwrap();
         assert_eq!(only_torn.count(), 0);
         assert_eq!(only_torn.precision, Precision::MayMiss);
     }
@@ -227,7 +277,7 @@ mod tests {
 
     #[test]
     fn only_the_last_number_there_is() {
-        let mut index = collect(&log(&[u64::MAX])[..]).unwrap();
+        let mut index = collect(&log(&[u64::MAX])[..], &|| true).unwrap();
         index.check_end(4096);
         assert_eq!(index.count(), 1);
         assert!(
@@ -252,9 +302,23 @@ mod tests {
         // 64 MiB of log, five blocks: what is kept is one run.
         let one = log(&[3, 1, 2, 5, 4]);
         let log = one.repeat((64 << 20) / one.len());
-        let index = collect(&log[..]).unwrap();
+        let index = collect(&log[..], &|| true).unwrap();
         assert_eq!(index.count(), 5);
         assert_eq!(index.blocks.runs().count(), 1);
+    }
+
+    #[test]
+    fn reading_ends_when_that_is_asked() {
+        let log = log(&(0..1 << 20).rev().collect::<Vec<_>>());
+        let left = std::cell::Cell::new(3);
+        let goes_on = || left.replace(left.get().max(1) - 1) > 0;
+        assert!(matches!(collect(&log[..], &goes_on), Err(Unread::Asked)));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.meta");
+        std::fs::write(&path, &log).unwrap();
+        let no = || Err(Error::new(ErrorKind::Cancelled, "run"));
+        let error = read_while(&path, None, &no).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
     }
 
     #[test]

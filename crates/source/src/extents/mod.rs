@@ -119,7 +119,7 @@ impl ChangeSource for ExtentList {
         let views = [&base, &merged].into_iter().flatten();
         let disk_size = views.map(ReadAt::len).max();
         Ok(Loaded {
-            changes: self.changes(disk_size, &found)?,
+            changes: self.changes(disk_size, gate, &found)?,
             base,
             merged,
             overlay_name: Some(self.file.display().to_string()),
@@ -137,7 +137,12 @@ impl ExtentList {
     ///
     /// # Errors
     /// Naming the list, where it can't be read.
-    pub fn changes(&self, disk_size: Option<u64>, found: &Diagnostics) -> Result<ChangeSet> {
+    pub fn changes(
+        &self,
+        disk_size: Option<u64>,
+        gate: &dyn OpenGate,
+        found: &Diagnostics,
+    ) -> Result<ChangeSet> {
         if self.is_undo_file() {
             return self.undo_file().changes(disk_size, found);
         }
@@ -145,7 +150,10 @@ impl ExtentList {
             let name = self.file.display().to_string();
             Error::new(e.kind(), "extent list").message(name).source(e)
         };
-        Ok(self.read().map_err(in_file)?.into_changes(disk_size, found))
+        let list = self.read(gate);
+        // What ends the reading then is no fault of the list.
+        gate.check()?;
+        Ok(list.map_err(in_file)?.into_changes(disk_size, found))
     }
 
     fn undo_file(&self) -> UndoFile {
@@ -170,12 +178,26 @@ impl ExtentList {
     }
 
     #[allow(clippy::disallowed_methods, clippy::disallowed_types)] // opens the list
-    fn read(&self) -> Result<List> {
+    fn read(&self, gate: &dyn OpenGate) -> Result<List> {
         if self.file == Path::new("-") {
             return parse(std::io::stdin().lock(), self.format, self.unit);
         }
         let file = std::fs::File::open(&self.file).map_err(|e| Error::io("extent list", e))?;
+        let file = Watched { file, gate };
         parse(BufReader::new(file), self.format, self.unit)
+    }
+}
+
+/// A list that is read as long as its reader wants to go on.
+struct Watched<'g, R> {
+    file: R,
+    gate: &'g dyn OpenGate,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.gate.check().map_err(std::io::Error::other)?;
+        self.file.read(buf)
     }
 }
 

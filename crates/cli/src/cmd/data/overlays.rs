@@ -12,7 +12,7 @@ use hexz_report::{Form, Selection};
 use hexz_resolve::report::Report;
 use hexz_resolve::{Diagnostic, Diagnostics, Limits, Loaded, ReadAt, Registry, Silent, engine};
 use hexz_source::meta::meta_path;
-use hexz_source::{ChangesOptions, HexzOverlay, Kind};
+use hexz_source::{ChangesOptions, DefaultGate, HexzOverlay, Kind};
 use rayon::prelude::*;
 
 use crate::args::DiffArgs;
@@ -209,7 +209,12 @@ fn over(base: &Base, overlay: &Path) -> Result<Loaded> {
         .iter()
         .cloned()
         .for_each(|finding| found.push(finding));
-    let loaded = source.load_over(base.disk.clone(), &Limits::default(), &found)?;
+    let loaded = source.load_over(
+        base.disk.clone(),
+        &Limits::default(),
+        &DefaultGate::new(),
+        &found,
+    )?;
     Ok(Loaded {
         base_name: Some(base.name.clone()),
         ..loaded
