@@ -105,7 +105,9 @@ pub(crate) fn changes(args: &DiffArgs) -> Result<Box<dyn ChangeSource>> {
     exists(overlay)?;
     if let Some(other) = &args.other {
         exists(other)?;
-        return Ok(Box::new(TwoImages::new(given(overlay), given(other))));
+        let (before, after) = (given(overlay), given(other));
+        hexz_source::check_two_images(&before, &after)?;
+        return Ok(Box::new(TwoImages::new(before, after)));
     }
     let options = ChangesOptions {
         base: args.base.as_ref().map(given),

@@ -161,10 +161,47 @@ fn what_was_given_in_another_order_is_answered_with_what_was_meant() {
             &["diff", "--files", "top.qcow2", "--base", "v2.qcow2"],
             "v2.qcow2 is none of the images that top.qcow2 stands on",
         ),
+        (
+            &["diff", "--files", "base.hxz", "vm-state.overlay"],
+            "did you mean `hexz diff --files vm-state.overlay --base base.hxz`?",
+        ),
+        (
+            &["diff", "--files", "vm-state.overlay", "base.hxz"],
+            "did you mean `hexz diff --files vm-state.overlay --base base.hxz`?",
+        ),
+        (
+            &["diff", "--name-only", "base.hxz", "vm-state.meta"],
+            "give vm-state.overlay",
+        ),
+        (
+            &["diff", "vm-state.overlay", "vm-state.overlay"],
+            "each is compared with its base",
+        ),
     ] {
         let errors = refused(dir.path(), args);
         assert!(errors.contains(says), "{errors}");
     }
+    // An index beside a whole disk, whatever it is of.
+    let raw = ["diff", "--json", "--raw", "disk.raw", "vm-state.overlay"];
+    assert!(text(dir.path(), &raw).contains(r#""complete":"#));
+}
+
+#[test]
+fn a_base_in_the_chain_is_compared_with_as_that_layer() {
+    let dir = qcow2_images();
+    let given = |base: &str| {
+        let args = ["diff", "--json", "top.qcow2", "--base", base];
+        let report = text(dir.path(), &args);
+        let blocks = report.split(r#""blocks":"#).nth(1).expect("a header");
+        let blocks: u64 = blocks[..blocks.find(',').expect("more")]
+            .parse()
+            .expect("a number");
+        blocks
+    };
+    let plain = text(dir.path(), &["diff", "--json", "top.qcow2"]);
+    let (middle, bottom) = (given("middle.qcow2"), given("deflate.qcow2"));
+    assert!(plain.contains(&format!(r#""blocks":{middle},"#)), "{plain}");
+    assert!(middle < bottom, "{middle} {bottom}");
 }
 
 #[test]
@@ -175,6 +212,8 @@ fn what_is_no_image_is_an_error_that_says_what_it_is() {
         ("nothing.img", &b""[..]),
         ("notes.txt", b"one\ntwo\n"),
         ("disk.gz", gzip),
+        ("disk.zst", b"\x28\xB5\x2F\xFD\0\0\0\0"),
+        ("disk.xz", b"\xFD7zXZ\0\0\x04"),
     ] {
         fs::write(dir.path().join(name), bytes).expect("written");
     }
@@ -189,10 +228,13 @@ fn what_is_no_image_is_an_error_that_says_what_it_is() {
         ("nothing.img", "is empty (0 bytes)"),
         ("notes.txt", "is a text"),
         ("disk.gz", "gzip -d"),
+        ("disk.zst", "zstd -d"),
+        ("disk.xz", "xz -d"),
         ("folder", "a directory: give the image"),
         ("secret.qcow2", "encrypted (LUKS)"),
         ("luks.img", "cryptsetup"),
     ] {
+        let said = usize::from(name != "folder");
         for args in [
             ["diff", "--files", "v2.qcow2", name],
             ["diff", "--files", name, "v2.qcow2"],
@@ -200,6 +242,7 @@ fn what_is_no_image_is_an_error_that_says_what_it_is() {
             let errors = refused(dir.path(), &args);
             assert!(errors.contains(says), "{name}: {errors}");
             assert_eq!(errors.matches(name).count(), 1, "said twice: {errors}");
+            assert_eq!(errors.matches("unsupported").count(), said, "{errors}");
         }
         if name != "luks.img" {
             let errors = refused(dir.path(), &["layout", name]);
@@ -237,8 +280,42 @@ fn holes_are_skipped_without_being_visited() {
         &["diff", "--json", "vm.overlay", "--base", "base.img"],
     );
     assert!(told.contains(r#""disk_size":8796093022208"#), "{told}");
-    let told = text(dir.path(), &["diff", "--json", "base.img", "vm.overlay"]);
+    let two = ["diff", "--json", "--raw", "base.img", "vm.overlay"];
+    assert!(text(dir.path(), &two).contains(r#""blocks":0,"#));
+}
+
+#[test]
+fn an_image_of_60_tib_that_holds_nothing_is_read_at_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    // The header of a sparse VMDK, and tables without an entry behind it.
+    let mut empty = vec![0; 64 << 10];
+    let (grain, entries) = (128, 512);
+    let header = [
+        (0, u64::from_le_bytes(*b"KDMV\x01\0\0\0")),
+        (12, 60 << (40 - 9)),
+        (20, grain),
+        (28, 1),
+        (36, 1),
+        (44, entries),
+        (56, 8),
+        (64, 128),
+    ];
+    for (at, field) in header {
+        empty[at..at + 8].copy_from_slice(&u64::to_le_bytes(field));
+    }
+    let descriptor = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n\
+                      createType=\"monolithicSparse\"\nRW 128849018880 SPARSE \"empty.vmdk\"\n";
+    empty[512..512 + descriptor.len()].copy_from_slice(descriptor.as_bytes());
+    let path = dir.path().join("empty.vmdk");
+    fs::write(&path, empty).expect("written");
+    let file = fs::OpenOptions::new().write(true).open(&path);
+    file.expect("there").set_len(16 << 20).expect("sparse");
+    let two = ["diff", "--json", "empty.vmdk", "empty.vmdk"];
+    let told = text(dir.path(), &two);
+    assert!(told.contains(r#""disk_size":65970697666560"#), "{told}");
     assert!(told.contains(r#""blocks":0,"#), "{told}");
+    let told = text(dir.path(), &["map", "--json", "empty.vmdk"]);
+    assert!(told.contains(r#""length":65970697666560"#), "{told}");
 }
 
 #[test]

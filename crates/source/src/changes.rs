@@ -173,13 +173,7 @@ pub fn kept_in(path: &Path) -> Result<Vec<String>> {
 fn check_overlay(overlay: &Path, base: Option<&Given>) -> Result<()> {
     let swapped = |text: String| Err(Error::unsupported("change set", text));
     let name = overlay.display();
-    let data = overlay.with_extension("overlay");
-    if overlay.extension().is_some_and(|of| of == "meta") && meta_path(overlay) == overlay {
-        return swapped(format!(
-            "{name} is the index of an overlay, and not its data: give {}",
-            data.display()
-        ));
-    }
+    check_data(overlay)?;
     let file = RawFile::open(overlay)?;
     if !has_index(overlay) && read_vec(&file, 0, undo::MAGIC.len()).is_ok_and(|m| m == undo::MAGIC)
     {
@@ -195,6 +189,45 @@ fn check_overlay(overlay: &Path, base: Option<&Given>) -> Result<()> {
         true => swapped(exchanged(overlay, &base.path)),
         false => Ok(()),
     }
+}
+
+/// That `path` is not the index of an overlay.
+fn check_data(path: &Path) -> Result<()> {
+    if path.extension().is_none_or(|of| of != "meta") {
+        return Ok(());
+    }
+    let (name, data) = (path.display(), path.with_extension("overlay"));
+    let data = data.display();
+    let text = format!("{name} is the index of an overlay, and not its data: give {data}");
+    Err(Error::unsupported("change set", text))
+}
+
+/// Finds an overlay that was given for a whole disk: what it does not hold would be zeros, and all
+/// files deleted.
+///
+/// # Errors
+/// With what was probably meant. [`Given::raw`] says that it is a disk.
+pub fn check_two_images(before: &Given, after: &Given) -> Result<()> {
+    let overlay = |given: &Given| -> Result<bool> {
+        if given.raw {
+            return Ok(false);
+        }
+        check_data(&given.path)?;
+        Ok(has_index(&given.path) && Format::of(&RawFile::open(&given.path)?) == Format::Raw)
+    };
+    let [a, b] = [&before.path, &after.path];
+    let meant = match (overlay(before)?, overlay(after)?) {
+        (false, false) => return Ok(()),
+        (true, false) => exchanged(b, a),
+        (false, true) => exchanged(a, b),
+        (true, true) => format!(
+            "indexes lie beside {} and {}: of two overlays each is compared with its base.",
+            a.display(),
+            b.display()
+        ),
+    };
+    let text = format!("{meant} Or say --raw, if both are whole disks");
+    Err(Error::unsupported("images to compare", text))
 }
 
 fn has_index(path: &Path) -> bool {

@@ -57,7 +57,7 @@ mod vhd;
 mod vhdx;
 mod vmdk;
 
-pub use changes::{ChangesOptions, Kind, kept_in, kind_of, open_changes};
+pub use changes::{ChangesOptions, Kind, check_two_images, kept_in, kind_of, open_changes};
 pub use extents::{ExtentList, ListFormat};
 pub use file::RawFile;
 pub use format::{Format, detect};

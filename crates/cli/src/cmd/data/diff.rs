@@ -119,8 +119,7 @@ fn original(overlay: &Path, blocks: bool, files: bool) -> Result<Option<Index>> 
     sources::exists(overlay)?;
     let mut out = output::plain();
     let meta = meta_path(overlay);
-    let index =
-        read_index(&meta, None).with_context(|| format!("cannot read {}", meta.display()))?;
+    let index = read_index(&meta, None)?;
     if !index.found {
         writeln!(out, "{}", no_index(overlay))?;
         out.flush()?;
