@@ -86,8 +86,13 @@ pub(crate) fn say_coverage(summary: &Summary) {
             size(coverage.bytes)
         );
     } else {
-        eprintln!("hexz: not whole: something could not be read; see the findings");
+        say_findings();
     }
+}
+
+/// Says that the findings tell what is lacking.
+pub(crate) fn say_findings() {
+    eprintln!("hexz: not whole: something could not be read; see the findings");
 }
 
 /// Tells the findings of a map that was written to files, and gives the exit status.

@@ -87,3 +87,51 @@ fn the_readme_names_what_is_read() {
         );
     }
 }
+
+/// The table of exit statuses is one, wherever it stands.
+#[test]
+fn the_exit_statuses_are_the_same_everywhere() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README");
+    let start = readme.find("## Exit status").expect("the table");
+    let rows = readme[start..].lines().filter_map(|line| {
+        let (status, text) = line.strip_prefix("| ")?.split_once(" | ")?;
+        let text = text.strip_suffix(" |")?.replace('`', "");
+        Some((status.parse().ok()?, text))
+    });
+    let rows: Vec<(u8, String)> = rows.take(4).collect();
+    let mut root = hexz_cli::command(&hexz_cli::registry()).term_width(100);
+    root.build();
+    let mut seen = 0;
+    let commands = root.get_subcommands_mut();
+    let mut helps: Vec<_> = commands
+        .filter(|command| !command.is_hide_set())
+        .map(|command| (command.get_name().to_owned(), command.render_long_help()))
+        .collect();
+    helps.push(("hexz".to_owned(), root.render_long_help()));
+    for (name, help) in helps {
+        // These two say no more of an image than that they know nothing of it.
+        if ["explain", "completions", "help"].contains(&&*name) {
+            continue;
+        }
+        let help = help.to_string();
+        let (_, table) = help.split_once("Exit status:\n").expect(&name);
+        let mut told: Vec<(u8, String)> = Vec::new();
+        for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let row = line.split_once("  ");
+            let row = row.and_then(|(status, text)| Some((status.parse().ok()?, text)));
+            match (row, told.last_mut()) {
+                (Some((status, text)), _) => told.push((status, text.to_owned())),
+                (None, Some((_, text))) => write!(text, " {line}").expect("memory"),
+                (None, None) => panic!("{name}: {line}"),
+            }
+        }
+        assert_eq!(told.len(), 4, "{name}: {told:?}");
+        for (row, (status, text)) in rows.iter().zip(&told) {
+            let same = row.0 == *status && row.1.starts_with(&**text);
+            assert!(same, "{name}: {text:?}, and README: {row:?}");
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 8);
+}

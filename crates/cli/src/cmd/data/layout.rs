@@ -12,7 +12,7 @@ use crate::guest;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
-use crate::status::Outcome;
+use crate::status::{self, Outcome};
 
 pub(crate) fn command(registry: &Registry, args: &LayoutArgs) -> Result<ExitCode> {
     let diagnostics = Diagnostics::new();
@@ -55,5 +55,8 @@ pub(crate) fn command(registry: &Registry, args: &LayoutArgs) -> Result<ExitCode
         output::tell(&report.diagnostics);
     }
     let outcome = Outcome::WHOLE.with(&report.diagnostics);
+    if !outcome.whole {
+        status::say_findings();
+    }
     Ok(outcome.code(false, args.engine.partial_ok))
 }
