@@ -4,8 +4,10 @@
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 fn hexz(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_hexz"))
@@ -370,5 +372,54 @@ fn what_can_not_be_seen_any_more_is_not_called_deleted() {
         assert!(!text.contains("\"type\":\"change\""), "{text}");
         assert!(text.contains("one-view-unreadable"), "{text}");
         assert!(text.contains("\"complete\":false,"), "{text}");
+    }
+}
+
+/// How long `child` needs to end once it was told to, and how it ended.
+fn interrupted(child: &mut std::process::Child) -> (Duration, std::process::ExitStatus) {
+    let start = Instant::now();
+    let number = child.id().to_string();
+    let told = Command::new("kill").args(["-INT", &number]).status();
+    assert!(told.expect("kill runs").success());
+    let status = child.wait().expect("it ends");
+    (start.elapsed(), status)
+}
+
+#[test]
+fn an_interrupt_ends_it_wherever_it_is_and_leaves_nothing_behind() {
+    // 256 MiB of index, each number far from the last.
+    let dir = tempfile::tempdir().expect("a folder");
+    let scattered = (0..32u64 << 20).map(|n| n.wrapping_mul(0x9E37_79B1) % (1 << 40));
+    let index: Vec<u8> = scattered.flat_map(u64::to_le_bytes).collect();
+    fs::write(dir.path().join("vm-state.meta"), index).expect("written");
+    fs::write(dir.path().join("vm-state.overlay"), b"").expect("written");
+    let temporary = dir.path().join("temporary");
+    fs::create_dir(&temporary).expect("made");
+    let base = demo().join("base.hxz");
+    let base = base.to_str().expect("a path");
+    for args in [
+        // While it reads the index.
+        &["diff", "vm-state.overlay"][..],
+        // While it writes what no one reads.
+        &["cat", base, "p2:/usr/lib/app/libapp.so.1"],
+        &["diff", "--changes", "-", "--base", base, "--json"],
+    ] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hexz"))
+            .args(args)
+            .current_dir(dir.path())
+            .env("TMPDIR", &temporary)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("hexz runs");
+        std::thread::sleep(Duration::from_millis(100));
+        let running = child.try_wait().expect("it can be asked").is_none();
+        assert!(running, "{args:?} ended by itself");
+        let (took, status) = interrupted(&mut child);
+        assert!(took < Duration::from_secs(2), "{args:?}: {took:?}");
+        assert_eq!(status.signal(), Some(2), "{args:?}: {status}");
+        let left = fs::read_dir(&temporary).expect("there").count();
+        assert_eq!(left, 0, "{args:?}");
     }
 }
