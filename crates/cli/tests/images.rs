@@ -252,6 +252,43 @@ fn what_is_no_image_is_an_error_that_says_what_it_is() {
 }
 
 #[test]
+fn a_container_that_cannot_be_read_is_an_error_and_no_disk_of_deleted_files() {
+    let dir = qcow2_images();
+    for (name, at, magic, says) in [
+        (
+            "broken.vdi",
+            64,
+            &b"\x7F\x10\xDA\xBE"[..],
+            "vdi header at byte 68",
+        ),
+        ("broken.qed", 0, b"QED\0", "qed header at byte 4"),
+        (
+            "broken.hds",
+            0,
+            b"WithouFreSpacExt",
+            "parallels header at byte 16",
+        ),
+        (
+            "older.hds",
+            0,
+            b"WithoutFreeSpace",
+            "parallels header at byte 16",
+        ),
+    ] {
+        let mut image = vec![0; 1 << 20];
+        image[at..at + magic.len()].copy_from_slice(magic);
+        fs::write(dir.path().join(name), image).expect("written");
+        for args in [
+            ["diff", "--files", "v2.qcow2", name],
+            ["diff", "--files", name, "v2.qcow2"],
+        ] {
+            let errors = refused(dir.path(), &args);
+            assert!(errors.contains(says), "{name}: {errors}");
+        }
+    }
+}
+
+#[test]
 fn the_layout_lists_what_an_image_keeps_beside_its_disk() {
     let dir = qcow2_images();
     let told = text(dir.path(), &["layout", "snapshots.qcow2"]);
