@@ -228,6 +228,38 @@ fn what_was_not_looked_at_is_3_in_every_form() {
             ("extract base.img / --to taken", 2),
         ],
     );
+    // A disk that was cut off.
+    let cut = Case::new(HEXZ, "blocks-4k");
+    let mut disk = cut.fixture.bytes("base.img");
+    disk.truncate(disk.len() / 5 * 2);
+    std::fs::write(cut.dir().join("cut.img"), disk).expect("written");
+    check(
+        &cut.hexz,
+        &[
+            ("ls -R base.img", 0),
+            ("ls -R cut.img", 3),
+            ("ls -R --json cut.img", 3),
+            ("ls -R cut.img --partial-ok", 0),
+            ("cat base.img /srv/data/blob", 0),
+            ("cat cut.img /srv/data/blob", 3),
+            ("cat cut.img /srv/data/blob --partial-ok", 0),
+        ],
+    );
+    // One overlay of several.
+    std::fs::create_dir(case.dir().join("overlays")).expect("made");
+    for name in ["case.overlay", "case.meta"] {
+        let to = case.dir().join("overlays").join(name);
+        std::fs::copy(case.dir().join(name), to).expect("written");
+    }
+    let overlays = "diff --files --base base.img --overlays overlays";
+    check(
+        &case.hexz,
+        &[
+            (overlays, 3),
+            (&format!("{overlays} --to reports"), 3),
+            (&format!("{overlays} --partial-ok"), 0),
+        ],
+    );
     // A damaged list may lack some of the changes.
     let torn = Case::new(HEXZ, "torn-meta");
     let base = "diff case.overlay --base base.img";

@@ -51,6 +51,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
         }
         false => (Cow::Borrowed(&loaded.changes), listed),
     };
+    run.check()?;
     let mut layouts = [
         Layout::detect(&run, base, View::Base)?,
         Layout::detect(&run, merged, View::Merged)?,
@@ -73,6 +74,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
             before: out.wants_before(),
         };
         let owned = pair.owners()?;
+        run.check()?;
         ledger.give(owned.merged_pieces.iter(), Some(index));
         second.push((index, owned.base_pieces));
         if let Files::Gone { reason, .. } = &owned.files {
@@ -105,7 +107,9 @@ pub(super) fn diff_to<V: DiffVisitor>(
     }
     ledger.give_gaps();
     let identical = changed.difference(&differences.ranges().aligned_out(block));
+    run.check()?;
     let (pieces, texts) = ledger.settle();
+    run.check()?;
     let sums = Sums::of(&pieces, Some(&differences), &identical);
     free::tell(&run, &pairing, (&pieces, &sums), &differences, &**merged)?;
     let blocks = |set: &RangeSet| set.units(block);
@@ -139,6 +143,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
             _ => Err(error),
         })?;
     }
+    run.check()?;
     let (shown, kinds) = writer.finish();
     let (mut regions, mut unresolved) = regions(&pieces, &texts, &differences, &shown);
     let namer = Namer {

@@ -188,9 +188,14 @@ impl<'a> PairWork<'a> {
             Some(moved) => moved.clone(),
             None => volume.wanted(self.differences.ranges()).union(derived),
         };
+        self.run.check()?;
+        let pieces = disk_labels(self.run, &claims, volume, labels)?;
+        self.run.check()?;
+        let owners = owners_of(&claims, &touching);
+        self.run.check()?;
         Ok(OwnedView {
-            pieces: disk_labels(self.run, &claims, volume, labels)?,
-            owners: owners_of(&claims, &touching),
+            pieces,
+            owners,
             data: FileData::of(self.run, &claims),
         })
     }
