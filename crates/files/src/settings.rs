@@ -23,7 +23,7 @@ impl Cancel {
     }
 
     /// Asks the runs that have a clone of this to end: soon after, they end with
-    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
+    /// [`ErrorKind::Cancelled`].
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
