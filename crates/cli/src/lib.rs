@@ -5,6 +5,7 @@
 
 mod about;
 mod args;
+mod behind;
 pub mod cmd;
 mod disks;
 mod failure;

@@ -11,6 +11,7 @@ use hexz_resolve::report::{Change, DiffEnd, DiffVisitor, FileNames, Header, Volu
 use hexz_resolve::{Error, Loaded};
 
 use crate::args::DiffArgs;
+use crate::behind::Behind;
 use crate::cmd::data::diff::places;
 use crate::output;
 
@@ -27,7 +28,7 @@ pub(crate) fn diff(
     let mut stream = Stream {
         changes: Changes::new(form, selection),
         places: &|volumes| places(loaded, volumes, options, args),
-        out: Mutex::new(output(form)),
+        out: Mutex::new(Behind::new(move || output(form))),
         failed: Mutex::new(None),
         found: AtomicBool::new(false),
     };
@@ -44,7 +45,7 @@ pub(crate) fn diff(
     let end = end?;
     let mut out = stream.out.lock().unwrap_or_else(PoisonError::into_inner);
     stream.changes.end(&mut *out, &end)?;
-    out.flush()?;
+    out.end()?;
     let found = stream.found.load(Ordering::Relaxed);
     let found = stream.changes.selection().finds(&end.summary, found);
     Ok((end, found))
@@ -94,7 +95,7 @@ impl Write for Text {
 struct Stream<'a> {
     changes: Changes,
     places: &'a (dyn Fn(&[VolumeRecord]) -> Places + Sync),
-    out: Mutex<Box<dyn Write + Send>>,
+    out: Mutex<Behind>,
     failed: Mutex<Option<io::Error>>,
     /// Whether any change is at or below the paths that were asked for.
     found: AtomicBool,
@@ -103,8 +104,8 @@ struct Stream<'a> {
 impl Stream<'_> {
     fn write(&self, text: io::Result<Text>) -> hexz_resolve::Result<()> {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut write = |text: Text| text.0.iter().try_for_each(|part| out.write_all(part));
-        text.and_then(&mut write).map_err(|error| {
+        let write = |text: Text| text.0.into_iter().try_for_each(|part| out.hand(part));
+        text.and_then(write).map_err(|error| {
             let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
             *failed = Some(error);
             Error::io("output", "it can't be written")

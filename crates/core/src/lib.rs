@@ -28,6 +28,7 @@ mod registry;
 pub mod report;
 mod scan;
 mod scratch;
+mod seek;
 mod threads;
 mod volume;
 

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use crate::ByteRange;
+use crate::seek::seek;
 
 /// A set of bytes, kept as sorted ranges that neither overlap nor touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -103,12 +104,7 @@ impl RangeSet {
     /// The pieces of the set that lie within `range`, rising, clipped to it.
     pub fn overlapping(&self, range: ByteRange) -> impl Iterator<Item = ByteRange> + '_ {
         let from = self.ranges.partition_point(|r| r.end() <= range.start());
-        self.ranges
-            .get(from..)
-            .unwrap_or_default()
-            .iter()
-            .take_while(move |r| r.start() < range.end())
-            .filter_map(move |r| r.intersection(&range))
+        clipped(&self.ranges, from, range)
     }
 
     /// The part of the set within `range`.
@@ -159,18 +155,9 @@ impl RangeSet {
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
         let mut out = Vec::with_capacity(self.runs());
-        for range in self.iter() {
-            let mut at = range.start();
-            for hole in other.overlapping(range) {
-                if hole.start() > at {
-                    out.push(ByteRange::new(at, hole.start()));
-                }
-                at = hole.end();
-            }
-            if at < range.end() {
-                out.push(ByteRange::new(at, range.end()));
-            }
-        }
+        let other = RangeCursor::new(other);
+        self.iter()
+            .for_each(|range| out.extend(other.outside(range)));
         Self { ranges: out }
     }
 
@@ -191,6 +178,14 @@ impl RangeSet {
     pub fn aligned_out(&self, unit: u64) -> Self {
         self.iter().map(|r| r.aligned_out(unit)).collect()
     }
+}
+
+/// The parts of `ranges` within `range`, which none of those before `from` reaches.
+fn clipped(ranges: &[ByteRange], from: usize, range: ByteRange) -> impl Iterator<Item = ByteRange> {
+    let ranges = ranges.get(from..).unwrap_or_default().iter();
+    ranges
+        .take_while(move |r| r.start() < range.end())
+        .filter_map(move |r| r.intersection(&range))
 }
 
 /// Asks a set about many ranges that lie near each other, such as the extents of files in the
@@ -220,16 +215,32 @@ impl<'a> RangeCursor<'a> {
     /// Whether any byte of `range` is in the set.
     #[must_use]
     pub fn overlaps(&self, range: ByteRange) -> bool {
+        self.overlapping(range).next().is_some()
+    }
+
+    /// The pieces of the set that lie within `range`, rising, clipped to it.
+    pub fn overlapping(&self, range: ByteRange) -> impl Iterator<Item = ByteRange> + 'a {
         let ranges = self.set.as_slice();
-        let end = |at: usize| ranges.get(at).map_or(u64::MAX, ByteRange::end);
-        let mut at = self.at.get();
-        let behind = at == 0 || end(at - 1) <= range.start();
-        if !behind || end(at) <= range.start() {
-            at = ranges.partition_point(|r| r.end() <= range.start());
-            self.at.set(at);
-        }
-        let next = ranges.get(at);
-        next.is_some_and(|r| r.intersection(&range).is_some())
+        let from = seek(ranges, self.at.get(), |r| r.end() <= range.start());
+        self.at.set(from);
+        clipped(ranges, from, range)
+    }
+
+    /// The pieces of `range` that are not in the set, rising.
+    pub fn outside(&self, range: ByteRange) -> impl Iterator<Item = ByteRange> + 'a {
+        let mut inside = self.overlapping(range);
+        let mut at = range.start();
+        std::iter::from_fn(move || {
+            while at < range.end() {
+                let next = inside.next();
+                let gap = ByteRange::new(at, next.map_or(range.end(), |next| next.start()));
+                at = next.map_or(range.end(), |next| next.end());
+                if !gap.is_empty() {
+                    return Some(gap);
+                }
+            }
+            None
+        })
     }
 }
 
@@ -339,6 +350,7 @@ mod tests {
             let cursor = RangeCursor::new(&x);
             for range in clip {
                 prop_assert_eq!(cursor.overlaps(range), x.overlaps(range));
+                prop_assert!(cursor.overlapping(range).eq(x.overlapping(range)));
                 let bits = bitmap([range]);
                 let clipped = x.clipped(range);
                 prop_assert!(well_formed(&clipped));

@@ -50,41 +50,69 @@ impl SharedXattrs {
 #[derive(Clone, Default)]
 pub(crate) struct Found {
     claims: Vec<Claim>,
-    /// The claims once all are known, in parts: each is given up as it is handed on.
-    parts: Vec<Vec<Claim>>,
+    /// Whose the pieces are, in their order.
+    maps: Vec<Map>,
+    /// What becomes a claim once it is handed on: an inode may have a million.
+    pieces: Vec<Piece>,
     pub(crate) directories: Vec<Directory>,
 }
 
-/// Claims of one part.
-const PART: usize = 16 << 10;
+/// The wanted part of the map of an inode.
+#[derive(Clone)]
+struct Map {
+    id: FileKey,
+    role: Role,
+    kind: FileKind,
+    generation: u64,
+    /// How many pieces it has.
+    pieces: usize,
+}
+
+/// So many pieces are kept to the end.
+const FEW: usize = 16 << 10;
+
+impl Map {
+    fn claim(&self, geometry: &Geometry, piece: Piece) -> Option<Claim> {
+        Some(Claim {
+            kind: Some(self.kind),
+            generation: Some(self.generation),
+            ..geometry.claim(self.id, self.role, piece)?
+        })
+    }
+}
 
 impl Found {
-    /// Cuts the claims into parts: one inode may have a million.
-    fn cut(&mut self) {
-        let mut claims = std::mem::take(&mut self.claims);
-        while claims.len() > PART {
-            let at = claims.len().saturating_sub(PART);
-            self.parts.push(claims.split_off(at));
-            claims.shrink_to_fit();
-        }
-        self.parts.push(claims);
-        self.parts.reverse();
-    }
-
     /// Hands on the claims, and gives the directories.
     fn hand_on(
         found: Arc<Self>,
+        geometry: &Geometry,
         mut out: impl FnMut(Claim) -> Result<()>,
     ) -> Result<Vec<Directory>> {
         match Arc::try_unwrap(found) {
             Ok(found) => {
-                found.parts.into_iter().flatten().try_for_each(out)?;
+                found.claims.into_iter().try_for_each(&mut out)?;
+                // From the end, so that memory is given up as they are taken.
+                let mut pieces = found.pieces;
+                for map in found.maps.iter().rev() {
+                    for _ in 0..map.pieces {
+                        let claim = pieces.pop().and_then(|piece| map.claim(geometry, piece));
+                        claim.map_or(Ok(()), &mut out)?;
+                        if pieces.len().max(FEW) < pieces.capacity() / 2 {
+                            pieces.shrink_to_fit();
+                        }
+                    }
+                }
                 Ok(found.directories)
             }
             // The other view is given it too.
             Err(found) => {
-                let mut claims = found.parts.iter().flatten();
+                let mut claims = found.claims.iter();
                 claims.try_for_each(|claim| out(claim.clone()))?;
+                let mut pieces = found.pieces.iter().rev();
+                for map in found.maps.iter().rev() {
+                    let mut own = pieces.by_ref().take(map.pieces);
+                    own.try_for_each(|piece| map.claim(geometry, *piece).map_or(Ok(()), &mut out))?;
+                }
                 Ok(found.directories.clone())
             }
         }
@@ -134,7 +162,7 @@ impl Ext4 {
             let work =
                 |slice: &Slice, reader: &UnitReader<'_>| self.slice(slice, reader, Some(wanted));
             cx.units_shared("ext4-inodes", &self.reader, &slices, work, |_, found| {
-                let own = Found::hand_on(found, |claim| {
+                let own = Found::hand_on(found, &self.geometry, |claim| {
                     if is_near {
                         shared.note(&claim);
                         met.push(claim.range);
@@ -250,7 +278,7 @@ impl Ext4 {
             let offset = slice.start.saturating_add(n.saturating_mul(size64));
             let inode = RawInode::new(Fields::new("inode", offset, raw));
             if self.in_use(number, &inode)? {
-                let before = found.claims.len();
+                let before = (found.claims.len(), found.pieces.len());
                 let record = ByteRange::at(offset, size64);
                 let record = record.filter(|r| records.as_ref().is_some_and(|w| w.overlaps(*r)));
                 if let Some(record) = record {
@@ -259,21 +287,32 @@ impl Ext4 {
                         .claims
                         .push(Claim::file(record, id, Role::InodeRecord));
                 }
-                self.inode(&mut mapper, number, inode, wanted.as_ref(), &mut found)?;
-                if found.claims.len() > before {
-                    let kind = kind(&inode)?;
-                    let generation = inode.i_generation()?;
-                    for claim in found.claims.iter_mut().skip(before) {
-                        claim.kind = Some(kind);
-                        claim.generation = Some(generation.into());
-                    }
+                let role = self.inode(&mut mapper, number, inode, wanted.as_ref(), &mut found)?;
+                let pieces = found.pieces.len().saturating_sub(before.1);
+                if pieces == 0 && found.claims.len() == before.0 {
+                    continue;
+                }
+                let kind = kind(&inode)?;
+                let generation = inode.i_generation()?.into();
+                for claim in found.claims.iter_mut().skip(before.0) {
+                    claim.kind = Some(kind);
+                    claim.generation = Some(generation);
+                }
+                if pieces > 0 {
+                    found.maps.push(Map {
+                        id: FileKey::new(number),
+                        role,
+                        kind,
+                        generation,
+                        pieces,
+                    });
                 }
             }
         }
-        found.cut();
         Ok(found)
     }
 
+    /// Adds what an inode has beside its record. Gives the role of the pieces that it maps.
     fn inode(
         &self,
         mapper: &mut Mapper<'_>,
@@ -281,7 +320,7 @@ impl Ext4 {
         inode: RawInode<'_>,
         wanted: Option<&RangeCursor<'_>>,
         found: &mut Found,
-    ) -> Result<()> {
+    ) -> Result<Role> {
         let id = FileKey::new(number);
         let content = self.content(number, &inode)?;
         let wants = |range: ByteRange| wanted.is_some_and(|w| w.overlaps(range));
@@ -312,11 +351,11 @@ impl Ext4 {
             // It has no block but that of its attributes.
             let slack = slack.iter().flat_map(|s| s.of_file(id, Role::Xattr));
             found.claims.extend(slack);
-            return Ok(());
+            return Ok(Role::Data);
         };
         let known = self.known.numbers.contains(&number);
         if known || !is_directory && wanted.is_none() {
-            return Ok(());
+            return Ok(role);
         }
         let mut pieces = Vec::new();
         mapper.walk(&inode, number, &mut |piece| {
@@ -327,7 +366,7 @@ impl Ext4 {
                 slack.used(range);
             }
             if wants(range) {
-                found.claims.extend(self.geometry.claim(id, role, piece));
+                found.pieces.push(piece);
             }
             if is_directory && piece.mapped == Mapped::Data {
                 pieces.push(piece);
@@ -341,7 +380,7 @@ impl Ext4 {
                 .directories
                 .push(Directory::new(number, &inode, Some(pieces))?);
         }
-        Ok(())
+        Ok(role)
     }
 
     /// Where an inode has its content.

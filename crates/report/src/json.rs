@@ -6,8 +6,7 @@ use std::io::{BufWriter, Result, Write};
 
 use hexz_resolve::Diagnostic;
 use hexz_resolve::report::{
-    Change, DiffEnd, FileNames, Header, LayoutReport, OwnerEnd, OwnerRecord, Region, Summary,
-    Unresolved, VolumeRecord,
+    Change, DiffEnd, FileNames, Header, LayoutReport, OwnerEnd, OwnerRecord, Summary, VolumeRecord,
 };
 use serde::Serialize;
 
@@ -15,9 +14,27 @@ use crate::listing::ListedFile;
 
 pub(crate) use records::all_raw;
 
+/// One record, which may be long. A writer that is given every comma by itself is slow.
 fn line(out: &mut dyn Write, record: &impl Serialize) -> Result<()> {
-    serde_json::to_writer(&mut *out, record)?;
-    out.write_all(b"\n")
+    let mut text = BufWriter::with_capacity(4096, out);
+    serde_json::to_writer(&mut text, record)?;
+    text.write_all(b"\n")?;
+    text.flush()
+}
+
+/// Many short records, some of which are given at a time.
+fn lines(out: &mut dyn Write, records: impl Iterator<Item = impl Serialize>) -> Result<()> {
+    const FULL: usize = 64 << 10;
+    let mut text = Vec::with_capacity(FULL + 1024);
+    for record in records {
+        serde_json::to_writer(&mut text, &record)?;
+        text.push(b'\n');
+        if text.len() >= FULL {
+            out.write_all(&text)?;
+            text.clear();
+        }
+    }
+    out.write_all(&text)
 }
 
 pub(crate) fn head(out: &mut dyn Write, header: &Header, volumes: &[VolumeRecord]) -> Result<()> {
@@ -41,11 +58,7 @@ pub(crate) fn change(
     volumes: &[VolumeRecord],
     notable: Option<&'static str>,
 ) -> Result<()> {
-    // A writer that is given every comma by itself is slow.
-    let mut text = BufWriter::with_capacity(4096, out);
-    serde_json::to_writer(&mut text, &records::change(change, volumes, notable))?;
-    text.write_all(b"\n")?;
-    text.flush()
+    line(out, &records::change(change, volumes, notable))
 }
 
 /// All names of a file that has very many.
@@ -59,23 +72,14 @@ pub(crate) fn names(
 
 /// What comes after the last change.
 pub(crate) fn end(out: &mut dyn Write, end: &DiffEnd, volumes: &[VolumeRecord]) -> Result<()> {
-    middle(out, &end.regions, &end.unresolved, volumes)?;
+    let regions = end.regions.iter();
+    lines(out, regions.map(|region| records::region(region, volumes)))?;
+    let unresolved = end.unresolved.iter();
+    lines(
+        out,
+        unresolved.map(|piece| records::unresolved(piece, volumes)),
+    )?;
     tail(out, &end.diagnostics, &end.summary)
-}
-
-fn middle(
-    out: &mut dyn Write,
-    regions: &[Region],
-    unresolved: &[Unresolved],
-    volumes: &[VolumeRecord],
-) -> Result<()> {
-    for region in regions {
-        line(out, &records::region(region, volumes))?;
-    }
-    for piece in unresolved {
-        line(out, &records::unresolved(piece, volumes))?;
-    }
-    Ok(())
 }
 
 /// A layout: volumes, then what lies between them.

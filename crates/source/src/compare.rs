@@ -1,12 +1,17 @@
 //! Where two images may differ, from what their formats tell without reading the disks.
 
-use hexz_resolve::{ByteRange, Diagnostics, RangeSet, ReadAt as _, Result};
+use hexz_resolve::{ByteRange, Diagnostics, OpenGate, RangeSet, ReadAt as _, Result};
 
 use crate::hxz;
 use crate::image::Image;
 
 /// The pieces of the disk in which `a` and `b` may differ. Which of them do is not known yet.
-pub(crate) fn candidates(a: &Image, b: &Image, found: &Diagnostics) -> Result<RangeSet> {
+pub(crate) fn candidates(
+    a: &Image,
+    b: &Image,
+    gate: &dyn OpenGate,
+    found: &Diagnostics,
+) -> Result<RangeSet> {
     if a.is_same(b) {
         return Ok(RangeSet::new());
     }
@@ -15,10 +20,11 @@ pub(crate) fn candidates(a: &Image, b: &Image, found: &Diagnostics) -> Result<Ra
     }
     let whole = ByteRange::new(0, a.len().max(b.len()));
     let Some((upper, shared)) = shared_layer(a, b) else {
-        return Ok(a.data_in(whole).union(&b.data_in(whole)));
+        return data_in(&[a, b], whole, gate);
     };
     let mut all = RangeSet::new();
     for layer in &upper {
+        gate.check()?;
         all = all.union(&layer.held(ByteRange::new(0, layer.len()), found));
     }
     // A layer hides what is behind its end, whatever lies above it.
@@ -26,8 +32,27 @@ pub(crate) fn candidates(a: &Image, b: &Image, found: &Diagnostics) -> Result<Ra
     let shortest = lengths().min().unwrap_or(0);
     let longest = lengths().max().unwrap_or(0);
     let hidden = ByteRange::new(shortest, longest);
-    for image in [a, b] {
-        all = all.union(&image.data_in(hidden));
+    Ok(all.union(&data_in(&[a, b], hidden, gate)?))
+}
+
+/// The pieces of `range` that are not a hole of all `images`. It is asked for in parts, since there
+/// may be millions, and the gate may want to end it.
+fn data_in(images: &[&Image], range: ByteRange, gate: &dyn OpenGate) -> Result<RangeSet> {
+    const PART: u64 = 1 << 30;
+    const PARTS: u64 = 4096;
+    let part = (range.len() / PARTS).max(PART);
+    let mut all = RangeSet::new();
+    let mut at = range.start();
+    while at < range.end() {
+        gate.check()?;
+        let end = at.saturating_add(part).min(range.end());
+        let part = ByteRange::new(at, end);
+        let data = images.iter().map(|image| image.data_in(part));
+        let data = data.reduce(|one, other| one.union(&other));
+        for piece in &data.unwrap_or_default() {
+            all.insert(piece);
+        }
+        at = end;
     }
     Ok(all)
 }

@@ -58,7 +58,7 @@ impl ChangeSource for TwoImages {
         let (a, b, ranges) = match directory::pair(&a, &b, paths, limits)? {
             Some(files) => files,
             None => {
-                let ranges = candidates(&a, &b, &found)?;
+                let ranges = candidates(&a, &b, gate, &found)?;
                 (a, b, ranges)
             }
         };

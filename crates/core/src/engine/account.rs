@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::layout::{Content, DiskStructure, Layout, OpenVolume};
-use super::refine::Differences;
+use super::refine::{Counter, Differences};
 use super::run::Run;
 use crate::report::{Before, ClassBytes, Region, Summary, Unresolved};
-use crate::{ByteRange, Class, Disks, RangeSet, Role};
+use crate::{ByteRange, Class, Disks, RangeCursor, RangeSet, Role};
 
 /// A piece of the changed blocks, on the disk, with its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,9 +88,10 @@ impl Ledger {
     ) {
         let mut given = Vec::new();
         let volume = index_of(volume);
+        let left = RangeCursor::new(&self.left);
         for (range, class, detail) in ranges {
             let text = Texts::index(&mut self.texts.details, detail);
-            for part in self.left.overlapping(range) {
+            for part in left.overlapping(range) {
                 self.pieces.push(Piece {
                     range: part,
                     class,
@@ -222,10 +223,12 @@ impl Sums {
             disk: BTreeMap::new(),
             volumes: BTreeMap::new(),
         };
+        let counter = differences.map(Differences::counter);
+        let identical = RangeCursor::new(identical);
         for piece in pieces {
             let add = ClassBytes {
                 bytes: piece.range.len(),
-                changed: differences.map_or(0, |d| d.count(piece.range)),
+                changed: counter.as_ref().map_or(0, |c| c.count(piece.range)),
                 identical: identical.overlapping(piece.range).map(|r| r.len()).sum(),
             };
             let volume = piece
@@ -265,11 +268,12 @@ fn entry<'m>(classes: &'m mut BTreeMap<Class, ClassBytes>, piece: &Piece) -> &'m
 pub(super) fn regions(
     pieces: &[Piece],
     texts: &Texts,
-    differences: &Differences,
+    counter: &Counter<'_>,
     shown: &RangeSet,
 ) -> (Vec<Region>, Vec<Unresolved>) {
     let mut regions = Vec::new();
     let mut unresolved = Vec::new();
+    let shown = RangeCursor::new(shown);
     for piece in pieces {
         if piece.class == Class::Unresolved {
             unresolved.push(Unresolved {
@@ -281,7 +285,7 @@ pub(super) fn regions(
             });
             continue;
         }
-        for range in &RangeSet::from(piece.range).difference(shown) {
+        for range in shown.outside(piece.range) {
             regions.push(Region {
                 volume: piece.volume(),
                 class: piece.class,
@@ -289,7 +293,7 @@ pub(super) fn regions(
                 start: range.start(),
                 disk: None,
                 length: range.len(),
-                changed: differences.count(range),
+                changed: counter.count(range),
                 fields: None,
                 unnamed: 0,
                 more_fields: false,

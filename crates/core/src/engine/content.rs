@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::layout::OpenVolume;
-use super::refine::{Differences, count_bytes};
+use super::refine::{Counter, count_bytes};
 use super::run::Run;
 use crate::content::{Extent, Piece, pieces};
 use crate::{
     ByteRange, Claim, Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, Filesystem,
-    Owner, RangeSet, ReadAt, Result, Role, Sink, View, read_vec,
+    Owner, RangeCursor, RangeSet, ReadAt, Result, Role, Sink, View, read_vec,
 };
 
 const CHUNK: u64 = 1 << 20;
@@ -78,19 +78,19 @@ impl<'c> Side<'c> {
 
 /// What the comparison of the disks told of a volume that lies at one place in both views.
 pub(super) struct InPlace<'a> {
-    pub(super) differences: &'a Differences,
+    pub(super) counter: Counter<'a>,
     /// Where the two views read otherwise than the disks do.
-    pub(super) replayed: RangeSet,
+    pub(super) replayed: &'a RangeSet,
 }
 
-impl InPlace<'_> {
+impl<'a> InPlace<'a> {
     /// What `tell` says of each place on the disk of `range` of `volume`. `None` where what is read
     /// there is not what lies at one place of the disk.
     fn of<T>(
         &self,
         volume: &OpenVolume,
         range: ByteRange,
-        tell: impl Fn(&Differences, ByteRange) -> T,
+        tell: impl Fn(&Counter<'a>, ByteRange) -> T,
         add: impl Fn(T, T) -> T,
     ) -> Option<T> {
         if self.replayed.overlaps(range) {
@@ -102,7 +102,7 @@ impl InPlace<'_> {
             let (Some(place), None) = (copies.next(), copies.next()) else {
                 return None;
             };
-            let told = tell(self.differences, place);
+            let told = tell(&self.counter, place);
             all = Some(match all {
                 Some(before) => add(before, told),
                 None => told,
@@ -113,12 +113,12 @@ impl InPlace<'_> {
 
     /// Whether a byte of `range` differs.
     fn any(&self, volume: &OpenVolume, range: ByteRange) -> Option<bool> {
-        self.of(volume, range, Differences::any, |a, b| a || b)
+        self.of(volume, range, Counter::any, |a, b| a || b)
     }
 
     /// How many bytes of `range` differ.
     fn count(&self, volume: &OpenVolume, range: ByteRange) -> Option<u64> {
-        self.of(volume, range, Differences::count, u64::saturating_add)
+        self.of(volume, range, Counter::count, u64::saturating_add)
     }
 }
 
@@ -129,9 +129,9 @@ pub(super) struct Comparer<'a> {
     pub(super) base: &'a dyn Filesystem,
     pub(super) merged: &'a dyn Filesystem,
     /// Where the two views may differ; `None` when all of it may.
-    pub(super) dirty: Option<&'a RangeSet>,
+    pub(super) dirty: Option<RangeCursor<'a>>,
     /// What is known of bytes that lie at one place in both views.
-    pub(super) in_place: Option<&'a InPlace<'a>>,
+    pub(super) in_place: Option<InPlace<'a>>,
     /// Bytes that may still be read: a hostile image can name the same blocks over and over.
     pub(super) budget: &'a AtomicU64,
     /// Where findings go.
@@ -215,28 +215,28 @@ impl Comparer<'_> {
         length: u64,
     ) -> Result<Option<u64>> {
         let whole = ByteRange::new(0, length);
-        let parts: Vec<ByteRange> = match (base, merged, self.dirty) {
-            (Some(x), Some(y), Some(dirty)) if x == y => dirty
-                .overlapping(ByteRange::new(x, x.saturating_add(length)))
-                .filter_map(|r| r.moved_down(x))
-                .collect(),
-            _ => vec![whole],
+        let place = base.filter(|_| base == merged);
+        let place = place.and_then(|at| ByteRange::at(at, length));
+        let dirty = place.zip(self.dirty.as_ref());
+        let parts = || {
+            let parts = dirty.into_iter().flat_map(|(place, dirty)| {
+                let parts = dirty.overlapping(place);
+                parts.filter_map(move |part| part.moved_down(place.start()))
+            });
+            parts.chain(dirty.is_none().then_some(whole))
         };
-        if let (Some(x), Some(y), Some(known)) = (base, merged, self.in_place)
-            && x == y
-            && let Some(range) = ByteRange::at(x, length)
-        {
+        if let (Some(place), Some(known)) = (place, &self.in_place) {
             // Nothing is read, but an image can have the same bytes counted over and over.
-            if !self.spend(parts.iter().map(ByteRange::len).sum()) {
+            if !self.spend(parts().map(|part| part.len()).sum()) {
                 return Ok(None);
             }
-            if let Some(count) = known.count(self.volume, range) {
+            if let Some(count) = known.count(self.volume, place) {
                 return Ok(Some(count));
             }
         }
         let (before, after) = (self.base.reader(), self.merged.reader());
         let mut sum = 0u64;
-        for part in parts {
+        for part in parts() {
             let mut done = part.start();
             while done < part.end() {
                 self.run.check()?;
@@ -300,7 +300,7 @@ impl Comparer<'_> {
     /// Whether any of the bytes, as they are encoded, lie elsewhere or may differ: when none do,
     /// nothing needs decoding.
     fn lie_differently(&self, base: &[Extent], merged: &[Extent]) -> bool {
-        let Some(dirty) = self.dirty else {
+        let Some(dirty) = &self.dirty else {
             return true;
         };
         let shape = |e: &Extent| {
@@ -344,13 +344,13 @@ impl Comparer<'_> {
         if base.is_none() && merged.is_none() {
             return Ok(false);
         }
-        if let (Some(x), Some(y), Some(dirty)) = (base, merged, self.dirty)
+        if let (Some(x), Some(y), Some(dirty)) = (base, merged, &self.dirty)
             && x == y
             && !dirty.overlaps(ByteRange::new(x, x.saturating_add(length)))
         {
             return Ok(false);
         }
-        if let (Some(x), Some(y), Some(known)) = (base, merged, self.in_place)
+        if let (Some(x), Some(y), Some(known)) = (base, merged, &self.in_place)
             && x == y
             && let Some(range) = ByteRange::at(x, length)
             && let Some(differs) = known.any(self.volume, range)

@@ -145,7 +145,7 @@ pub(super) fn diff_to<V: DiffVisitor>(
     }
     run.check()?;
     let (shown, kinds) = writer.finish();
-    let (mut regions, mut unresolved) = regions(&pieces, &texts, &differences, &shown);
+    let (mut regions, mut unresolved) = regions(&pieces, &texts, &differences.counter(), &shown);
     let namer = Namer {
         run: &run,
         pairing: &pairing,

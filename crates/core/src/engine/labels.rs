@@ -1,6 +1,7 @@
 //! The words for the pieces of a disk, each word once: there may be millions of pieces.
 
 use super::gather::Label;
+use super::run::Run;
 use crate::{ByteRange, Class, Error, Result};
 
 /// Pieces of a disk with their words.
@@ -33,14 +34,15 @@ impl Labels {
     }
 
     /// Sorts them by place.
-    pub(super) fn sort(&mut self) {
+    pub(super) fn sort(&mut self, run: &Run<'_>) {
         let words = &self.words;
         let word = |index: u16| {
             let label = words.get(usize::from(index));
             label.map(|label| (label.class, label.detail))
         };
-        self.pieces
-            .sort_unstable_by(|(a, x), (b, y)| a.cmp(b).then_with(|| word(*x).cmp(&word(*y))));
+        run.sort(&mut self.pieces, |(a, x), (b, y)| {
+            a.cmp(b).then_with(|| word(*x).cmp(&word(*y)))
+        });
     }
 
     /// The pieces, in their order, with class and detail.

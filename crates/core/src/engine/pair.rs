@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::content::{InPlace, budget};
+use super::content::budget;
 use super::copies;
 use super::gather::replayed;
 use super::gone::Gone;
@@ -184,19 +184,24 @@ impl<'a> PairWork<'a> {
         };
         let wanted = volume.wanted(self.changed).union(derived);
         let claims = Packed::gather(self.run, volume, view, &wanted, shared)?;
-        let touching = match moved {
-            Some(moved) => moved.clone(),
-            None => volume.wanted(self.differences.ranges()).union(derived),
-        };
         self.run.check()?;
-        let pieces = disk_labels(self.run, &claims, volume, labels)?;
-        self.run.check()?;
-        let owners = owners_of(&claims, &touching);
+        let (pieces, (owners, data)) = self.run.beside(
+            || disk_labels(self.run, &claims, volume, labels),
+            || {
+                let touching = match moved {
+                    Some(moved) => moved.clone(),
+                    None => volume.wanted(self.differences.ranges()).union(derived),
+                };
+                let owners = owners_of(&claims, &touching);
+                self.run.check()?;
+                Ok((owners, FileData::of(self.run, &claims)))
+            },
+        )?;
         self.run.check()?;
         Ok(OwnedView {
             pieces,
             owners,
-            data: FileData::of(self.run, &claims),
+            data,
         })
     }
 
@@ -235,14 +240,14 @@ impl<'a> PairWork<'a> {
             merged,
             base,
         };
-        let in_place = self.in_place();
+        let replayed = self.in_place();
         let records = Records {
             run,
             touched: &touched,
             volume: self.index,
             ranges: &ranges,
             dirty: dirty.as_deref(),
-            in_place: in_place.as_ref(),
+            replayed: replayed.as_ref(),
             budget: &budget(pair.filesystems()),
         };
         let visitor = writer.visitor();
@@ -333,15 +338,12 @@ impl<'a> PairWork<'a> {
         Some(raw.union(&replayed(self.pair.filesystems())))
     }
 
-    /// What the comparison of the disks told of this volume, where it lies at one place in both
-    /// views and all of it could be read.
-    fn in_place(&self) -> Option<InPlace<'a>> {
+    /// Where the views read otherwise than the disks do. `None` where the comparison of the disks
+    /// tells nothing of this volume: it lies elsewhere in the other view, or could not all be read.
+    fn in_place(&self) -> Option<RangeSet> {
         let (base, merged) = (self.pair.base?, self.pair.merged?);
         let told = base.map == merged.map && !self.differences.unreadable();
-        told.then(|| InPlace {
-            differences: self.differences,
-            replayed: replayed(self.pair.filesystems()),
-        })
+        told.then(|| replayed(self.pair.filesystems()))
     }
 
     /// Where a filesystem is in one view only, or was made anew, all its files came or went.
@@ -368,6 +370,7 @@ fn owners_of(claims: &Packed, touching: &RangeSet) -> BTreeSet<FileKey> {
         .iter()
         .filter_map(|claim| claim.file().filter(|_| touching.overlaps(claim.range)))
         .collect();
+    owners.dedup();
     owners.sort_unstable();
     owners.dedup();
     owners.into_iter().collect()
@@ -385,6 +388,6 @@ fn disk_labels(
         let mut pieces = volume.map.pieces(range);
         pieces.try_for_each(|piece| out.add(piece.on_device(), label))
     })?;
-    out.sort();
+    out.sort(run);
     Ok(out)
 }

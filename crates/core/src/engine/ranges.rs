@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::layout::OpenVolume;
 use super::packed::{Offset, Packed, PackedClaim};
 use super::pairing::Pair;
-use super::refine::Differences;
+use super::refine::{Counter, Differences};
 use super::run::Run;
 use crate::report::{Change, ChangedRange};
-use crate::{ByteRange, FileKey, RangeSet, RawName, Role, View};
+use crate::{Attributes, ByteRange, FileKey, RangeCursor, RangeSet, RawName, Role, View};
 
 /// Unit of the ranges in change records.
 const BLOCK: u64 = 4096;
@@ -102,6 +102,9 @@ pub(super) struct Ranges<'a> {
     pub(super) base: Arc<FileData>,
 }
 
+/// A file with its attributes, in a volume.
+type Located<'l> = ((FileKey, &'l Attributes), &'l OpenVolume);
+
 impl Ranges<'_> {
     /// Sets the ranges of a change, and counts the bytes that differ in them.
     pub(super) fn add_to(
@@ -112,31 +115,46 @@ impl Ranges<'_> {
     ) {
         let pair = self.pair;
         let mut out = Vec::new();
+        let counter = self.differences.counter();
         let now = merged.zip(change.merged.as_ref()).zip(pair.merged);
         if let Some(((key, attributes), volume)) = now {
             let nothing = RangeSet::new();
-            out = self.collect(View::Merged, volume, key, attributes.size, &nothing);
+            let side = (View::Merged, volume);
+            out = self.collect(side, (key, attributes.size), &counter, &nothing);
         }
         let then = base.zip(change.base.as_ref()).zip(pair.base);
+        let then = then.filter(|then| !now.is_some_and(|now| self.lie_alike(*then, now)));
         if let Some(((key, attributes), volume)) = then {
             // What the file still has there is told once.
             let kept: RangeSet = on_disk(&out).collect();
-            out.append(&mut self.collect(View::Base, volume, key, attributes.size, &kept));
+            let side = (View::Base, volume);
+            let mut before = self.collect(side, (key, attributes.size), &counter, &kept);
+            out.append(&mut before);
         }
         let places: RangeSet = on_disk(&out).collect();
-        change.changed_bytes = places.iter().map(|r| self.differences.count(r)).sum();
+        change.changed_bytes = places.iter().map(|r| counter.count(r)).sum();
         change.ranges = out;
     }
 
-    /// The ranges of `file` that differ, but for those that share a byte with `without`.
+    /// Whether all data of a file lies where it lay.
+    fn lie_alike(&self, then: Located<'_>, now: Located<'_>) -> bool {
+        let (((base, before), was), ((merged, after), is)) = (then, now);
+        Arc::ptr_eq(&self.base, &self.merged)
+            && (base, before.size) == (merged, after.size)
+            && was.map == is.map
+    }
+
+    /// The ranges of a file of some size that differ, but for those that share a byte with
+    /// `without`.
     fn collect(
         &self,
-        view: View,
-        volume: &OpenVolume,
-        file: FileKey,
-        size: u64,
+        (view, volume): (View, &OpenVolume),
+        (file, size): (FileKey, u64),
+        counter: &Counter<'_>,
         without: &RangeSet,
     ) -> Vec<ChangedRange> {
+        let without = RangeCursor::new(without);
+        let differing = RangeCursor::new(counter.ranges());
         let of_view = match view {
             View::Base => &self.base,
             View::Merged => &self.merged,
@@ -156,7 +174,7 @@ impl Ranges<'_> {
             for part in volume.map.pieces(range) {
                 let before = part.volume.start() - range.start();
                 for (copy, device) in part.on_device().enumerate() {
-                    self.differing_blocks(device, |piece| {
+                    differing_blocks((&differing, counter), device, |piece| {
                         if without.overlaps(piece) {
                             return;
                         }
@@ -192,24 +210,28 @@ impl Ranges<'_> {
         found.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
         found
     }
+}
 
-    /// The parts of `device` within each block of 4 KiB, where they differ: the same whatever the
-    /// unit in which changes were recorded.
-    fn differing_blocks(&self, device: ByteRange, mut each: impl FnMut(ByteRange)) {
-        let mut done = device.start();
-        for range in self.differences.ranges().overlapping(device) {
-            let mut at = range.start().max(done) / BLOCK * BLOCK;
-            while at < range.end() {
-                let block = ByteRange::new(at, at.saturating_add(BLOCK));
-                if block.end() > done
-                    && let Some(part) = block.intersection(&device)
-                    && self.differences.any(part)
-                {
-                    each(part);
-                }
-                at = block.end();
-                done = done.max(at);
+/// The parts of `device` within each block of 4 KiB, where they differ: the same whatever the unit
+/// in which changes were recorded.
+fn differing_blocks(
+    (differing, counter): (&RangeCursor<'_>, &Counter<'_>),
+    device: ByteRange,
+    mut each: impl FnMut(ByteRange),
+) {
+    let mut done = device.start();
+    for range in differing.overlapping(device) {
+        let mut at = range.start().max(done) / BLOCK * BLOCK;
+        while at < range.end() {
+            let block = ByteRange::new(at, at.saturating_add(BLOCK));
+            if block.end() > done
+                && let Some(part) = block.intersection(&device)
+                && counter.any(part)
+            {
+                each(part);
             }
+            at = block.end();
+            done = done.max(at);
         }
     }
 }

@@ -14,7 +14,10 @@ use super::ranges::Ranges;
 use super::run::Run;
 use super::touched::Touched;
 use crate::report::{Change, ChangeKind, FileNames, PathBytes};
-use crate::{Attributes, Bounded, Diagnostics, FileKey, FileKind, FileSet, RangeSet, Result, View};
+use crate::{
+    Attributes, Bounded, Diagnostics, FileKey, FileKind, FileSet, RangeCursor, RangeSet, Result,
+    View,
+};
 
 /// Makes change records of one pair of volumes.
 pub(super) struct Records<'t, 'a> {
@@ -25,8 +28,9 @@ pub(super) struct Records<'t, 'a> {
     pub(super) ranges: &'t Ranges<'t>,
     /// Where the two views may differ; `None` when all of it may.
     pub(super) dirty: Option<&'t RangeSet>,
-    /// What is known of bytes that lie at one place in both views.
-    pub(super) in_place: Option<&'t InPlace<'t>>,
+    /// Where the two views read otherwise than the disks do. `None` where the volume does not lie at
+    /// one place in both.
+    pub(super) replayed: Option<&'t RangeSet>,
     /// Bytes that may still be compared.
     pub(super) budget: &'t AtomicU64,
 }
@@ -118,13 +122,19 @@ impl Records<'_, '_> {
             let regular = files.values().filter(|a| a.kind == FileKind::File);
             regular.map(|a| a.key).collect()
         };
-        let extents = |(view, volume): (View, Option<&OpenVolume>), files: FileSet| match volume {
-            Some(volume) => extents(self.run, (view, volume), &files, findings),
+        let extents = |(view, volume): (View, Option<&OpenVolume>), files, findings| match volume {
+            Some(volume) => extents(self.run, (view, volume), &regular(files), findings),
             None => Ok(Extents::new()),
         };
+        let later = Diagnostics::new();
+        let (merged_extents, base_extents) = self.run.beside(
+            || extents(merged, &merged_files, &later),
+            || extents(base, &base_files, findings),
+        )?;
+        findings.absorb(&later, |finding| finding);
         Ok(Files {
-            base_extents: extents(base, regular(&base_files))?,
-            merged_extents: extents(merged, regular(&merged_files))?,
+            base_extents,
+            merged_extents,
             base: base_files,
             merged: merged_files,
         })
@@ -158,8 +168,11 @@ impl Records<'_, '_> {
                 volume,
                 base,
                 merged,
-                dirty: self.dirty,
-                in_place: self.in_place,
+                dirty: self.dirty.map(RangeCursor::new),
+                in_place: self.replayed.map(|replayed| InPlace {
+                    counter: self.ranges.differences.counter(),
+                    replayed,
+                }),
                 budget: self.budget,
                 findings,
             }),

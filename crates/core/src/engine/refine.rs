@@ -1,10 +1,12 @@
 //! Which bytes really differ: changed blocks of base and merged, compared.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
 use super::run::Run;
+use crate::seek::seek;
 use crate::{ByteRange, Diagnostic, RangeSet, ReadAt, ReadError, Result, with_buffer};
 
 /// Differences closer together than this are one run: smaller than any record that is looked at
@@ -57,9 +59,14 @@ impl Differences {
         wanted: &RangeSet,
         block: u64,
     ) -> Result<Self> {
-        let pieces = wanted.iter().flat_map(|r| {
-            let data = where_data_is(&**base, &**merged, r, block);
-            run.options.progress.advance(r.len() - data.len());
+        let pieces = near(wanted.as_slice()).flat_map(|near| {
+            // There may be nothing but holes for long.
+            let data = match run.check() {
+                Ok(()) => where_data_is(&**base, &**merged, near, block),
+                Err(_) => RangeSet::new(),
+            };
+            let all: u64 = near.iter().map(ByteRange::len).sum();
+            run.options.progress.advance(all - data.len());
             let parts = Vec::from(data.as_slice()).into_iter();
             parts.flat_map(|part| chunks(part, CHUNK))
         });
@@ -75,10 +82,10 @@ impl Differences {
         let mut unit = block;
         loop {
             let batch: Vec<Span> = spans.by_ref().take(BATCH).collect();
+            run.check()?;
             if batch.is_empty() {
                 break;
             }
-            run.check()?;
             let results: Vec<(Vec<DiffRun>, Vec<ReadError>)> = match run.started() {
                 Some(threads) => threads
                     .pool()
@@ -133,36 +140,12 @@ impl Differences {
         &self.ranges
     }
 
-    /// Whether any byte of `part` differs.
-    pub(super) fn any(&self, part: ByteRange) -> bool {
-        let from = self.runs.partition_point(|r| r.range.end() <= part.start());
-        let runs = self.runs.get(from..).unwrap_or_default();
-        let mut runs = runs.iter().take_while(|r| r.range.start() < part.end());
-        // A run starts and ends with a byte that differs, and what lies between is seldom equal.
-        runs.any(|r| {
-            part.contains(r.range.start())
-                || part.contains(r.range.end() - 1)
-                || self.count(part) > 0
-        })
-    }
-
-    /// How many bytes of `range` differ, exactly.
-    pub(super) fn count(&self, range: ByteRange) -> u64 {
-        let from = self
-            .runs
-            .partition_point(|r| r.range.end() <= range.start());
-        let runs = self.runs.get(from..).unwrap_or_default();
-        runs.iter()
-            .take_while(|r| r.range.start() < range.end())
-            .filter_map(|r| Some((r, r.range.intersection(&range)?)))
-            .map(|(r, part)| {
-                if part == r.range {
-                    r.differing
-                } else {
-                    self.count_held(part).unwrap_or_else(|| self.recount(part))
-                }
-            })
-            .sum()
+    /// Asks for ranges that lie near each other.
+    pub(super) fn counter(&self) -> Counter<'_> {
+        Counter {
+            differences: self,
+            at: Cell::new(0),
+        }
     }
 
     /// How many bytes of `part` differ, by what is held of its block. `None` where another thread is
@@ -198,14 +181,83 @@ impl Differences {
     }
 }
 
-/// The part of `range`, in whole blocks, that is not a hole of both disks: where both have one, and
-/// past their ends, both read as zeros. A short range is not worth the question.
-fn where_data_is(base: &dyn ReadAt, merged: &dyn ReadAt, range: ByteRange, block: u64) -> RangeSet {
-    if range.len() < CHUNK {
-        return range.into();
+/// Asks how many bytes of many ranges differ: it remembers where the last one lay.
+pub(super) struct Counter<'a> {
+    differences: &'a Differences,
+    at: Cell<usize>,
+}
+
+impl<'a> Counter<'a> {
+    /// The differing ranges: each starts and ends with a byte that differs.
+    pub(super) fn ranges(&self) -> &'a RangeSet {
+        &self.differences.ranges
     }
-    let data = base.data_in(range).union(&merged.data_in(range));
-    data.aligned_out(block).clipped(range)
+
+    /// The runs that share a byte with `range`.
+    fn within(&self, range: ByteRange) -> impl Iterator<Item = &'a DiffRun> {
+        let runs = &self.differences.runs;
+        let from = seek(runs, self.at.get(), |r| r.range.end() <= range.start());
+        self.at.set(from);
+        let runs = runs.get(from..).unwrap_or_default().iter();
+        runs.take_while(move |r| r.range.start() < range.end())
+    }
+
+    /// Whether any byte of `part` differs.
+    pub(super) fn any(&self, part: ByteRange) -> bool {
+        // A run starts and ends with a byte that differs, and what lies between is seldom equal.
+        self.within(part).any(|r| {
+            part.contains(r.range.start())
+                || part.contains(r.range.end() - 1)
+                || self.count(part) > 0
+        })
+    }
+
+    /// How many bytes of `range` differ, exactly.
+    pub(super) fn count(&self, range: ByteRange) -> u64 {
+        let differences = self.differences;
+        self.within(range)
+            .filter_map(|r| Some((r, r.range.intersection(&range)?)))
+            .map(|(r, part)| {
+                if part == r.range {
+                    r.differing
+                } else {
+                    let held = differences.count_held(part);
+                    held.unwrap_or_else(|| differences.recount(part))
+                }
+            })
+            .sum()
+    }
+}
+
+/// Ranges that are asked about together, since they lie near each other: the answer says little of
+/// what lies between them, and is short.
+fn near(ranges: &[ByteRange]) -> impl Iterator<Item = &[ByteRange]> {
+    const GAP: u64 = 256 << 10;
+    const MOST: usize = 1024;
+    let near = ranges.chunk_by(|one, next| next.start() - one.end() <= GAP);
+    near.flat_map(|near| near.chunks(MOST))
+}
+
+/// The part of `ranges`, in whole blocks, that is not a hole of both disks: where both have one, and
+/// past their ends, both read as zeros.
+fn where_data_is(
+    base: &dyn ReadAt,
+    merged: &dyn ReadAt,
+    ranges: &[ByteRange],
+    block: u64,
+) -> RangeSet {
+    // A few short ones are not worth the question.
+    const FEW: usize = 16;
+    let all = || ranges.iter().copied().collect::<RangeSet>();
+    let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
+        return RangeSet::new();
+    };
+    if ranges.len() < FEW && ranges.iter().map(ByteRange::len).sum::<u64>() < CHUNK {
+        return all();
+    }
+    let window = ByteRange::new(first.start(), last.end());
+    let data = base.data_in(window).union(&merged.data_in(window));
+    data.aligned_out(block).intersection(&all())
 }
 
 fn chunks(range: ByteRange, size: u64) -> impl Iterator<Item = ByteRange> {
@@ -480,14 +532,26 @@ mod tests {
         let base = Sparse(huge, ByteRange::new(5000, 5001));
         let merged = Sparse(huge / 2, ByteRange::new(1 << 40, (1 << 40) + 1));
         let whole = ByteRange::new(100, huge);
-        let data = where_data_is(&base, &merged, whole, 4096);
+        let data = where_data_is(&base, &merged, &[whole], 4096);
         let expected = [
             ByteRange::new(4096, 8192),
             ByteRange::new(1 << 40, (1 << 40) + 4096),
         ];
         assert_eq!(data.as_slice(), expected);
-        let short = ByteRange::new(0, 4096);
-        assert_eq!(where_data_is(&base, &merged, short, 4096), short.into());
+        let short = [ByteRange::new(0, 4096), ByteRange::new(8192, 9000)];
+        let all: RangeSet = short.into_iter().collect();
+        assert_eq!(where_data_is(&base, &merged, &short, 4096), all);
+        // Many are asked about together.
+        let block = |n: u64| ByteRange::new(n * 8192, n * 8192 + 4096);
+        let many: Vec<ByteRange> = (0..5000).map(block).collect();
+        let (mut asked, mut data) = (0, RangeSet::new());
+        for near in near(&many) {
+            asked += 1;
+            data = data.union(&where_data_is(&base, &merged, near, 4096));
+        }
+        assert_eq!((asked, data), (5, RangeSet::new()));
+        let many: Vec<ByteRange> = (0..5000).map(|n| block(n * 1000)).collect();
+        assert_eq!(near(&many).count(), 5000);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What one run of the engine carries along.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -287,6 +287,23 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Does `one` on another thread, where there are several, while this one does `other`.
+    pub(super) fn beside<A: Send, B>(
+        &self,
+        one: impl FnOnce() -> Result<A> + Send,
+        other: impl FnOnce() -> Result<B>,
+    ) -> Result<(A, B)> {
+        let Some(pool) = self.pool() else {
+            return Ok((one()?, other()?));
+        };
+        let mut first = Err(Error::new(ErrorKind::Cancelled, "run"));
+        let second = pool.in_place_scope(|scope| {
+            scope.spawn(|_| first = one());
+            other()
+        });
+        Ok((first?, second?))
+    }
+
     /// Does `work` on each of `items`, in their order, on all threads.
     pub(super) fn each<I: Sync, T: Send>(
         &self,
@@ -313,15 +330,29 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Sorts what may be long; equal items come in any order.
+    /// Sorts what may be long; equal items come in any order. A run that was cancelled has them in
+    /// some order, and ends at its next [`check`](Self::check).
     pub(super) fn sort<T: Send>(
         &self,
         items: &mut [T],
         order: impl Fn(&T, &T) -> std::cmp::Ordering + Send + Sync,
     ) {
-        match self.pool() {
+        struct Stopped;
+        // A sort has no other way out.
+        let order = |a: &T, b: &T| {
+            if self.is_cancelled() {
+                resume_unwind(Box::new(Stopped));
+            }
+            order(a, b)
+        };
+        let sort = || match self.pool() {
             Some(pool) => pool.install(|| items.par_sort_unstable_by(order)),
             None => items.sort_unstable_by(order),
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(sort))
+            && !panic.is::<Stopped>()
+        {
+            resume_unwind(panic);
         }
     }
 
@@ -388,12 +419,13 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn is_cancelled(&self) -> bool {
+        let cancel = self.options.cancel;
+        cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+    }
+
     pub(super) fn check(&self) -> Result<()> {
-        if self
-            .options
-            .cancel
-            .is_some_and(|c| c.load(Ordering::Relaxed))
-        {
+        if self.is_cancelled() {
             return Err(Error::new(ErrorKind::Cancelled, "run"));
         }
         Ok(())

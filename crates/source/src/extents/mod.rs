@@ -180,7 +180,9 @@ impl ExtentList {
     #[allow(clippy::disallowed_methods, clippy::disallowed_types)] // opens the list
     fn read(&self, gate: &dyn OpenGate) -> Result<List> {
         if self.file == Path::new("-") {
-            return parse(std::io::stdin().lock(), self.format, self.unit);
+            let file = std::io::stdin().lock();
+            let file = Watched { file, gate };
+            return parse(BufReader::new(file), self.format, self.unit);
         }
         let file = std::fs::File::open(&self.file).map_err(|e| Error::io("extent list", e))?;
         let file = Watched { file, gate };
