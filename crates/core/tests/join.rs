@@ -4,7 +4,6 @@ mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hexz_resolve::engine::{Options, diff, owners};
 use hexz_resolve::report::{Change, ChangeKind, Report};
@@ -12,8 +11,8 @@ use hexz_resolve::{
     ByteRange, ChangeSet, FileKind, JournalMode, Limits, Loaded, Precision, RangeSet, ReadAt,
     Registry, Silent,
 };
+use hexz_testkit::CountedScratch;
 use model::places::{self, PlacesPlugin};
-use model::scratch::Counted;
 use model::{BLOCKS, DISK, INODES, ModelPlugin, Node, ROOT, Tree};
 use proptest::prelude::*;
 
@@ -534,7 +533,7 @@ fn hold(identity: Identity, youth: &[Step], change: &[Step]) -> Result<(), TestC
     let registry = registry(identity);
     let mut short = options(&registry, 1);
     short.limits.memory = 0;
-    short.scratch = Some(Arc::new(Counted::default()));
+    short.scratch = Some(Arc::new(CountedScratch::default()));
     let spilled = run_with(&before, &after, &short);
     prop_assert_eq!(format!("{:?}", spilled), format!("{report:?}"));
     let mut changes: Vec<Truth> = report.changes.iter().map(found).collect();
@@ -593,13 +592,13 @@ fn long_lists_go_to_scratch_files() {
     let after = live(&steps, empty).tree.write(&before);
     let registry = registry(Identity::Inode);
     let mut options = options(&registry, 2);
-    let scratch = Arc::new(Counted::default());
+    let scratch = Arc::new(CountedScratch::default());
     options.scratch = Some(scratch.clone());
     let roomy = run_with(&before, &after, &options);
-    assert_eq!(scratch.0.load(Ordering::Relaxed), 0);
+    assert_eq!(scratch.files(), 0);
     options.limits.memory = 0;
     let short = run_with(&before, &after, &options);
-    assert!(scratch.0.load(Ordering::Relaxed) > 4);
+    assert!(scratch.files() > 4);
     assert_eq!(format!("{short:?}"), format!("{roomy:?}"));
 }
 

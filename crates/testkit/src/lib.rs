@@ -28,6 +28,7 @@ mod fixture;
 mod git;
 mod patched;
 mod rng;
+mod scratch;
 mod vhd;
 mod vhdx;
 
@@ -37,5 +38,6 @@ pub use fixture::{Fixture, decompress, fixtures_dir, recipe_hash, workspace_dir}
 pub use git::git_apply;
 pub use patched::Patched;
 pub use rng::Rng;
+pub use scratch::CountedScratch;
 pub use vhd::VhdImage;
 pub use vhdx::VhdxImage;

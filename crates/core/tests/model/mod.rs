@@ -2,7 +2,6 @@
 //! Every file and directory has at most one block.
 
 pub(crate) mod places;
-pub(crate) mod scratch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

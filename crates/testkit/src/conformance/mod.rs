@@ -10,6 +10,7 @@
 //! | `content` | the content of a file is what lies in its extents, as long as the file says |
 //! | `fault` | where a read fails, the result is partial and says so, and what remains is right |
 //! | `truncated` | the same for an image that ends early |
+//! | `memory` | a diff whose lists find no room in memory is the same |
 //! | `damage` | whatever the metadata say: no panic, no hang, no memory without bound |
 //!
 //! Results of the whole, sound image are what all else is held against. They are the plugin's
@@ -19,6 +20,7 @@ mod agreement;
 mod contents;
 mod damage;
 mod faults;
+mod memory;
 mod owners;
 mod passes;
 mod sound;
@@ -153,6 +155,7 @@ pub fn failures(
     run("truncated", &|out| {
         faults::truncations(&setup, image, &sound, out);
     });
+    run("memory", &|out| memory::check(&setup, image, &sound, out));
     run("damage", &|out| damage::check(&setup, image, &sound, out));
     failures
 }

@@ -7,12 +7,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hexz_resolve::{Scratch, ScratchFile};
 
 /// Scratch files in memory, which are counted.
-#[derive(Default)]
-pub(crate) struct Counted(pub(crate) AtomicUsize);
+#[derive(Debug, Default)]
+pub struct CountedScratch(AtomicUsize);
+
+impl CountedScratch {
+    /// How many files were made.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 struct InMemory(Mutex<Vec<u8>>);
 
-impl Scratch for Counted {
+impl Scratch for CountedScratch {
     fn file(&self) -> io::Result<Box<dyn ScratchFile>> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(InMemory(Mutex::default())))
