@@ -147,6 +147,7 @@ fuzz_target!(|data: &[u8]| {
         volume: None,
         detection: Detection::default(),
         disks: space.clone(),
+        memo: None,
         progress: &Silent,
         cancel: None,
     };

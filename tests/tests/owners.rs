@@ -20,6 +20,7 @@ fn ask(disk: &Arc<dyn ReadAt>, wanted: &RangeSet, limits: Limits) -> OwnerReport
         volume: None,
         detection: Default::default(),
         disks: hexz_resolve::Disks::default(),
+        memo: None,
         progress: &Silent,
         scratch: None,
         cancel: None,

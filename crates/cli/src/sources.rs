@@ -45,6 +45,7 @@ pub(crate) fn options<'a>(
             sector_size: args.sector_size,
             explain: false,
         },
+        memo: None,
         progress,
         scratch: Some(Arc::new(Temporary)),
         cancel: None,

@@ -220,11 +220,18 @@ impl FileSet {
         self.keys.is_empty()
     }
 
+    /// The files with a number in `from..to` (of subvolume 0), rising.
+    pub fn within(&self, from: u64, to: u64) -> impl Iterator<Item = FileKey> + '_ {
+        let (from, to) = (FileKey::new(from), FileKey::new(to));
+        let at = self.keys.partition_point(|key| *key < from);
+        let keys = self.keys.get(at..).unwrap_or_default().iter().copied();
+        keys.take_while(move |key| *key < to)
+    }
+
     /// Whether any file with a number in `from..to` (of subvolume 0) is in it.
     #[must_use]
     pub fn any_in(&self, from: u64, to: u64) -> bool {
-        let at = self.keys.partition_point(|k| *k < FileKey::new(from));
-        self.keys.get(at).is_some_and(|k| *k < FileKey::new(to))
+        self.within(from, to).next().is_some()
     }
 }
 

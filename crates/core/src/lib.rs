@@ -18,6 +18,7 @@ mod fields;
 mod file;
 mod known;
 mod limits;
+mod memo;
 mod metered;
 mod plugin;
 mod progress;

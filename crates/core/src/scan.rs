@@ -1,14 +1,14 @@
 //! Running the independent units of a scan: in parallel, merged in order, and only once for both
 //! views where no changed byte was read.
 
-use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
+use crate::memo::{Store, VolumeMemo};
 use crate::{
     ByteRange, Diagnostic, Diagnostics, Error, ErrorKind, Limits, Loss, Progress, RangeSet, ReadAt,
     ReadError, Result, Threads, View,
@@ -203,7 +203,10 @@ impl<'a> Scan<'a> {
     {
         let run = |unit: &U| -> Result<Outcome<T>> {
             self.check()?;
-            if let Some(hit) = self.shared.and_then(|s| s.get::<U, T>(pass, unit)) {
+            if let Some(hit) = self
+                .shared
+                .and_then(|s| s.results.get::<U, Arc<T>>(pass, unit))
+            {
                 return Ok(Outcome {
                     result: Ok(hit),
                     findings: Vec::new(),
@@ -211,8 +214,10 @@ impl<'a> Scan<'a> {
             }
             let reader = UnitReader {
                 inner: &**reader,
-                dirty: self.shared.map(|s| &*s.dirty),
+                view: self.view,
+                shared: self.shared,
                 touched: AtomicBool::new(false),
+                read: None,
                 findings: Mutex::default(),
             };
             let result = work(unit, &reader).map(Arc::new);
@@ -222,7 +227,7 @@ impl<'a> Scan<'a> {
                 .into_inner()
                 .unwrap_or_else(PoisonError::into_inner);
             if let (Some(shared), Ok(value), false) = (self.shared, &result, touched) {
-                shared.put(pass, unit, value);
+                shared.results.put(pass, unit, Arc::clone(value));
             }
             Ok(Outcome { result, findings })
         };
@@ -306,8 +311,11 @@ struct Outcome<T> {
 /// The image as one unit of a scan reads it: notes whether any changed byte was read.
 pub struct UnitReader<'a> {
     inner: &'a dyn ReadAt,
-    dirty: Option<&'a RangeSet>,
+    view: View,
+    shared: Option<&'a Shared>,
     touched: AtomicBool,
+    /// What was read, where that is noted.
+    read: Option<Mutex<Vec<ByteRange>>>,
     findings: Mutex<Vec<Diagnostic>>,
 }
 
@@ -342,6 +350,67 @@ impl UnitReader<'_> {
     pub fn do_not_share(&self) {
         self.touched.store(true, Ordering::Relaxed);
     }
+
+    /// Whether [`kept`](Self::kept) keeps anything.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.shared.is_some_and(|shared| shared.memo.is_some())
+    }
+
+    /// What `make` finds for `key`, which must say all that it depends on but the bytes that it
+    /// reads: never what is wanted, nor the view. Where many disks are compared with one base, it is
+    /// kept for all that read the same there. `what` tells apart kinds of results.
+    ///
+    /// `None` where nothing is kept, and where something was odd: then the unit has to do its work
+    /// as if there were no such thing, and tells the findings.
+    pub fn kept<K, T>(
+        &self,
+        what: &'static str,
+        key: &K,
+        make: impl FnOnce(&UnitReader<'_>) -> Result<Vec<T>>,
+    ) -> Option<Arc<[T]>>
+    where
+        K: Hash + Eq + Clone + Send + 'static,
+        T: Send + Sync + 'static,
+    {
+        let shared = self.shared?;
+        let memo = shared.memo.as_deref()?;
+        let differs = |read: &RangeSet| read.iter().any(|range| shared.dirty.overlaps(range));
+        if let Some((items, read)) = memo.get(what, key) {
+            if differs(&read) {
+                if self.view == View::Merged {
+                    return None;
+                }
+                self.do_not_share();
+            }
+            return Some(items);
+        }
+        let reader = UnitReader {
+            inner: self.inner,
+            view: self.view,
+            shared: None,
+            touched: AtomicBool::new(false),
+            read: Some(Mutex::default()),
+            findings: Mutex::default(),
+        };
+        let items: Arc<[T]> = make(&reader).ok()?.into();
+        let findings = reader.findings.into_inner();
+        let findings = findings.unwrap_or_else(PoisonError::into_inner);
+        if reader.touched.into_inner() || !findings.is_empty() {
+            return None;
+        }
+        let read = reader.read?.into_inner();
+        let read = read.unwrap_or_else(PoisonError::into_inner);
+        let read: RangeSet = read.into_iter().collect();
+        let differs = differs(&read);
+        if differs {
+            self.do_not_share();
+        }
+        if !differs || self.view == View::Base {
+            memo.put(what, key, (Arc::clone(&items), Arc::new(read)));
+        }
+        Some(items)
+    }
 }
 
 impl ReadAt for UnitReader<'_> {
@@ -352,8 +421,12 @@ impl ReadAt for UnitReader<'_> {
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
         let range = ByteRange::at(offset, buf.len() as u64);
         let range = range.unwrap_or(ByteRange::new(offset, u64::MAX));
-        if self.dirty.is_some_and(|d| d.overlaps(range)) {
+        if self.shared.is_some_and(|s| s.dirty.overlaps(range)) {
             self.do_not_share();
+        }
+        if let Some(read) = &self.read {
+            let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
+            read.push(range);
         }
         self.inner.read_exact_at(offset, buf)
     }
@@ -371,14 +444,13 @@ impl fmt::Debug for UnitReader<'_> {
     }
 }
 
-type Key = (&'static str, TypeId, TypeId);
-
 /// Results of one pass over one view that hold for the other view too.
 #[derive(Debug)]
 pub struct Shared {
     dirty: Arc<RangeSet>,
-    /// In several parts, by the hash of the unit, so that threads seldom wait for each other.
-    results: [Mutex<HashMap<Key, Box<dyn Any + Send>>>; 16],
+    results: Store,
+    /// What is known of the volume from other comparisons with the same base.
+    memo: Option<Arc<VolumeMemo>>,
 }
 
 impl Shared {
@@ -393,52 +465,15 @@ impl Shared {
     pub(crate) fn sharing(dirty: Arc<RangeSet>) -> Self {
         Self {
             dirty,
-            results: Default::default(),
+            results: Store::default(),
+            memo: None,
         }
     }
 
-    fn with<U, T, R>(
-        &self,
-        pass: &'static str,
-        unit: &U,
-        f: impl FnOnce(&mut HashMap<U, Arc<T>>) -> R,
-    ) -> Option<R>
-    where
-        U: Hash + Send + 'static,
-        T: Send + Sync + 'static,
-    {
-        let mut hasher = DefaultHasher::new();
-        unit.hash(&mut hasher);
-        let part = self
-            .results
-            .get(hasher.finish() as usize % self.results.len())?;
-        let mut results = part.lock().unwrap_or_else(PoisonError::into_inner);
-        results
-            .entry((pass, TypeId::of::<U>(), TypeId::of::<T>()))
-            .or_insert_with(|| Box::new(HashMap::<U, Arc<T>>::new()))
-            .downcast_mut::<HashMap<U, Arc<T>>>()
-            .map(f)
-    }
-
-    fn get<U, T>(&self, pass: &'static str, unit: &U) -> Option<Arc<T>>
-    where
-        U: Hash + Eq + Send + 'static,
-        T: Send + Sync + 'static,
-    {
-        self.with(pass, unit, |map: &mut HashMap<U, Arc<T>>| {
-            map.get(unit).cloned()
-        })
-        .flatten()
-    }
-
-    fn put<U, T>(&self, pass: &'static str, unit: &U, value: &Arc<T>)
-    where
-        U: Hash + Eq + Clone + Send + 'static,
-        T: Send + Sync + 'static,
-    {
-        self.with(pass, unit, |map: &mut HashMap<U, Arc<T>>| {
-            map.insert(unit.clone(), Arc::clone(value));
-        });
+    /// Besides, what other comparisons with the same base found.
+    pub(crate) fn remembering(mut self, memo: Option<Arc<VolumeMemo>>) -> Self {
+        self.memo = memo;
+        self
     }
 }
 
@@ -542,5 +577,72 @@ mod tests {
             (found[0].code.as_ref(), found[0].offset),
             ("io-unit", Some(390))
         );
+    }
+
+    /// What each byte of `disk` is, by [`UnitReader::kept`], with how often it had to be read; where
+    /// nothing is kept, twice as much.
+    fn doubled(
+        memo: &Arc<VolumeMemo>,
+        view: View,
+        disk: &Arc<dyn ReadAt>,
+        dirty: RangeSet,
+        odd: bool,
+    ) -> (Vec<u8>, usize) {
+        let (limits, findings) = (Limits::default(), Diagnostics::new());
+        let shared = Shared::new(dirty).remembering(Some(Arc::clone(memo)));
+        let scan = Scan::new(&limits, view, &findings, &Silent).shared(Some(&shared));
+        let read = AtomicUsize::new(0);
+        let mut out = Vec::new();
+        let find = |unit: &u64, reader: &UnitReader<'_>| {
+            read.fetch_add(1, Ordering::Relaxed);
+            if odd {
+                reader.diagnose(Diagnostic::info("odd", "odd"));
+            }
+            let mut byte = [0];
+            reader
+                .read_exact_at(*unit, &mut byte)
+                .map_err(|e| Error::io("unit", e))?;
+            Ok(vec![byte[0]])
+        };
+        let units: Vec<u64> = (0..disk.len()).collect();
+        scan.units(
+            "doubled",
+            disk,
+            &units,
+            |unit, reader| {
+                assert!(reader.keeps());
+                match reader.kept("byte", unit, |reader| find(unit, reader)) {
+                    Some(known) => Ok(known[0]),
+                    None => Ok(find(unit, reader)?[0]),
+                }
+            },
+            |_, byte| {
+                out.push(*byte);
+                Ok(())
+            },
+        )
+        .unwrap();
+        (out, read.into_inner())
+    }
+
+    #[test]
+    fn what_is_kept_of_a_base_holds_where_another_disk_reads_the_same() {
+        let memo = Arc::new(VolumeMemo::default());
+        let disk = |bytes: [u8; 4]| -> Arc<dyn ReadAt> { Arc::new(bytes.to_vec()) };
+        let (base, first, second) = (disk([1, 2, 3, 4]), disk([1, 9, 3, 4]), disk([1, 2, 3, 8]));
+        let at = |at| RangeSet::from(ByteRange::new(at, at + 1));
+        let ask = |view, disk, dirty| doubled(&memo, view, disk, dirty, false);
+        // What the first changed is not kept of it, and is of its base.
+        assert_eq!(ask(View::Merged, &first, at(1)), (vec![1, 9, 3, 4], 4));
+        assert_eq!(ask(View::Base, &base, at(1)), (vec![1, 2, 3, 4], 1));
+        assert_eq!(ask(View::Merged, &second, at(3)), (vec![1, 2, 3, 8], 1));
+        assert_eq!(ask(View::Base, &base, at(3)), (vec![1, 2, 3, 4], 0));
+        assert_eq!(ask(View::Merged, &first, at(1)), (vec![1, 9, 3, 4], 1));
+        // What was odd is found again.
+        let memo = Arc::new(VolumeMemo::default());
+        for _ in 0..2 {
+            let told = doubled(&memo, View::Base, &base, at(0), true);
+            assert_eq!(told, (vec![1, 2, 3, 4], 8));
+        }
     }
 }

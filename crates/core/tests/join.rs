@@ -470,6 +470,7 @@ fn options(registry: &Registry, threads: usize) -> Options<'_> {
         volume: None,
         detection: Default::default(),
         disks: hexz_resolve::Disks::default(),
+        memo: None,
         progress: &Silent,
         scratch: None,
         cancel: None,

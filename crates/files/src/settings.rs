@@ -145,6 +145,7 @@ impl Settings {
             volume: self.volume.clone(),
             detection: self.detection.clone(),
             disks: hexz_resolve::Disks::default(),
+            memo: None,
             progress: &*self.progress,
             scratch: None,
             cancel: Some(&self.cancel.0),

@@ -39,6 +39,36 @@ impl Directory {
             pieces: pieces.unwrap_or_default().into(),
         })
     }
+
+    /// The numbers of the blocks that it has. One in its inode has one.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = u64> {
+        let inline = self.inline.then_some(0);
+        let pieces = self.pieces.iter();
+        let blocks = pieces.flat_map(|p| p.logical..p.logical.saturating_add(p.length));
+        inline.into_iter().chain(blocks)
+    }
+
+    /// It as if it had no other `blocks`, which rise; where it is in its inode, the whole of it.
+    pub(crate) fn only(&self, blocks: &[u64]) -> Self {
+        let pieces = self.pieces.iter().flat_map(|piece| {
+            let end = piece.logical.saturating_add(piece.length);
+            let inside = blocks
+                .iter()
+                .filter(move |b| (piece.logical..end).contains(b));
+            inside.map(|block| Piece {
+                logical: *block,
+                physical: piece
+                    .physical
+                    .saturating_add(block.saturating_sub(piece.logical)),
+                length: 1,
+                ..*piece
+            })
+        });
+        Self {
+            pieces: pieces.collect(),
+            ..self.clone()
+        }
+    }
 }
 
 /// `file_type` of a directory.

@@ -14,11 +14,14 @@ use crate::fields;
 use crate::geometry::Geometry;
 use crate::ondisk::{ROOT_INO, RawInode};
 use crate::open::Known;
+use crate::shape::Shape;
 
 /// One view of an ext2, ext3 or ext4 filesystem.
 pub(crate) struct Ext4 {
     pub(crate) info: FsInfo,
     pub(crate) geometry: Arc<Geometry>,
+    /// What is kept for other disks depends on it.
+    pub(crate) shape: Shape,
     pub(crate) reader: Arc<dyn ReadAt>,
     pub(crate) replayed: Replayed,
     /// What is claimed before any sweep.

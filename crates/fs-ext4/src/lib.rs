@@ -35,6 +35,7 @@ mod open;
 mod orphans;
 mod probe;
 mod resize;
+mod shape;
 mod slack;
 mod slices;
 mod xattr;

@@ -3,7 +3,9 @@
 //! the files of a directory near it. The link count of an inode says when all names are there;
 //! until then the search widens, in the end to the whole filesystem.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use hexz_ondisk::{Fields, NameSearch, read};
 use hexz_resolve::{FileKey, FileSet, FsState, Link, Result, Role, Scan, Sink, UnitReader};
@@ -11,7 +13,7 @@ use hexz_resolve::{FileKey, FileSet, FsState, Link, Result, Role, Scan, Sink, Un
 use crate::claims::Content;
 use crate::directory::Directory;
 use crate::fs::Ext4;
-use crate::links::{Batch, in_disk_order};
+use crate::links::in_disk_order;
 use crate::map::{Mapped, Mapper};
 use crate::ondisk::{ERROR_FS, ROOT_INO, RawInode, i_flags};
 use crate::slices::Slice;
@@ -86,6 +88,60 @@ impl Ext4 {
         }
     }
 
+    /// The directories of a slice, where other comparisons with the same base told.
+    fn kept_directories(&self, slice: &Slice, reader: &UnitReader<'_>) -> Option<Arc<[Directory]>> {
+        let key = (self.shape.clone(), slice.clone());
+        reader.kept("ext4-directories", &key, |reader| {
+            Ok(self.slice(slice, reader, None)?.directories)
+        })
+    }
+
+    /// The part of `directory` in which entries of `wanted` are, where other comparisons with the
+    /// same base told: often none. Else the whole.
+    fn where_named<'d>(
+        &self,
+        directory: &'d Directory,
+        wanted: &FileSet,
+        reader: &UnitReader<'_>,
+    ) -> Cow<'d, Directory> {
+        // Beyond so much, looking into each block by itself takes too long.
+        const PIECES: usize = 64;
+        const BLOCKS: usize = 16 << 10;
+        if directory.pieces.len() > PIECES || directory.blocks().nth(BLOCKS).is_some() {
+            return Cow::Borrowed(directory);
+        }
+        let key = (self.shape.clone(), directory.clone());
+        let children = reader.kept("ext4-children", &key, |reader| {
+            let mut children = Vec::new();
+            let diagnose = |finding| reader.diagnose(finding);
+            for block in directory.blocks() {
+                let part = directory.only(&[block]);
+                self.directory(&part, reader, &diagnose, &mut |entry| {
+                    children.push((entry.child, block));
+                    Ok(())
+                })?;
+            }
+            children.sort_unstable();
+            children.dedup();
+            Ok(children)
+        });
+        let Some(children) = children else {
+            return Cow::Borrowed(directory);
+        };
+        let mut blocks = Vec::new();
+        if let (Some((first, _)), Some((last, _))) = (children.first(), children.last()) {
+            for file in wanted.within(*first, last.saturating_add(1)) {
+                let at = children.partition_point(|(child, _)| *child < file.number);
+                let named = children.get(at..).unwrap_or_default().iter();
+                let named = named.take_while(|(child, _)| *child == file.number);
+                blocks.extend(named.map(|(_, block)| *block));
+            }
+        }
+        blocks.sort_unstable();
+        blocks.dedup();
+        Cow::Owned(directory.only(&blocks))
+    }
+
     /// What `..` of a directory says, as far as that can be read.
     fn parent_of(&self, directory: &Directory, inode: &RawInode<'_>) -> Option<u64> {
         if directory.inline {
@@ -122,6 +178,7 @@ impl Search<'_, '_> {
     fn begin(&mut self) -> Result<()> {
         let (fs, cx) = (self.fs, self.cx);
         let (mut directories, mut parents) = (Vec::new(), BTreeSet::new());
+        let mut others = false;
         fs.each_file(self.wanted, cx, |number, inode| {
             let directory = fs.directory_of(number, &inode, cx)?;
             if let Some(directory) = directory {
@@ -131,11 +188,16 @@ impl Search<'_, '_> {
                 }
                 directories.push(directory);
             } else if !fs.has_no_name(number, &inode)? {
+                others = true;
                 self.note(number, inode.i_links_count()?.into());
             }
             Ok(())
         })?;
-        self.read_entries(directories)?;
+        // A file that came stands in a directory that changed. The name of a directory is in its
+        // parent.
+        if others {
+            self.read_entries(directories)?;
+        }
         let parents: FileSet = parents.into_iter().map(FileKey::new).collect();
         let mut directories = Vec::new();
         fs.each_file(&parents, cx, |number, inode| {
@@ -161,11 +223,28 @@ impl Search<'_, '_> {
             let near = ring.iter().filter_map(|index| self.slices.get(*index));
             let near: Vec<Slice> = near.cloned().collect();
             let mut directories = Vec::new();
-            let work = |slice: &Slice, reader: &UnitReader<'_>| fs.slice(slice, reader, None);
-            cx.units("ext4-directories", &fs.reader, &near, work, |_, found| {
-                directories.extend(found.directories.iter().cloned());
+            let work = |slice: &Slice, reader: &UnitReader<'_>| {
+                let mut found = Vec::new();
+                match fs.kept_directories(slice, reader) {
+                    Some(known) => return Ok(known),
+                    None if !reader.keeps() => found = fs.slice(slice, reader, None)?.directories,
+                    // Mostly one of its inodes changed.
+                    None => {
+                        for part in slice.parts(fs.geometry.sb.s_inode_size.into()) {
+                            match fs.kept_directories(&part, reader) {
+                                Some(known) => found.extend(known.iter().cloned()),
+                                None => found.extend(fs.slice(&part, reader, None)?.directories),
+                            }
+                        }
+                    }
+                }
+                Ok(Arc::from(found))
+            };
+            let merge = |_: &Slice, found: &Arc<[Directory]>| {
+                directories.extend(found.iter().cloned());
                 Ok(())
-            })?;
+            };
+            cx.units("ext4-directories-near", &fs.reader, &near, work, merge)?;
             self.read_entries(directories)?;
         }
     }
@@ -178,22 +257,20 @@ impl Search<'_, '_> {
             .filter(|directory| self.read.insert(directory.number))
             .collect();
         in_disk_order(&mut fresh);
-        let batches: Vec<Batch> = Batch::all(&fresh);
         let (names, out) = (&mut self.names, &mut *self.out);
         self.cx.units_moved(
             "ext4-names",
             &fs.reader,
-            &batches,
-            |batch: &Batch, reader: &UnitReader<'_>| {
+            &fresh,
+            |directory: &Directory, reader: &UnitReader<'_>| {
                 let mut links = Vec::new();
-                for directory in batch.directories() {
-                    fs.directory(directory, reader, &|d| reader.diagnose(d), &mut |entry| {
-                        if wanted.contains(FileKey::new(entry.child)) {
-                            links.push(entry.link(directory.number));
-                        }
-                        Ok(())
-                    })?;
-                }
+                let part = fs.where_named(directory, wanted, reader);
+                fs.directory(&part, reader, &|d| reader.diagnose(d), &mut |entry| {
+                    if wanted.contains(FileKey::new(entry.child)) {
+                        links.push(entry.link(directory.number));
+                    }
+                    Ok(())
+                })?;
                 Ok(links)
             },
             |_, links: Vec<Link>| {
@@ -204,5 +281,37 @@ impl Search<'_, '_> {
                 Ok(())
             },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(pieces: &[(u64, u64, u64)]) -> Directory {
+        let piece = |&(logical, physical, length)| crate::map::Piece {
+            mapped: Mapped::Data,
+            logical,
+            physical,
+            length,
+        };
+        Directory {
+            number: 12,
+            generation: 1,
+            flags: 0,
+            size: 1 << 20,
+            inline: false,
+            pieces: pieces.iter().map(piece).collect(),
+        }
+    }
+
+    #[test]
+    fn parts_of_a_directory_are_its_blocks() {
+        let whole = directory(&[(0, 100, 3), (5, 50, 2)]);
+        let blocks: Vec<u64> = whole.blocks().collect();
+        assert_eq!(blocks, [0, 1, 2, 5, 6]);
+        let part = whole.only(&[1, 3, 6]);
+        assert_eq!(part, directory(&[(1, 101, 1), (6, 51, 1)]));
+        assert_eq!(whole.only(&[]), directory(&[]));
     }
 }

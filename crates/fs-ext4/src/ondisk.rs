@@ -72,7 +72,7 @@ pub(crate) mod ro_compat {
 }
 
 /// The fields of a superblock that are used here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Superblock {
     pub(crate) s_inodes_count: u32,
     pub(crate) s_blocks_count: u64,

@@ -16,6 +16,7 @@ use crate::ondisk::{RawInode, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock, co
 use crate::orphans;
 use crate::probe::checksum_matches;
 use crate::resize::ResizeInode;
+use crate::shape::Shape;
 
 pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ext4> {
     let sb = superblock(&*volume, cx)?;
@@ -60,6 +61,7 @@ pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ext4
     }
     Ok(Ext4 {
         info,
+        shape: Shape::of(&geometry.sb),
         geometry: Arc::new(geometry),
         reader: replayed.reader,
         replayed: Replayed::ranges(replayed.ranges),

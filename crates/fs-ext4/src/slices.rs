@@ -28,6 +28,16 @@ impl Slice {
         ByteRange::new(self.start, self.start.saturating_add(length))
     }
 
+    /// It in smaller ones; each inode takes `size` bytes.
+    pub(crate) fn parts(&self, size: u64) -> impl Iterator<Item = Self> {
+        const INODES: u64 = 64;
+        let starts = (0..self.count.div_ceil(INODES)).map(|n| n.saturating_mul(INODES));
+        starts.map(move |from| {
+            let to = from.saturating_add(INODES).min(self.count);
+            self.part(from, to, size)
+        })
+    }
+
     /// Its inodes from the one with index `from` up to that with index `to`.
     fn part(&self, from: u64, to: u64, size: u64) -> Self {
         let first = self.first.saturating_add(from);

@@ -66,6 +66,7 @@ impl Machine {
             volume: None,
             detection: Detection::default(),
             disks: self.disks.clone(),
+            memo: None,
             progress: &Silent,
             scratch: None,
             cancel: None,

@@ -45,6 +45,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub use self::open::{Answered, OpenDisk, OpenedVolume};
+pub use crate::memo::Memo;
 use crate::report::{
     DiffEnd, DiffVisitor, LayoutReport, OwnerEnd, OwnerReport, OwnerVisitor, Report,
 };
@@ -92,6 +93,8 @@ pub struct Options<'a> {
     pub detection: Detection,
     /// Which disks there are in the space of offsets, where there are several.
     pub disks: Disks,
+    /// What other runs found out about the base, where there are more of them.
+    pub memo: Option<&'a Memo>,
     /// Told how far the run is.
     pub progress: &'a dyn Progress,
     /// Where lists go that outgrow [`Limits::memory`]; without it they stay in memory.

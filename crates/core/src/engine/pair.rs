@@ -82,7 +82,7 @@ impl<'a> PairWork<'a> {
         run.options
             .progress
             .stage("finding the owners of changed blocks", None);
-        let once = dirty.clone().map(Shared::sharing);
+        let once = dirty.clone().map(|dirty| self.sharing(dirty));
         // The merged view first: it is the one that matters if the run is cut short.
         let merged = self.view(
             (View::Merged, pair.merged),
@@ -140,6 +140,13 @@ impl<'a> PairWork<'a> {
             base_pieces: base.pieces,
             files,
         })
+    }
+
+    /// A pass over both views, which differ in `dirty`.
+    fn sharing(&self, dirty: Arc<RangeSet>) -> Shared {
+        let memo = self.run.options.memo.zip(self.pair.base);
+        let memo = memo.map(|(memo, base)| memo.of(&base.map));
+        Shared::sharing(dirty).remembering(memo)
     }
 
     /// Takes away the files of which their filesystem knows that they are the same in both views.
@@ -229,7 +236,7 @@ impl<'a> PairWork<'a> {
             }
             Files::Hidden => return Ok(()),
         };
-        let shared = || dirty.clone().map(Shared::sharing);
+        let shared = || dirty.clone().map(|dirty| self.sharing(dirty));
         run.options.progress.stage("naming files", None);
         let touched = Touched::find(run, pair, owners, dirty.as_deref(), shared)?;
         let steps = plan(run, &touched)?;

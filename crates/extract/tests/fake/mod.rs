@@ -280,6 +280,7 @@ pub(crate) fn with_disk<T>(fake: Fake, work: impl FnOnce(&OpenDisk<'_>) -> T) ->
         volume: None,
         detection: Default::default(),
         disks: hexz_resolve::Disks::default(),
+        memo: None,
         progress: &Silent,
         scratch: None,
         cancel: None,

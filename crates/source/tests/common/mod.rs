@@ -19,6 +19,7 @@ pub(crate) fn compared_telling(loaded: &Loaded, progress: &dyn Progress) -> Chan
         volume: None,
         detection: Default::default(),
         disks: hexz_resolve::Disks::default(),
+        memo: None,
         progress,
         scratch: None,
         cancel: None,

@@ -66,6 +66,7 @@ pub(super) fn check(setup: &Setup, image: &Arc<dyn ReadAt>, sound: &Passes, out:
                 volume: None,
                 detection: Detection::default(),
                 disks: Disks::default(),
+                memo: None,
                 progress: &Silent,
                 scratch: Some(scratch.clone()),
                 cancel: None,

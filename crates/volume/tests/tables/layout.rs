@@ -35,6 +35,7 @@ fn layout_of(disk: Arc<dyn ReadAt>, detection: Detection) -> LayoutReport {
         volume: None,
         detection,
         disks: hexz_resolve::Disks::default(),
+        memo: None,
         progress: &Silent,
         scratch: None,
         cancel: None,

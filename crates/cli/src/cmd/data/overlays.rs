@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use hexz_report::{Form, Selection};
+use hexz_resolve::engine::Memo;
 use hexz_resolve::report::Report;
 use hexz_resolve::{Diagnostic, Diagnostics, Limits, Loaded, ReadAt, Registry, Silent, engine};
 use hexz_source::meta::meta_path;
@@ -22,7 +23,7 @@ use crate::sources;
 use crate::status::Outcome;
 
 /// Overlays that are looked at before the reports of any of them are written.
-const TOGETHER: usize = 16;
+const TOGETHER: usize = 32;
 
 /// The base, opened once for all.
 struct Base {
@@ -72,19 +73,18 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs, folder: &Path) -> Re
         ended: false,
     };
     let mut failed = false;
+    let memo = Memo::default();
     for overlays in overlays.chunks(TOGETHER) {
-        let each = |overlay: &PathBuf| report(registry, args, &base, overlay);
-        let reports: Vec<Result<Report>> = pool.install(|| overlays.par_iter().map(each).collect());
-        for (overlay, report) in overlays.iter().zip(reports) {
-            match report {
-                Ok(report) => {
-                    write(args, overlay, &report, &mut out)?;
-                    let one = Outcome {
-                        changed: !report.changes.is_empty(),
-                        whole: report.summary.complete,
-                        ended: false,
-                    }
-                    .with(&report.diagnostics);
+        let each = |overlay: &PathBuf| {
+            let report = report((registry, &memo), args, &base, overlay);
+            Done::new(args, overlay, report)
+        };
+        let done: Vec<Result<Done>> = pool.install(|| overlays.par_iter().map(each).collect());
+        for (overlay, done) in overlays.iter().zip(done) {
+            let Done { result, text } = done?;
+            out.write_all(&text)?;
+            match result {
+                Ok(one) => {
                     all.changed |= one.changed;
                     all.whole &= one.whole;
                     all.ended |= one.ended;
@@ -186,14 +186,47 @@ fn named(folder: &Path, mounted: bool) -> Result<Listed> {
     })
 }
 
+/// What came of one overlay.
+struct Done {
+    result: Result<Outcome>,
+    /// What of it goes to standard output.
+    text: Vec<u8>,
+}
+
+impl Done {
+    /// Writes `report` to its place, if it has one of its own.
+    fn new(args: &DiffArgs, overlay: &Path, report: Result<Report>) -> Result<Self> {
+        let mut text = Vec::new();
+        let result = match report {
+            Err(error) => Err(error),
+            Ok(report) => {
+                write(args, overlay, &report, &mut text)?;
+                let one = Outcome {
+                    changed: !report.changes.is_empty(),
+                    whole: report.summary.complete,
+                    ended: false,
+                };
+                Ok(one.with(&report.diagnostics))
+            }
+        };
+        Ok(Self { result, text })
+    }
+}
+
 /// Compares one overlay with the base, on the calling thread: others are looked at beside it.
-fn report(registry: &Registry, args: &DiffArgs, base: &Base, overlay: &Path) -> Result<Report> {
+fn report(
+    (registry, memo): (&Registry, &Memo),
+    args: &DiffArgs,
+    base: &Base,
+    overlay: &Path,
+) -> Result<Report> {
     let loaded = match overlay.is_dir() {
         true => write_layer(args, base, overlay)?,
         false => over(base, overlay)?,
     };
     let options = engine::Options {
         threads: 1,
+        memo: Some(memo),
         ..sources::options(registry, &args.engine, &Silent)
     };
     Ok(engine::diff(&loaded, &options)?)
