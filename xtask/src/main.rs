@@ -34,7 +34,7 @@ cargo xtask TASK
   man [DIR]          write the manual pages, into target/man if no folder is given
   fleet              one base, many overlays and lists; tables by three engines (needs root)
   oracle SUBJECT     compare the report with the kernel (needs root), images with qemu-img
-  tidy               dependency rules, file sizes, names, links, fixtures";
+  tidy               dependency rules, circles of files, sizes, names, links, fixtures";
 
 fn main() -> ExitCode {
     match task() {

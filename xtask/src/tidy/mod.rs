@@ -1,5 +1,6 @@
 //! Rules that the compiler does not check.
 
+mod circles;
 mod code;
 mod codes;
 mod dependencies;
@@ -24,6 +25,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let mut wrong = Vec::new();
     dependencies::check(root, &mut wrong)?;
     code::check(&tree, &mut wrong);
+    circles::check(&tree, &mut wrong);
     codes::check(&tree, &mut wrong);
     interface::check(&tree, &mut wrong);
     licences::check(root, &tree, &mut wrong)?;
