@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use crate::format::Entry;
+use crate::heap::Heap;
 use crate::table::{Next, Table};
 
 /// The clusters of a chain, in its order.
@@ -104,5 +106,34 @@ fn push(runs: &mut Vec<Range<u32>>, clusters: Range<u32>) {
     match runs.last_mut() {
         Some(last) if last.end == clusters.start => last.end = clusters.end,
         _ => runs.push(clusters),
+    }
+}
+
+/// The clusters of a file.
+pub(crate) fn clusters_of(
+    entry: &Entry,
+    (heap, table): (&Heap, &Table),
+    steps: &mut Steps,
+) -> Chain {
+    if !entry.contiguous {
+        return table.chain(entry.first, steps);
+    }
+    let count = heap.clusters_for(entry.size);
+    let last = u64::from(entry.first).checked_add(count);
+    let (end, how) = match last.filter(|last| *last <= u64::from(heap.end())) {
+        Some(last) => (u32::try_from(last).unwrap_or(heap.end()), ChainEnd::Marked),
+        None => (heap.end(), ChainEnd::Outside(heap.end())),
+    };
+    match heap.has(entry.first) {
+        true => Chain {
+            runs: std::iter::once(entry.first..end)
+                .filter(|run| !run.is_empty())
+                .collect(),
+            end: how,
+        },
+        false => Chain {
+            runs: Vec::new(),
+            end: ChainEnd::Outside(entry.first),
+        },
     }
 }

@@ -7,42 +7,14 @@ use hexz_resolve::{
     Severity, Sink,
 };
 
-use crate::chain::{Chain, ChainEnd, Steps};
+use crate::chain::{Chain, ChainEnd, Steps, clusters_of};
+use crate::faults::warning;
 use crate::format::{Entry, Format};
-use crate::known::{Known, warning};
+use crate::known::Known;
 use crate::reach::Reach;
 use crate::table::Table;
 use crate::tree::{Directory, Item};
 use crate::{Heap, ROOT, Volume};
-
-/// The clusters of a file.
-pub(crate) fn clusters_of(
-    entry: &Entry,
-    (heap, table): (&Heap, &Table),
-    steps: &mut Steps,
-) -> Chain {
-    if !entry.contiguous {
-        return table.chain(entry.first, steps);
-    }
-    let count = heap.clusters_for(entry.size);
-    let last = u64::from(entry.first).checked_add(count);
-    let (end, how) = match last.filter(|last| *last <= u64::from(heap.end())) {
-        Some(last) => (u32::try_from(last).unwrap_or(heap.end()), ChainEnd::Marked),
-        None => (heap.end(), ChainEnd::Outside(heap.end())),
-    };
-    match heap.has(entry.first) {
-        true => Chain {
-            runs: std::iter::once(entry.first..end)
-                .filter(|run| !run.is_empty())
-                .collect(),
-            end: how,
-        },
-        false => Chain {
-            runs: Vec::new(),
-            end: ChainEnd::Outside(entry.first),
-        },
-    }
-}
 
 /// A file, and what its clusters are to it.
 struct Owned<'a> {

@@ -17,6 +17,7 @@
 
 mod chain;
 mod claims;
+mod faults;
 mod files;
 mod format;
 mod heap;

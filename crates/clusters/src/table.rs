@@ -4,7 +4,7 @@ use hexz_ondisk::{read_what_can_be, to_usize, with_buffer};
 use hexz_resolve::{ByteRange, Error, RangeSet, ReadAt, Result, Scan, UnitReader};
 
 use crate::Heap;
-use crate::known::Faults;
+use crate::faults::Faults;
 
 /// What the table says of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

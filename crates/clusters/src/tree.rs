@@ -7,9 +7,9 @@ use std::sync::Arc;
 use hexz_ondisk::to_usize;
 use hexz_resolve::{ByteRange, Error, FileKey, ReadAt, Result, Scan, UnitReader};
 
-use crate::chain::Steps;
+use crate::chain::{Steps, clusters_of};
+use crate::faults::Faults;
 use crate::format::{Entry, Flow, Format};
-use crate::known::Faults;
 use crate::slots::each_slot;
 use crate::table::Table;
 use crate::{ENTRY, Heap, ROOT};
@@ -299,7 +299,7 @@ fn extents<F: Format>(
             size => (Vec::new(), Some(format!("{size} bytes and no cluster"))),
         };
     }
-    let chain = crate::claims::clusters_of(entry, (heap, table), steps);
+    let chain = clusters_of(entry, (heap, table), steps);
     let all: Vec<ByteRange> = chain
         .runs
         .iter()

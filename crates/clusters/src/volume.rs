@@ -7,8 +7,9 @@ use hexz_resolve::{ByteRange, Error, ReadAt, Result, Scan};
 
 use crate::Heap;
 use crate::chain::{ChainEnd, Steps};
+use crate::faults::Faults;
 use crate::format::Format;
-use crate::known::{Faults, Known};
+use crate::known::Known;
 use crate::table::{Table, TablePlace};
 use crate::tree::Tree;
 
