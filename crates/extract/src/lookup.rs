@@ -139,6 +139,31 @@ impl<'d> Lookup<'d> {
     }
 }
 
+impl Tree<'_> {
+    /// The files below `folder`, which is the upper folder of an overlayfs; `None` when it is not
+    /// there.
+    ///
+    /// # Errors
+    /// When too many links are met on the way.
+    pub fn upper(self, folder: &[u8], problems: &Problems) -> Result<Option<Self>> {
+        let found = self.resolve(folder, false, problems)?;
+        Ok(found.map(|found| self.below_upper(found.attributes.key)))
+    }
+
+    /// What stands at `path`; see [`Lookup::resolve`].
+    ///
+    /// # Errors
+    /// When too many links are met on the way.
+    pub fn resolve(
+        &self,
+        path: &[u8],
+        follow: bool,
+        problems: &Problems,
+    ) -> Result<Option<Resolved>> {
+        Lookup::new(*self).resolve(path, follow, problems)
+    }
+}
+
 /// The names of a path, without those that mean nothing.
 fn names(path: &[u8]) -> impl DoubleEndedIterator<Item = Vec<u8>> {
     path.split(|b| *b == b'/')

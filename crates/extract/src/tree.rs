@@ -6,7 +6,6 @@ use std::sync::Arc;
 use hexz_resolve::engine::OpenedVolume;
 use hexz_resolve::{Attributes, Error, FileKey, FileSet, RawName, ReadAt, Result};
 
-use crate::lookup::{Lookup, Resolved};
 use crate::problem::Problems;
 
 /// The files of one volume.
@@ -38,18 +37,13 @@ impl<'d> Tree<'d> {
         })
     }
 
-    /// The files below `folder`, which is the upper folder of an overlayfs; `None` when it is not
-    /// there.
-    ///
-    /// # Errors
-    /// When too many links are met on the way.
-    pub fn upper(self, folder: &[u8], problems: &Problems) -> Result<Option<Self>> {
-        let found = self.resolve(folder, false, problems)?;
-        Ok(found.map(|found| Self {
-            root: found.attributes.key,
+    /// The files below `folder`, which is the upper folder of an overlayfs.
+    pub(crate) fn below_upper(self, folder: FileKey) -> Self {
+        Self {
+            root: folder,
             upper: true,
             ..self
-        }))
+        }
     }
 
     /// Whether this is the upper folder of an overlayfs.
@@ -117,19 +111,6 @@ impl<'d> Tree<'d> {
                 entries
             })
             .collect()
-    }
-
-    /// What stands at `path`; see [`Lookup::resolve`].
-    ///
-    /// # Errors
-    /// When too many links are met on the way.
-    pub fn resolve(
-        &self,
-        path: &[u8],
-        follow: bool,
-        problems: &Problems,
-    ) -> Result<Option<Resolved>> {
-        Lookup::new(*self).resolve(path, follow, problems)
     }
 
     /// The bytes of a file, or of one of its named streams.
