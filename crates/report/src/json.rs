@@ -10,7 +10,7 @@ use hexz_resolve::report::{
 };
 use serde::Serialize;
 
-use crate::listing::ListedFile;
+use crate::listed::ListedFile;
 
 pub(crate) use records::all_raw;
 

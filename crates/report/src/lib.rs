@@ -10,6 +10,7 @@ mod escape;
 mod html;
 mod human;
 mod json;
+mod listed;
 mod listing;
 mod lists;
 mod measure;
@@ -29,7 +30,8 @@ pub use escape::{JsonForTerminal, escaped};
 pub use html::{MapPage, write_html};
 pub use human::{Heard, Human, View, write_human, write_layout};
 pub use json::{JsonOwners, write_layout_json};
-pub use listing::{ListedFile, Listing};
+pub use listed::ListedFile;
+pub use listing::Listing;
 pub use lists::{
     ListPiece, SumLines, overlay_prefix, write_list_error, write_list_piece, write_overlay_error,
 };

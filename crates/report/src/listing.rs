@@ -6,22 +6,8 @@ use hexz_resolve::{Attributes, FileKind, Timestamp};
 
 use crate::escape::escaped;
 use crate::json::write_entry_json;
+use crate::listed::ListedFile;
 use crate::time::rfc3339;
-
-/// A file that is listed.
-#[derive(Clone, Debug)]
-pub struct ListedFile {
-    /// The volume it is on.
-    pub volume: String,
-    /// Its path there.
-    pub path: Vec<u8>,
-    /// What is shown of its path: its name in the directory that was asked for.
-    pub shown: Vec<u8>,
-    /// Whether its times are of an unknown zone.
-    pub local_times: bool,
-    /// What is known of it; `None` when its entry names no file that is in use.
-    pub attributes: Option<Attributes>,
-}
 
 /// How files are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,30 +3,7 @@
 use hexz_resolve::report::{Change, ChangeKind};
 use hexz_resolve::{Attributes, FileKind, RawName};
 
-use super::seen::Item;
 use crate::escape::escaped;
-
-/// `/etc/fstab -> /etc/fstab.bak  mode 0644 -> 0600`.
-pub(super) fn line(item: &Item<'_>) -> String {
-    let mut text = match &item.from {
-        Some(from) => format!("{} -> {}", escaped(from), escaped(item.path)),
-        None => escaped(item.path),
-    };
-    if item.look.kind == FileKind::Directory && !text.ends_with('/') {
-        text.push('/');
-    }
-    if let Some(target) = item.target {
-        text.push_str(&format!(" ~> {}", escaped(target)));
-    }
-    if let Some(kind) = &item.look.special {
-        text.push_str(&format!("  {kind}"));
-    }
-    if !item.look.details.is_empty() {
-        text.push_str("  ");
-        text.push_str(&item.look.details);
-    }
-    text
-}
 
 /// Where a link leads: shown where it came, went, moved or leads elsewhere.
 pub(super) fn target(change: &Change) -> Option<&[u8]> {

@@ -3,9 +3,9 @@
 use std::io::{Result, Write};
 
 use anstyle::{AnsiColor, Style};
+use hexz_resolve::FileKind;
 use hexz_resolve::report::ChangeKind;
 
-use super::describe;
 use super::fold::{Group, Line};
 use super::seen::Item;
 use super::tally::Tally;
@@ -32,7 +32,7 @@ impl Row {
         Self {
             kind: item.look.change,
             bytes: item.bytes,
-            text: describe::line(item),
+            text: line(item),
             notable: item.look.notable,
             unnamed: 0,
         }
@@ -186,4 +186,26 @@ fn style(kind: ChangeKind) -> Style {
         ChangeKind::Metadata => AnsiColor::Blue,
     };
     colour.on_default()
+}
+
+/// `/etc/fstab -> /etc/fstab.bak  mode 0644 -> 0600`.
+fn line(item: &Item<'_>) -> String {
+    let mut text = match &item.from {
+        Some(from) => format!("{} -> {}", escaped(from), escaped(item.path)),
+        None => escaped(item.path),
+    };
+    if item.look.kind == FileKind::Directory && !text.ends_with('/') {
+        text.push('/');
+    }
+    if let Some(target) = item.target {
+        text.push_str(&format!(" ~> {}", escaped(target)));
+    }
+    if let Some(kind) = &item.look.special {
+        text.push_str(&format!("  {kind}"));
+    }
+    if !item.look.details.is_empty() {
+        text.push_str("  ");
+        text.push_str(&item.look.details);
+    }
+    text
 }

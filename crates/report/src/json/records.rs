@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
-use crate::listing::ListedFile;
+use crate::listed::ListedFile;
 use crate::text::field_value;
 use crate::time::rfc3339;
 use crate::{SCHEMA, TOOL};
