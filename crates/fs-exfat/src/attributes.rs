@@ -2,7 +2,7 @@
 
 use hexz_resolve::{Attributes, FileSet, Result, Scan, Sink};
 
-use crate::ExfatFs;
+use crate::fs::ExfatFs;
 
 /// The attributes of those of `files` that exist.
 pub(crate) fn attributes(

@@ -4,7 +4,7 @@ use hexz_clusters::{Heap, Known, Steps};
 use hexz_ondisk::{read_what_can_be, to_usize};
 use hexz_resolve::{ByteRange, RangeSet, Result, Scan, UnitReader};
 
-use crate::ExfatFs;
+use crate::fs::ExfatFs;
 use crate::system::Stream;
 
 /// Bytes of a bitmap that are read together: one unit of a scan.

@@ -3,8 +3,8 @@
 use hexz_clusters::Known;
 use hexz_resolve::{ByteRange, Claim, FileSet, RangeSet, Result, Role, Scan, Sink};
 
-use crate::ExfatFs;
 use crate::bitmap;
+use crate::fs::ExfatFs;
 use crate::ondisk::REGION;
 use crate::system::Stream;
 

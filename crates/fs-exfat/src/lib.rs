@@ -19,6 +19,7 @@ mod bitmap;
 mod claims;
 mod entries;
 mod fields;
+mod fs;
 mod links;
 mod ondisk;
 mod open;
@@ -27,16 +28,14 @@ mod system;
 
 use std::sync::Arc;
 
-use hexz_clusters::{ROOT, Volume};
+use hexz_clusters::ROOT;
 use hexz_resolve::{
     Attributes, ByteRange, Claim, Class, Descriptor, DuplicateId, FileKey, FileSet, Filesystem,
     FilesystemPlugin, FsInfo, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet, ReadAt,
     Records, RegistryBuilder, Replayed, Result, Scan, Sink, Window,
 };
 
-use entries::Exfat;
-use ondisk::Boot;
-use system::System;
+use fs::ExfatFs;
 
 /// Adds this filesystem to a registry.
 ///
@@ -62,16 +61,6 @@ impl FilesystemPlugin for ExfatPlugin {
     fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
         Ok(Box::new(open::open(members, cx)?))
     }
-}
-
-/// An open filesystem.
-#[derive(Debug)]
-struct ExfatFs {
-    info: FsInfo,
-    boot: Boot,
-    system: System,
-    volume: Volume<Exfat>,
-    replayed: Replayed,
 }
 
 impl Filesystem for ExfatFs {

@@ -2,7 +2,7 @@
 
 use hexz_resolve::{FileSet, Link, LinkCoverage, Result, Scan, Sink};
 
-use crate::ExfatFs;
+use crate::fs::ExfatFs;
 
 /// Every link whose child is in `wanted`.
 pub(crate) fn links(

@@ -6,8 +6,8 @@ use hexz_clusters::{Root, Volume};
 use hexz_ondisk::{Fields, read};
 use hexz_resolve::{Diagnostic, FsInfo, FsState, Member, OpenContext, ReadAt, Replayed, Result};
 
-use crate::ExfatFs;
 use crate::entries::Exfat;
+use crate::fs::ExfatFs;
 use crate::ondisk::{BOOT, Boot, REGION};
 use crate::system::System;
 

@@ -3,7 +3,7 @@
 use hexz_clusters::Next;
 use hexz_resolve::{ByteRange, Claim, FileSet, RangeSet, Result, Role, Scan, Sink};
 
-use crate::FatFs;
+use crate::fs::FatFs;
 
 /// All claims that share a byte with `wanted`.
 pub(crate) fn claims(

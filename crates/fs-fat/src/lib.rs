@@ -18,6 +18,7 @@ mod attributes;
 mod claims;
 mod entries;
 mod fields;
+mod fs;
 mod links;
 mod names;
 mod ondisk;
@@ -26,15 +27,14 @@ mod probe;
 
 use std::sync::Arc;
 
-use hexz_clusters::{ROOT, Volume};
+use hexz_clusters::ROOT;
 use hexz_resolve::{
     Attributes, ByteRange, Claim, Class, Descriptor, DuplicateId, FileKey, FileSet, Filesystem,
     FilesystemPlugin, FsInfo, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet, ReadAt,
     Records, RegistryBuilder, Replayed, Result, Scan, Sink, Window,
 };
 
-use entries::Fat;
-use ondisk::Boot;
+use fs::FatFs;
 
 /// Adds this filesystem to a registry.
 ///
@@ -60,15 +60,6 @@ impl FilesystemPlugin for FatPlugin {
     fn open(&self, members: &[Member], cx: &OpenContext<'_>) -> Result<Box<dyn Filesystem>> {
         Ok(Box::new(open::open(members, cx)?))
     }
-}
-
-/// An open filesystem.
-#[derive(Debug)]
-struct FatFs {
-    info: FsInfo,
-    boot: Boot,
-    volume: Volume<Fat>,
-    replayed: Replayed,
 }
 
 impl Filesystem for FatFs {

@@ -8,8 +8,8 @@ use hexz_resolve::{
     ByteRange, Diagnostic, FsInfo, FsState, Member, OpenContext, ReadAt, Replayed, Result,
 };
 
-use crate::FatFs;
 use crate::entries::Fat;
+use crate::fs::FatFs;
 use crate::names;
 use crate::ondisk::{Boot, DELETED, Kind, attr};
 

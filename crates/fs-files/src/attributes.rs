@@ -3,7 +3,7 @@
 use hexz_ondisk::{read, to_usize};
 use hexz_resolve::{Attributes, FileKey, FileKind, FileSet, RawName, Result, Scan, Sink};
 
-use crate::Files;
+use crate::fs::Files;
 use crate::ondisk::each;
 
 /// Bytes of the longest target of a symbolic link that is read.

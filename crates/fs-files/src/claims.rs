@@ -5,7 +5,7 @@ use hexz_resolve::{
     ByteRange, Claim, FileKey, FileKind, FileSet, RangeSet, Result, Role, Scan, Sink,
 };
 
-use crate::Files;
+use crate::fs::Files;
 use crate::ondisk::each;
 
 /// All claims that share a byte with `wanted`.

@@ -16,18 +16,20 @@
 
 mod attributes;
 mod claims;
+mod fs;
 mod links;
 mod ondisk;
 mod probe;
 
 use std::sync::Arc;
 
-use hexz_ondisk::file_table::Header;
 use hexz_resolve::{
     Attributes, Claim, Descriptor, Diagnostic, DuplicateId, FileKey, FileSet, Filesystem,
     FilesystemPlugin, FsInfo, FsState, Link, LinkCoverage, Member, OpenContext, Probe, RangeSet,
     ReadAt, RegistryBuilder, Replayed, Result, Scan, Sink, Window,
 };
+
+use fs::Files;
 
 /// The plugin for file tables.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,15 +70,6 @@ impl FilesystemPlugin for FilesPlugin {
             replayed: Replayed::default(),
         }))
     }
-}
-
-/// One view of a set of files.
-struct Files {
-    info: FsInfo,
-    header: Header,
-    volume: Arc<dyn ReadAt>,
-    /// Nothing: there is no journal.
-    replayed: Replayed,
 }
 
 impl Filesystem for Files {

@@ -6,7 +6,7 @@ use hexz_resolve::{
     Error, FileKey, FileSet, Link, LinkCoverage, RawName, Result, Scan, Sink, UnitReader,
 };
 
-use crate::Files;
+use crate::fs::Files;
 use crate::ondisk::each;
 
 /// The link to each of `wanted`: a file has one.

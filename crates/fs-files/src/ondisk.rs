@@ -5,7 +5,7 @@ use hexz_ondisk::file_table::{RECORD, Record};
 use hexz_ondisk::{Fields, read, to_usize};
 use hexz_resolve::{ByteRange, FileSet, Result, Scan, Sink, UnitReader};
 
-use crate::Files;
+use crate::fs::Files;
 
 /// Records that are read together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 
 use hexz_resolve::{ByteRange, Claim, RangeSet, Result, Role, Scan, Sink};
 
-use crate::Swap;
+use crate::fs::Swap;
 use crate::ondisk::Kind;
 
 /// All claims that share a byte with `wanted`.

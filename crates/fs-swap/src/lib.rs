@@ -13,6 +13,7 @@
 )]
 
 mod claims;
+mod fs;
 mod ondisk;
 mod open;
 mod probe;
@@ -24,7 +25,7 @@ use hexz_resolve::{
     OpenContext, Probe, RangeSet, ReadAt, RegistryBuilder, Replayed, Result, Scan, Sink, Window,
 };
 
-use ondisk::Header;
+use fs::Swap;
 
 /// The plugin for Linux swap areas.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,15 +45,6 @@ impl FilesystemPlugin for SwapPlugin {
         let opened = opened.map_err(|error| error.layer("swap"))?;
         Ok(Box::new(opened))
     }
-}
-
-/// One view of a swap area.
-struct Swap {
-    info: FsInfo,
-    header: Header,
-    reader: Arc<dyn ReadAt>,
-    /// Nothing: there is no journal.
-    replayed: Replayed,
 }
 
 impl Filesystem for Swap {

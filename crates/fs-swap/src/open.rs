@@ -6,7 +6,7 @@ use hexz_resolve::{
     Diagnostic, Error, FsInfo, FsState, OpenContext, ReadAt, Replayed, Result, Window,
 };
 
-use crate::Swap;
+use crate::fs::Swap;
 use crate::ondisk::Kind;
 use crate::probe;
 
