@@ -156,7 +156,7 @@ impl One<'_> {
         Ok(())
     }
 
-    fn interix(&self, content: &crate::file::Content, a: &mut Attributes) -> Result<()> {
+    fn interix(&self, content: &crate::bytes::Content, a: &mut Attributes) -> Result<()> {
         if a.kind != FileKind::File || content.size > INTERIX_MOST {
             return Ok(());
         }

@@ -6,7 +6,8 @@ use hexz_resolve::{
     ByteRange, Error, FileKey, RangeSet, RawName, ReadAt, ReadError, Result, Scan, check_bounds,
 };
 
-use crate::file::{Body, Content, File};
+use crate::bytes::Content;
+use crate::file::{Body, File};
 use crate::fs::Ntfs;
 use crate::lznt1::decompress;
 use crate::ondisk::{corrupt, kind, size, wide};

@@ -2,7 +2,7 @@
 
 use hexz_resolve::{ByteRange, Claim, Error, RangeSet, Result, Scan};
 
-use crate::file::Content;
+use crate::bytes::Content;
 use crate::fs::Ntfs;
 use crate::ondisk::{Geometry, size, wide};
 

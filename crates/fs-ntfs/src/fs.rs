@@ -8,8 +8,9 @@ use hexz_resolve::{
     RangeSet, RawName, ReadAt, Records, Replayed, Result, Scan, Sink, UnitReader,
 };
 
+use crate::bytes::Content;
 use crate::fields;
-use crate::file::{Content, File};
+use crate::file::File;
 use crate::mft::Mft;
 use crate::ondisk::{number, size};
 use crate::system::Systems;

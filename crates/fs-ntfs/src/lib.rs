@@ -14,6 +14,7 @@
 )]
 
 mod attributes;
+mod bytes;
 mod claims;
 mod content;
 mod fields;

@@ -3,7 +3,7 @@
 use hexz_ondisk::{read_into, read_what_can_be, with_buffer};
 use hexz_resolve::{ByteRange, Error, ErrorKind, FileSet, RangeSet, ReadAt, Result, UnitReader};
 
-use crate::file::Content;
+use crate::bytes::Content;
 use crate::ondisk::{Geometry, corrupt, size, wide};
 use crate::record::{Record, Slot};
 

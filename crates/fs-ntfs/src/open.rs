@@ -7,7 +7,8 @@ use hexz_resolve::{
     ByteRange, Diagnostic, Error, FsInfo, FsState, OpenContext, ReadAt, Replayed, Result,
 };
 
-use crate::file::{Body, Content, File, Tolerate};
+use crate::bytes::Content;
+use crate::file::{Body, File, Tolerate};
 use crate::fs::Ntfs;
 use crate::mft::Mft;
 use crate::ondisk::{Geometry, Reference, corrupt, kind, number, size};

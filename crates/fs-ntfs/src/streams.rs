@@ -7,7 +7,7 @@ use hexz_ondisk::read_into;
 use hexz_resolve::{Diagnostic, Error, RawName, ReadAt, Result, Scan};
 use sha2::{Digest, Sha256};
 
-use crate::file::Content;
+use crate::bytes::Content;
 use crate::ondisk::{size, wide};
 
 /// Streams up to this size stand for themselves.
