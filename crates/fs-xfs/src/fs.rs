@@ -8,7 +8,7 @@ use hexz_resolve::{
     RangeSet, ReadAt, Records, Replayed, Result, Scan, Sink, UnitReader,
 };
 
-use crate::chunks::Chunk;
+use crate::chunk::Chunk;
 use crate::disk::Disk;
 use crate::fields;
 use crate::geometry::Geometry;

@@ -15,6 +15,7 @@
 
 mod attributes;
 mod btree;
+mod chunk;
 mod chunks;
 mod claims;
 mod directory;
