@@ -4,8 +4,8 @@ use hexz_resolve::{ByteRange, Claim, FileKey, FileSet, Result, Role, Scan, Sink}
 
 use crate::btrfs::{Btrfs, View};
 use crate::links::each_file;
-use crate::metadata::inline_range;
 use crate::node::Item;
+use crate::node::inline_range;
 use crate::ondisk::{ExtentKind, FileExtent, Key, item};
 
 /// The content of `files`.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hexz_resolve::{ByteRange, FileKey, FileKind, FileSet, RangeSet, Result};
 
-use crate::backrefs::{Share, part_of};
 use crate::node::Item;
 use crate::ondisk::{ExtentKind, FileExtent, InodeItem, Key, item};
 use crate::overlay::{Overlay, Stored};
+use crate::refs::{Share, part_of};
 use crate::replay::Outcome;
 
 /// Inline data that a file has in a block of a log tree.
@@ -170,7 +170,7 @@ fn inline(
     extent: &FileExtent,
 ) -> Result<Option<Inline>> {
     let header = u64::try_from(FileExtent::HEADER).unwrap_or_default();
-    let Some(range) = crate::metadata::inline_range(found, header) else {
+    let Some(range) = crate::node::inline_range(found, header) else {
         return Ok(None);
     };
     let number = found.key.objectid;

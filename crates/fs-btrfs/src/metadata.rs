@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use hexz_resolve::{ByteRange, Claim, FileKey, FileKind, Result, Role};
 
-use crate::backrefs::{Extent, Resolver};
+use crate::backrefs::Resolver;
 use crate::btrfs::{Btrfs, View};
-use crate::claims::Claimed;
-use crate::node::{Item, Node};
+use crate::claimed::Claimed;
+use crate::node::{Item, Node, inline_range};
 use crate::ondisk::{ExtentKind, FileExtent, InodeItem, Key, Root, item, objectid};
+use crate::refs::Extent;
 use crate::roots::is_subvolume;
 
 /// The claims of the tree block in `extent`.
@@ -230,11 +231,4 @@ fn inline_claim(
         claim.encoded = !symlink && !plain;
         claim
     });
-}
-
-/// Logical addresses of inline data.
-pub(crate) fn inline_range(found: &Item<'_>, data: u64) -> Option<ByteRange> {
-    let whole = found.range()?;
-    let start = whole.start().checked_add(data)?;
-    (start < whole.end()).then(|| ByteRange::new(start, whole.end()))
 }

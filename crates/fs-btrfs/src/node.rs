@@ -344,3 +344,10 @@ fn fits(node: &Node, at: Root) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Logical addresses of inline data.
+pub(crate) fn inline_range(found: &Item<'_>, data: u64) -> Option<ByteRange> {
+    let whole = found.range()?;
+    let start = whole.start().checked_add(data)?;
+    (start < whole.end()).then(|| ByteRange::new(start, whole.end()))
+}

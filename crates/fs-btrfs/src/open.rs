@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hexz_ondisk::{Fields, Guid, read};
+use hexz_ondisk::Guid;
 use hexz_resolve::{
     Diagnostic, Error, ErrorKind, FsInfo, FsState, JournalMode, Member, OpenContext, RangeSet,
     ReadAt, Replayed, Result,
@@ -10,16 +10,17 @@ use hexz_resolve::{
 
 use crate::btrfs::Btrfs;
 use crate::checksum::Checksum;
-use crate::chunks::{Chunk, ChunkMap, Device, Devices};
+use crate::chunks::{Chunk, ChunkMap, Devices};
 use crate::devices::join;
 use crate::logged::Logged;
 use crate::logs::Logs;
 use crate::node::{Blocks, Findings};
-use crate::ondisk::{Key, SUPER_OFFSETS, SUPER_SIZE, Superblock, incompat, item, objectid};
+use crate::ondisk::{Key, SUPER_OFFSETS, Superblock, incompat, item, objectid};
 use crate::replay::{Rules, replay};
 use crate::roots::Roots;
 use crate::seeds::{DeviceItem, device_items};
 use crate::stash::Stash;
+use crate::superblock::{device, superblock_at, system_chunks};
 use crate::tree::Tree;
 
 /// Bytes of log trees that are replayed: they are dropped with each commit, and stay small.
@@ -230,18 +231,6 @@ fn superblock(device: &dyn ReadAt, start: u64, cx: &OpenContext<'_>) -> Result<S
     }
 }
 
-pub(crate) fn superblock_at(device: &dyn ReadAt, at: u64) -> Result<Superblock> {
-    let bytes = read(device, "superblock", at, SUPER_SIZE)?;
-    let fields = Fields::new("superblock", at, &bytes);
-    if fields.bytes(64, 8)? != crate::ondisk::MAGIC {
-        return Err(fields.corrupt(64).message("no btrfs magic"));
-    }
-    if !Checksum::of(fields.le16(196)?)?.holds(&bytes) {
-        return Err(fields.corrupt(0).message("its checksum is wrong"));
-    }
-    Superblock::parse(&fields, at)
-}
-
 /// The finding about a device that is of another filesystem.
 fn foreign(found: &Superblock, member: &Member) -> Diagnostic {
     let text = format!("device {} is of another filesystem", found.devid);
@@ -278,31 +267,6 @@ fn devices(supers: &[(Superblock, &Member)], newest: &Superblock, cx: &OpenConte
         devices.entry(found.devid).or_insert(device);
     }
     devices
-}
-
-/// Where a device lies, as far as it reaches.
-pub(crate) fn device(found: &Superblock, member: &Member) -> Device {
-    Device {
-        start: member.start,
-        length: found.device_bytes.min(member.device.len()),
-    }
-}
-
-/// The chunks that hold the chunk tree, from the superblock.
-pub(crate) fn system_chunks(superblock: &Superblock) -> Result<Vec<Chunk>> {
-    let array = &superblock.sys_chunk_array;
-    let fields = Fields::new("sys_chunk_array", SUPER_OFFSETS[0], array);
-    let mut chunks = Vec::new();
-    let mut at = 0usize;
-    while at < array.len() {
-        let key = Key::parse(&fields, at)?;
-        at = at.saturating_add(Key::LENGTH);
-        let rest = array.len().saturating_sub(at);
-        let (chunk, length) = Chunk::parse(key, &fields.sub("chunk", at, rest)?)?;
-        chunks.push(chunk);
-        at = at.saturating_add(length);
-    }
-    Ok(chunks)
 }
 
 /// What the chunk tree holds.

@@ -9,7 +9,7 @@ use crate::chunks::{ChunkMap, Devices};
 use crate::devices::join;
 use crate::node::Blocks;
 use crate::ondisk::{Key, SUPER_OFFSETS, Superblock, item, objectid};
-use crate::open::{device, superblock_at, system_chunks};
+use crate::superblock::{device, superblock_at, system_chunks};
 use crate::tree::Tree;
 
 /// `struct btrfs_dev_item`, as far as it says which device it is about.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use hexz_resolve::{ByteRange, Diagnostic, Error, Result};
 
-use crate::backrefs::{Extent, Ref};
 use crate::btrfs::View;
 use crate::node::Node;
 use crate::ondisk::{ExtentKind, FileExtent, Root, item};
+use crate::refs::{Extent, Ref};
 
 /// What the trees of a view have.
 #[derive(Default)]
