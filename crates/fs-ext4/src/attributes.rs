@@ -4,9 +4,10 @@ use hexz_resolve::{
     Attributes, FileKey, FileKind, FileSet, RawName, Result, Scan, Sink, Timestamp,
 };
 
-use crate::claims::reserved;
+use crate::content::kind;
 use crate::fs::{Ext4, telling};
 use crate::ondisk::{RawInode, i_flags};
+use crate::reserved;
 
 impl Ext4 {
     pub(crate) fn read_attributes(
@@ -66,11 +67,6 @@ impl Ext4 {
             .find(|(n, _)| *n == number)
             .map(|(_, name)| *name)
     }
-}
-
-/// What kind of file an inode is. A reserved one may have no mode.
-pub(crate) fn kind(inode: &RawInode<'_>) -> Result<FileKind> {
-    Ok(FileKind::from_mode(inode.i_mode()?).unwrap_or(FileKind::File))
 }
 
 fn basic(number: u64, inode: &RawInode<'_>) -> Result<Attributes> {

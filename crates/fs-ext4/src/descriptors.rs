@@ -8,7 +8,7 @@ use hexz_resolve::{Diagnostic, Error, OpenContext, ReadAt, Result};
 
 use crate::checksum::{crc, crc16};
 use crate::geometry::Geometry;
-use crate::ondisk::{GroupDescriptor, incompat, ro_compat};
+use crate::ondisk::{GroupDescriptor, Superblock, incompat, ro_compat};
 
 /// Backups that are tried; the first is as good as any, unless it is damaged too.
 const BACKUPS: usize = 8;
@@ -39,12 +39,27 @@ struct Block<'a> {
     backups: &'a [u64],
 }
 
+impl Geometry {
+    /// Reads the group descriptors. What of them is damaged or can't be read is taken from a backup,
+    /// and else left out.
+    pub(crate) fn read(reader: &dyn ReadAt, sb: Superblock, cx: &OpenContext<'_>) -> Result<Self> {
+        let mut geometry = Self {
+            sb,
+            groups: Vec::new(),
+            volume: reader.len(),
+        };
+        let count = geometry.groups_within();
+        geometry.groups = read_all(&geometry, reader, count, cx)?;
+        Ok(geometry)
+    }
+}
+
 /// Reads the descriptors of the first `count` groups. Those that are in no copy that can be read
 /// are left empty.
 ///
 /// # Errors
 /// When no copy of the first block can be read.
-pub(crate) fn read_all(
+fn read_all(
     geometry: &Geometry,
     reader: &dyn ReadAt,
     count: u64,

@@ -12,8 +12,8 @@ use hexz_resolve::{
 use crate::directory::Directory;
 use crate::fields;
 use crate::geometry::Geometry;
+use crate::known::Known;
 use crate::ondisk::{ROOT_INO, RawInode};
-use crate::open::Known;
 use crate::shape::Shape;
 
 /// One view of an ext2, ext3 or ext4 filesystem.
@@ -35,6 +35,21 @@ pub(crate) struct Ext4 {
 }
 
 impl Ext4 {
+    /// Whether something of what is wanted may be the resize inode's, as far as that can be told
+    /// without its map: `structures` are those that are wanted.
+    pub(crate) fn is_resize_near(&self, structures: &[Claim], wanted: &RangeSet) -> bool {
+        let resize = self.known.resize.as_ref();
+        resize.is_some_and(|resize| resize.is_near(&self.geometry, structures, wanted))
+    }
+
+    /// What the resize inode owns.
+    pub(crate) fn resize_claims(&self, cx: &Scan<'_>) -> &[Claim] {
+        let resize = self.known.resize.as_ref();
+        resize.map_or(&[], |resize| {
+            resize.claims(&self.geometry, &*self.reader, cx)
+        })
+    }
+
     /// The bytes of an inode and where they lie; `None` for a number that has none.
     pub(crate) fn inode_bytes(
         &self,

@@ -1,9 +1,8 @@
 //! Where the fixed metadata of a filesystem lies: groups, their descriptors, bitmaps and tables.
 
 use hexz_ondisk::to_usize;
-use hexz_resolve::{ByteRange, Claim, OpenContext, RangeSet, ReadAt, Result, Role};
+use hexz_resolve::{ByteRange, Claim, RangeSet, Role};
 
-use crate::descriptors;
 use crate::ondisk::{GroupDescriptor, Superblock, compat, incompat, ro_compat};
 
 /// The detail word of blocks that are kept for more group descriptors.
@@ -19,19 +18,6 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// Reads the group descriptors. What of them is damaged or can't be read is taken from a backup,
-    /// and else left out.
-    pub(crate) fn read(reader: &dyn ReadAt, sb: Superblock, cx: &OpenContext<'_>) -> Result<Self> {
-        let mut geometry = Self {
-            sb,
-            groups: Vec::new(),
-            volume: reader.len(),
-        };
-        let count = geometry.groups_within();
-        geometry.groups = descriptors::read_all(&geometry, reader, count, cx)?;
-        Ok(geometry)
-    }
-
     /// Number of groups of which anything may lie within the volume. The count of blocks is not
     /// believed beyond that: the volume may be cut, and the count may be wrong.
     pub(crate) fn groups_within(&self) -> u64 {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hexz_ondisk::{Fields, NameSearch, read};
 use hexz_resolve::{FileKey, FileSet, FsState, Link, Result, Role, Scan, Sink, UnitReader};
 
-use crate::claims::Content;
+use crate::content::Content;
 use crate::directory::Directory;
 use crate::fs::Ext4;
 use crate::links::in_disk_order;

@@ -3,19 +3,15 @@
 use std::sync::{Arc, OnceLock};
 
 use hexz_ondisk::{Fields, Guid, read};
-use hexz_resolve::{
-    Claim, Diagnostic, FileKey, FsInfo, OpenContext, ReadAt, Replayed, Result, Role,
-};
+use hexz_resolve::{Diagnostic, FsInfo, OpenContext, ReadAt, Replayed, Result};
 
-use crate::claims::reserved;
 use crate::fs::Ext4;
 use crate::geometry::Geometry;
 use crate::journal;
-use crate::map::Mapper;
-use crate::ondisk::{RawInode, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock, compat};
+use crate::known::Known;
+use crate::ondisk::{SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE, Superblock};
 use crate::orphans;
 use crate::probe::checksum_matches;
-use crate::resize::ResizeInode;
 use crate::shape::Shape;
 
 pub(crate) fn open(volume: Arc<dyn ReadAt>, cx: &OpenContext<'_>) -> Result<Ext4> {
@@ -107,61 +103,4 @@ fn parse(reader: &dyn ReadAt, offset: u64, cx: &OpenContext<'_>) -> Result<Super
         cx.diagnose(Diagnostic::warning("ext4-checksum", text).at(offset));
     }
     Ok(sb)
-}
-
-/// What is claimed before any sweep.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// By these inodes.
-    pub(crate) numbers: Vec<u64>,
-    /// By the journal, to which nearly every change writes.
-    pub(crate) claims: Vec<Claim>,
-    /// By the resize inode, which shares blocks with structures.
-    pub(crate) resize: Option<ResizeInode>,
-}
-
-impl Known {
-    fn find(geometry: &Geometry, reader: &dyn ReadAt, cx: &OpenContext<'_>) -> Self {
-        let resize = ResizeInode::open(geometry, reader, cx);
-        let mut known = Self {
-            numbers: resize.iter().map(|_| reserved::RESIZE).collect(),
-            claims: Vec::new(),
-            resize,
-        };
-        if geometry.sb.compat(compat::HAS_JOURNAL) {
-            let number = u64::from(geometry.sb.s_journal_inum);
-            match claims_of(geometry, reader, number, &|finding| cx.diagnose(finding)) {
-                Ok(claims) => {
-                    known.claims = claims;
-                    known.numbers.push(number);
-                }
-                Err(error) => cx.diagnose(Diagnostic::from(&error.layer("ext4"))),
-            }
-        }
-        known
-    }
-}
-
-/// What the map of a reserved inode leads to.
-pub(crate) fn claims_of(
-    geometry: &Geometry,
-    reader: &dyn ReadAt,
-    number: u64,
-    diagnose: &dyn Fn(Diagnostic),
-) -> Result<Vec<Claim>> {
-    let Some(offset) = geometry.inode_offset(number) else {
-        return Ok(Vec::new());
-    };
-    let size = usize::from(geometry.sb.s_inode_size);
-    let bytes = read(reader, "reserved inode", offset, size)?;
-    let inode = RawInode::new(Fields::new("reserved inode", offset, &bytes));
-    let key = FileKey::new(number);
-    let generation = inode.i_generation()?.into();
-    let mut claims = Vec::new();
-    Mapper::new(geometry, reader, diagnose).walk(&inode, number, &mut |piece| {
-        let claim = geometry.claim(key, Role::Data, piece);
-        claims.extend(claim.map(|claim| claim.generation(Some(generation))));
-        Ok(())
-    })?;
-    Ok(claims)
 }

@@ -6,11 +6,9 @@ use std::sync::OnceLock;
 use hexz_ondisk::{Fields, read};
 use hexz_resolve::{Claim, Diagnostic, OpenContext, RangeSet, ReadAt, Result, Scan};
 
-use crate::claims::reserved::RESIZE;
-use crate::fs::Ext4;
 use crate::geometry::{Geometry, RESERVED_GDT};
 use crate::ondisk::{RawInode, compat};
-use crate::open::claims_of;
+use crate::reserved::{RESIZE, claims_of};
 
 /// The resize inode of a filesystem that has one.
 #[derive(Debug)]
@@ -53,28 +51,31 @@ impl ResizeInode {
             .filter_map(|block| geometry.blocks(block, 1))
             .collect())
     }
-}
 
-impl Ext4 {
-    /// Whether something of what is wanted may be the resize inode's, as far as that can be told
-    /// without its map: `structures` are those that are wanted.
-    pub(crate) fn is_resize_near(&self, structures: &[Claim], wanted: &RangeSet) -> bool {
-        self.known.resize.as_ref().is_some_and(|resize| {
-            // A cluster of it may hold blocks of others.
-            self.geometry.sb.cluster_blocks > 1
-                || resize.roots.iter().any(|root| wanted.overlaps(root))
-                || structures.iter().any(|claim| claim.detail == RESERVED_GDT)
-        })
+    /// Whether something of what is wanted may be this inode's, as far as that can be told without
+    /// its map: `structures` are those that are wanted.
+    pub(crate) fn is_near(
+        &self,
+        geometry: &Geometry,
+        structures: &[Claim],
+        wanted: &RangeSet,
+    ) -> bool {
+        // A cluster of it may hold blocks of others.
+        geometry.sb.cluster_blocks > 1
+            || self.roots.iter().any(|root| wanted.overlaps(root))
+            || structures.iter().any(|claim| claim.detail == RESERVED_GDT)
     }
 
-    /// What the resize inode owns.
-    pub(crate) fn resize_claims(&self, cx: &Scan<'_>) -> &[Claim] {
-        let Some(resize) = &self.known.resize else {
-            return &[];
-        };
-        resize.claims.get_or_init(|| {
+    /// What it owns.
+    pub(crate) fn claims(
+        &self,
+        geometry: &Geometry,
+        reader: &dyn ReadAt,
+        cx: &Scan<'_>,
+    ) -> &[Claim] {
+        self.claims.get_or_init(|| {
             let diagnose = |finding| cx.diagnose(finding);
-            claims_of(&self.geometry, &*self.reader, RESIZE, &diagnose).unwrap_or_else(|error| {
+            claims_of(geometry, reader, RESIZE, &diagnose).unwrap_or_else(|error| {
                 cx.diagnose(Diagnostic::from(&error.layer("ext4")));
                 Vec::new()
             })

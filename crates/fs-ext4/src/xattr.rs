@@ -8,6 +8,7 @@ use hexz_ondisk::{Fields, read, to_usize};
 use hexz_resolve::{ByteRange, Error, RawName, ReadAt, Result, Xattr};
 
 use crate::checksum::crc;
+use crate::content::Content;
 use crate::fs::Ext4;
 use crate::map::{Mapped, Mapper};
 use crate::nokey;
@@ -254,10 +255,9 @@ impl Ext4 {
         &self,
         number: u64,
         inode: &RawInode<'_>,
-        content: crate::claims::Content,
+        content: Content,
         diagnose: &dyn Fn(hexz_resolve::Diagnostic),
     ) -> Result<Arc<[u8]>> {
-        use crate::claims::Content;
         let size = inode.i_size()?;
         // A target is a path: at most a block, and never more than 64 KiB.
         let size = to_usize(size.min(self.geometry.block()).min(1 << 16)).unwrap_or(0);
