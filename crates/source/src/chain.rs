@@ -1,12 +1,12 @@
 //! Images that stand on images: how deep, and never on themselves.
 #![allow(clippy::disallowed_methods)] // follows links
 
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use hexz_resolve::{Diagnostic, Diagnostics, Error, Limits, OpenGate, Result};
 
 use crate::gate::folder_of;
+use crate::identity::Identity;
 
 /// What is known of the images that are being opened, from the one the user named down.
 pub(crate) struct Chain<'a> {
@@ -78,31 +78,6 @@ impl<'a> Chain<'a> {
     pub(crate) fn cache_bytes(&self) -> usize {
         let depth = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
         self.limits.cache_bytes.checked_shr(depth).unwrap_or(0)
-    }
-}
-
-/// Tells whether two paths lead to one file, also by links of both kinds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Identity {
-    File {
-        device: u64,
-        inode: u64,
-    },
-    BlockDevice(u64),
-    /// Of a path that leads nowhere.
-    Nothing(PathBuf),
-}
-
-impl Identity {
-    pub(crate) fn of(path: &Path) -> Self {
-        match std::fs::metadata(path) {
-            Ok(data) if data.file_type().is_block_device() => Self::BlockDevice(data.rdev()),
-            Ok(data) => Self::File {
-                device: data.dev(),
-                inode: data.ino(),
-            },
-            Err(_) => Self::Nothing(path.to_owned()),
-        }
     }
 }
 

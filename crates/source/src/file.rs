@@ -3,13 +3,11 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
-use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
 use hexz_resolve::{ByteRange, Error, Limits, RangeSet, ReadAt, ReadError, Result, check_bounds};
 
-use crate::layer::{Layer, Place, Visit};
 use crate::ranges::Ranges;
 
 /// A file or block device, read as it lies. Knows its holes, where the system tells them.
@@ -127,26 +125,6 @@ impl ReadAt for RawFile {
             at = end;
         }
         data.within(range)
-    }
-}
-
-/// A raw disk: the one layer that has no tables.
-impl Layer for RawFile {
-    fn size(&self) -> u64 {
-        self.len
-    }
-
-    fn unit(&self) -> u64 {
-        512
-    }
-
-    fn pieces(&self, range: ByteRange, visit: &mut Visit<'_>) -> ControlFlow<()> {
-        let offset = range.start();
-        visit(range, Place::At { file: 0, offset })
-    }
-
-    fn file(&self, number: usize) -> Option<&RawFile> {
-        (number == 0).then_some(self)
     }
 }
 

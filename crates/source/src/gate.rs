@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hexz_resolve::{Error, ErrorKind, OpenGate, Result};
 
-use crate::chain::Identity;
+use crate::identity::Identity;
 
 /// The careful gate: a file that an image names may be opened only where it lies beside the
 /// image or below that folder, or in a folder that the user allowed, with all links followed. A

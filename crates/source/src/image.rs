@@ -1,7 +1,7 @@
 //! An open image: a layer of some format, over what it stands on.
 
 use std::fmt;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,8 +9,11 @@ use hexz_resolve::{
     ByteRange, Diagnostic, Diagnostics, Error, RangeSet, ReadAt, ReadError, check_bounds,
 };
 
-use crate::chain::{Identity, canonical};
+use crate::chain::canonical;
+use crate::directory::Disk;
 use crate::format::Format;
+use crate::hxz::Archive;
+use crate::identity::Identity;
 use crate::layer::{Joined, Layer, Packed, Place, Visit};
 use crate::num::{take_front, u64_of};
 use crate::ranges::Ranges;
@@ -18,9 +21,48 @@ use crate::ranges::Ranges;
 /// Pieces from this length on are looked at for holes of the file that they lie in.
 const WORTH_LOOKING: u64 = 1 << 20;
 
+/// What an image has of its own, without what it stands on.
+pub(crate) enum Own {
+    Disk(Box<dyn Layer>),
+    /// Two of them are compared by the hashes of their blocks.
+    Archive(Box<Archive>),
+    /// A set of files, and no disk.
+    Files(Box<Disk>),
+}
+
+impl Own {
+    /// The archive, where it is one.
+    pub(crate) fn archive(&self) -> Option<&Archive> {
+        match self {
+            Self::Archive(archive) => Some(archive),
+            _ => None,
+        }
+    }
+
+    /// The set of files, where it is one.
+    pub(crate) fn directory(&self) -> Option<&Disk> {
+        match self {
+            Self::Files(files) => Some(files),
+            _ => None,
+        }
+    }
+}
+
+impl Deref for Own {
+    type Target = dyn Layer;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Disk(layer) => &**layer,
+            Self::Archive(archive) => &**archive,
+            Self::Files(files) => &**files,
+        }
+    }
+}
+
 /// Reads as the disk it holds.
 pub(crate) struct Image {
-    pub(crate) layer: Box<dyn Layer>,
+    pub(crate) layer: Own,
     /// What it stands on.
     pub(crate) below: Option<Arc<Image>>,
     pub(crate) format: Format,
@@ -35,7 +77,7 @@ pub(crate) struct Image {
 
 impl Image {
     pub(crate) fn new(
-        layer: Box<dyn Layer>,
+        layer: Own,
         below: Option<Arc<Self>>,
         format: Format,
         path: &Path,

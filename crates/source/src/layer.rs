@@ -10,7 +10,6 @@ use hexz_resolve::{ByteRange, Error, Result};
 use crate::cache::Cache;
 use crate::file::RawFile;
 use crate::num::usize_of;
-use crate::{directory, hxz};
 
 /// Where the bytes of a piece of a disk are.
 #[derive(Clone, Debug)]
@@ -140,16 +139,6 @@ pub(crate) trait Layer: Send + Sync {
     /// in use may have moved its tables meanwhile.
     fn is_unmoved(&self) -> bool {
         true
-    }
-
-    /// The set of files, where it is one and no disk.
-    fn directory(&self) -> Option<&directory::Disk> {
-        None
-    }
-
-    /// The archive, where it is one: two of them are compared by the hashes of their blocks.
-    fn archive(&self) -> Option<&hxz::Archive> {
-        None
     }
 }
 

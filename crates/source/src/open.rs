@@ -8,8 +8,8 @@ use hexz_resolve::{Diagnostic, Diagnostics, Error, Limits, OpenGate, ReadAt, Res
 use crate::chain::Chain;
 use crate::file::RawFile;
 use crate::format::{Format, no_image};
-use crate::image::Image;
-use crate::layer::{ImageId, Layer};
+use crate::image::{Image, Own};
+use crate::opening::{Opened, Opening, Parent, ParentFormat};
 use crate::{directory, hxz, mounted, parallels, qcow2, qed, vdi, vhd, vhdx, vmdk};
 
 /// A disk image that the user named, and how to take it.
@@ -121,50 +121,6 @@ pub(crate) fn open(given: &Given, chain: &mut Chain<'_>) -> Result<Arc<Image>> {
     from_file(file, &given.path, format, chain, Top::default())
 }
 
-/// An image without what it stands on.
-pub(crate) struct Opened {
-    pub(crate) layer: Box<dyn Layer>,
-    pub(crate) parent: Option<Parent>,
-}
-
-impl Opened {
-    /// One that stands on nothing.
-    pub(crate) fn alone(layer: impl Layer + 'static) -> Self {
-        Self {
-            layer: Box::new(layer),
-            parent: None,
-        }
-    }
-}
-
-/// What an image says of the one that it stands on.
-pub(crate) struct Parent {
-    /// The names it may have, or why one can't be had, in the order in which they are tried.
-    pub(crate) names: Vec<Result<PathBuf>>,
-    pub(crate) format: ParentFormat,
-    /// What it is known by, where the child says it: any of these.
-    pub(crate) ids: Vec<ImageId>,
-}
-
-/// The format that a child says its parent is of.
-pub(crate) enum ParentFormat {
-    Known(Format),
-    /// Not said: its first bytes decide.
-    Unsaid,
-    /// One that is not read.
-    Other(String),
-}
-
-/// What a format has to open an image with.
-pub(crate) struct Opening<'a> {
-    /// Where the image lies.
-    pub(crate) path: &'a Path,
-    pub(crate) snapshot: Option<&'a str>,
-    /// Bytes that its caches may take.
-    pub(crate) cache_bytes: usize,
-    pub(crate) chain: &'a Chain<'a>,
-}
-
 /// Opens the image in `file`, which lies at `path` and is of `format`, and what it stands on, as
 /// far as the gate of `chain` allows.
 pub(crate) fn from_file(
@@ -178,14 +134,14 @@ pub(crate) fn from_file(
     let most_ranges = chain.limits.ranges;
     let image = |layer, below| Arc::new(Image::new(layer, below, format, path, most_ranges));
     match format {
-        Format::Raw => return Ok(image(Box::new(file), None)),
+        Format::Raw => return Ok(image(Own::Disk(Box::new(file)), None)),
         Format::Hxz => {
             if let Some(files) = directory::open(&file, path, chain)? {
-                return Ok(image(Box::new(files), None));
+                return Ok(image(Own::Files(Box::new(files)), None));
             }
             let (limits, gate) = (chain.limits, chain.gate);
             let archive = hxz::Archive::open(file, path, limits, gate, chain.diagnostics)?;
-            return Ok(image(Box::new(archive), None));
+            return Ok(image(Own::Archive(Box::new(archive)), None));
         }
         _ => {}
     }
@@ -228,7 +184,7 @@ pub(crate) fn from_file(
         (Some(parent), None) => Some(open_parent(parent, path, chain)?),
     };
     chain.leave();
-    Ok(image(opened.layer, below))
+    Ok(image(Own::Disk(opened.layer), below))
 }
 
 fn open_parent(parent: Parent, by: &Path, chain: &mut Chain<'_>) -> Result<Arc<Image>> {
@@ -282,11 +238,4 @@ fn check_id(image: &Image, parent: &Parent) -> Result<()> {
     let expected: Vec<&str> = parent.ids.iter().map(|id| id.0.as_str()).collect();
     let error = Error::corrupt("parent image").message(message);
     Err(error.expected(expected.join(" or ")).found(found))
-}
-
-impl ParentFormat {
-    /// Whether ids of an image of `format` are of the kind that the child has.
-    fn admits(&self, format: Format) -> bool {
-        matches!(self, Self::Known(known) if *known == format)
-    }
 }

@@ -8,10 +8,11 @@ use hexz_resolve::{
     Precision, RangeSet, ReadAt, Result,
 };
 
-use crate::chain::{Chain, Identity};
+use crate::chain::Chain;
 use crate::copies;
 use crate::file::RawFile;
 use crate::format::Format;
+use crate::identity::Identity;
 use crate::image::Image;
 use crate::num::usize_of;
 use crate::open::{Given, Top, from_file, open};

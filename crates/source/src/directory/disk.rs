@@ -296,8 +296,4 @@ impl Layer for Disk {
         let (place, content) = of.ok_or_else(|| Error::corrupt("file table").at(piece.start()))?;
         content.read(piece.start().saturating_sub(place.start()), out)
     }
-
-    fn directory(&self) -> Option<&Disk> {
-        Some(self)
-    }
 }

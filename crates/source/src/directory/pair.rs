@@ -8,7 +8,7 @@ use hexz_resolve::{Error, Limits, RangeSet, Result};
 use super::disk::Disk;
 use super::tree::Tree;
 use crate::format::Format;
-use crate::image::Image;
+use crate::image::{Image, Own};
 
 /// Two disks of files, and where they may differ.
 pub(crate) type Pair = (Arc<Image>, Arc<Image>, RangeSet);
@@ -45,7 +45,7 @@ pub(super) fn images(
     let [before, after] = paths;
     let image = |disk: Disk, path: &Path| {
         Arc::new(Image::new(
-            Box::new(disk),
+            Own::Files(Box::new(disk)),
             None,
             Format::Hxz,
             path,

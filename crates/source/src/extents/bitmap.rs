@@ -4,7 +4,7 @@ use std::io::Read;
 
 use hexz_resolve::{Error, Result};
 
-use super::List;
+use super::list::List;
 use crate::num::u64_of;
 
 /// Bytes that are read at a time.

@@ -4,8 +4,8 @@ use std::io::BufRead;
 
 use hexz_resolve::Result;
 
-use super::List;
 use super::json::is_changed_of_nbd;
+use super::list::List;
 use super::text::{lines, number, wrong};
 
 /// The first line that says something.

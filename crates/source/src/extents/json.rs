@@ -5,7 +5,7 @@ use std::io::BufRead;
 
 use hexz_resolve::{Error, Result};
 
-use super::{List, ListFormat};
+use super::list::{List, ListFormat};
 use crate::json::{Value, Words};
 
 /// Longest string; names and words are short.

@@ -1,6 +1,7 @@
+use super::list::{MOST, UNORDERED};
 use super::*;
 
-use hexz_resolve::ErrorKind;
+use hexz_resolve::{ByteRange, ErrorKind};
 
 fn ranges(text: &str, format: Option<ListFormat>, unit: u64) -> Vec<(u64, u64)> {
     let list = parse(text.as_bytes(), format, unit).unwrap();

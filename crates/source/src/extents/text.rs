@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 use hexz_resolve::{Error, Result};
 
-use super::List;
+use super::list::List;
 use crate::num::usize_of;
 
 /// Longest line; more is no list.

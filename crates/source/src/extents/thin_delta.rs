@@ -5,7 +5,7 @@ use std::io::{BufRead, Read as _};
 
 use hexz_resolve::{Error, Result};
 
-use super::List;
+use super::list::List;
 use crate::num::usize_of;
 
 const SECTOR: u64 = 512;

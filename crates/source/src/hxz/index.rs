@@ -219,3 +219,7 @@ fn parse_block(record: &Fields<'_>, start: u64) -> Result<Block> {
         hash,
     })
 }
+
+/// The stored blocks of an archive by the first eight bytes of their hash, rising: few bytes a
+/// block, since disks have millions.
+pub(super) struct HashIndex(pub(super) Vec<(u64, u32, u32)>);

@@ -7,6 +7,7 @@ mod decode;
 mod header;
 mod index;
 mod notes;
+mod open;
 mod over_parent;
 mod parents;
 
@@ -16,18 +17,15 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use hexz_ondisk::read;
-use hexz_resolve::{
-    ByteRange, Diagnostic, Diagnostics, Error, Limits, OpenGate, ReadAt as _, Result,
-};
+use hexz_resolve::{ByteRange, Error, ReadAt as _, Result};
 
 use crate::cache::Cache;
 use crate::file::RawFile;
 use crate::layer::{Layer, Packed, Place, Visit};
 use crate::num::{take_front, u64_of, usize_of};
 use decode::Decoder;
-use index::{Block, Kind, Page, PageEntry};
+use index::{Block, HashIndex, Kind, Page, PageEntry};
 use notes::Notes;
-use parents::{Family, HashIndex};
 
 pub(crate) use compare::{candidates, differing};
 pub(crate) use header::Header;
@@ -77,93 +75,6 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens the archive in `file`, which lies at `path`, and all its parents, as far as `gate`
-    /// allows.
-    ///
-    /// # Errors
-    /// `Corrupt` or `Unsupported` (encrypted), naming the file; `Io`, naming the parent that is
-    /// not there or was refused; `Limit`, when it has too many.
-    pub fn open(
-        file: RawFile,
-        path: &Path,
-        limits: &Limits,
-        gate: &dyn OpenGate,
-        diagnostics: &Diagnostics,
-    ) -> Result<Self> {
-        let mut family = Family::new(limits, gate, diagnostics);
-        Self::open_in(file, path, None, &mut family)
-    }
-
-    /// As [`open`](Self::open), and reads the given stream.
-    pub(crate) fn open_stream(
-        file: RawFile,
-        path: &Path,
-        stream: Stream,
-        limits: &Limits,
-        gate: &dyn OpenGate,
-        diagnostics: &Diagnostics,
-    ) -> Result<Self> {
-        let mut family = Family::new(limits, gate, diagnostics);
-        Self::open_in(file, path, Some(stream), &mut family)
-    }
-
-    /// Opens it for `stream`, or for the disk it holds: where there is none, the memory is read.
-    fn open_in(
-        file: RawFile,
-        path: &Path,
-        stream: Option<Stream>,
-        family: &mut Family<'_>,
-    ) -> Result<Self> {
-        let name = path.display().to_string();
-        let in_file = |e: Error| {
-            Error::new(e.kind(), "archive")
-                .message(name.clone())
-                .source(e)
-        };
-        let header = read_header(&file, path)?;
-        if header.encrypted {
-            return Err(Error::unsupported(
-                "archive",
-                format!("{name} is encrypted; decrypt it with hexz first"),
-            ));
-        }
-        let no_disk = stream.is_none() && !header.has_disk && header.has_memory;
-        let main = stream != Some(Stream::Memory) && !no_disk;
-        let place = ByteRange::new(header.index_offset, header.index_end);
-        let (pages, size) = index::read_master(&file, place, main).map_err(in_file)?;
-        if no_disk {
-            family.diagnostics.push(Diagnostic::warning(
-                "hxz-no-disk",
-                format!("{name} holds no disk, only memory: that is what is read"),
-            ));
-        }
-        let decoder = Decoder::new(&header, &file).map_err(in_file)?;
-        let number = family.enter(path)?;
-        let parents = family.open_parents(&header.parents, path)?;
-        family.leave();
-        let archive = Self {
-            file,
-            name,
-            pages,
-            size,
-            decoder,
-            lineage: parents::lineage(&parents),
-            parents,
-            by_hash_only: header.chunking,
-            number,
-            block_cache: Arc::clone(&family.blocks),
-            page_cache: Arc::clone(&family.pages),
-            notes: Notes::default(),
-            hashes: OnceLock::new(),
-        };
-        archive.check_size().map_err(|e| {
-            Error::new(e.kind(), "archive")
-                .message(archive.name.clone())
-                .source(e)
-        })?;
-        Ok(archive)
-    }
-
     /// Bytes of the stream.
     pub(crate) const fn length(&self) -> u64 {
         self.size
@@ -399,10 +310,6 @@ impl Layer for Archive {
     fn read_packed(&self, _: Packed, piece: ByteRange, out: &mut [u8]) -> Result<()> {
         let block = self.block_of(piece.start())?;
         self.read_piece(block.as_ref(), piece, out)
-    }
-
-    fn archive(&self) -> Option<&Archive> {
-        Some(self)
     }
 }
 

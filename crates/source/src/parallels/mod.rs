@@ -7,7 +7,7 @@ mod pieces;
 use hexz_resolve::{Diagnostic, Result};
 
 use crate::file::RawFile;
-use crate::open::{Opened, Opening};
+use crate::opening::{Opened, Opening};
 use ondisk::Header;
 use pieces::Parallels;
 

@@ -25,14 +25,6 @@ const OFFSET: u64 = 0x00FF_FFFF_FFFF_FE00;
 /// Bit 0 of an entry without offset: all bits are set.
 const ALL_ONES: u64 = 1;
 
-/// Where the directory lies, as the header extension says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Directory {
-    pub(super) count: u32,
-    pub(super) bytes: u64,
-    pub(super) offset: u64,
-}
-
 /// An entry of the directory.
 #[derive(Clone, Debug)]
 pub(super) struct Bitmap {

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use hexz_ondisk::{Fields, read};
 use hexz_resolve::{Error, ReadAt, Result};
 
-use super::bitmaps::Directory;
 use crate::file::RawFile;
 use crate::num::usize_of;
 
@@ -47,6 +46,14 @@ const MAX_SNAPSHOTS: u32 = 65536;
 pub(super) enum Compression {
     Deflate,
     Zstd,
+}
+
+/// Where the directory of bitmaps lies, as the header extension says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Directory {
+    pub(super) count: u32,
+    pub(super) bytes: u64,
+    pub(super) offset: u64,
 }
 
 /// Where an L1 table lies, and the disk it describes.

@@ -16,7 +16,7 @@ use crate::chain::Chain;
 use crate::file::RawFile;
 use crate::format::Format;
 use crate::layer::{Layer, Packed, Units, Visit};
-use crate::open::{Opened, Opening, Parent, ParentFormat};
+use crate::opening::{Opened, Opening, Parent, ParentFormat};
 use header::Header;
 use pieces::Tables;
 

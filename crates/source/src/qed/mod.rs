@@ -7,7 +7,7 @@ use hexz_resolve::Result;
 
 use crate::file::RawFile;
 use crate::format::Format;
-use crate::open::{Opened, Opening, Parent, ParentFormat};
+use crate::opening::{Opened, Opening, Parent, ParentFormat};
 use ondisk::Header;
 use pieces::Qed;
 

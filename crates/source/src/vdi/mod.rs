@@ -8,7 +8,7 @@ use hexz_resolve::{Error, Result};
 use crate::file::RawFile;
 use crate::format::Format;
 use crate::layer::ImageId;
-use crate::open::{Opened, Opening, Parent, ParentFormat};
+use crate::opening::{Opened, Opening, Parent, ParentFormat};
 use ondisk::{Header, ImageType};
 use pieces::Vdi;
 

@@ -12,7 +12,7 @@ use hexz_resolve::{ByteRange, Diagnostic, Error, Result};
 
 use crate::file::RawFile;
 use crate::layer::{ImageId, Layer, Place, Visit};
-use crate::open::{Opened, Opening, Parent, ParentFormat};
+use crate::opening::{Opened, Opening, Parent, ParentFormat};
 use ondisk::{DiskType, Footer, SECTOR};
 use pieces::Blocks;
 

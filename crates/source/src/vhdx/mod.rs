@@ -10,7 +10,7 @@ use hexz_resolve::{Diagnostic, Result};
 
 use crate::file::RawFile;
 use crate::format::Format;
-use crate::open::{Opened, Opening, Parent, ParentFormat};
+use crate::opening::{Opened, Opening, Parent, ParentFormat};
 use layout::{Header, Layout};
 use log::Replayed;
 use pieces::Vhdx;

@@ -3,7 +3,7 @@
 
 use hexz_resolve::{Error, Result};
 
-use super::SECTOR;
+use super::header::SECTOR;
 
 /// Longest text; they are a page.
 pub(super) const MAX_BYTES: u64 = 1 << 20;

@@ -4,7 +4,8 @@
 use hexz_ondisk::{Fields, read};
 use hexz_resolve::{Error, ReadAt, Result};
 
-use super::SECTOR;
+/// Bytes of a sector: what everything is counted in.
+pub(super) const SECTOR: u64 = 512;
 
 const HEADER: usize = 512;
 /// `SE_SPARSE_CONST_HEADER` and `…_VOLATILE_HEADER` of qemu's block/vmdk.c, which documents them.

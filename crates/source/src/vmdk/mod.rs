@@ -18,14 +18,11 @@ use crate::file::RawFile;
 use crate::format::Format;
 use crate::layer::ImageId;
 use crate::num::{u64_of, usize_of};
-use crate::open::{Opened, Opening, Parent, ParentFormat};
+use crate::opening::{Opened, Opening, Parent, ParentFormat};
 use crate::vhd::windows_path;
 use descriptor::{Descriptor, Extent, Holds};
 use pieces::{Source, Vmdk};
 use sparse::Sparse;
-
-/// Bytes of a sector: what everything is counted in.
-const SECTOR: u64 = 512;
 
 /// Opens the image in `file`. The files that it names are opened as the gate allows.
 pub(crate) fn open(file: RawFile, opening: &Opening<'_>) -> Result<Opened> {

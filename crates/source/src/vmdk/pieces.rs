@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use hexz_resolve::{ByteRange, Error, Result};
 
-use super::SECTOR;
+use super::header::SECTOR;
 use super::sparse::Sparse;
 use crate::file::RawFile;
 use crate::layer::{ImageId, Layer, Packed, Place, Visit};

@@ -6,8 +6,7 @@ use hexz_ondisk::read;
 use hexz_resolve::{ByteRange, Error, ReadAt as _, Result};
 use miniz_oxide::inflate::decompress_slice_iter_to_slice;
 
-use super::SECTOR;
-use super::header::{Entries, Header};
+use super::header::{Entries, Header, SECTOR};
 use crate::file::RawFile;
 use crate::layer::{Place, Units, Visit};
 use crate::num::{u64_of, usize_of};
