@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hexz_resolve::{Attributes, ByteRange, Claim, FileKey, FileKind, Link, Owner, RangeSet, Role};
 
+use super::options::{Failures, Options};
 use super::owners::{pieces, unsound};
 use super::passes::Passes;
-use super::{Failures, Options};
 
 pub(super) fn check(options: &Options, sound: &Passes, out: &mut Failures) {
     let attributes: BTreeMap<FileKey, &Attributes> =

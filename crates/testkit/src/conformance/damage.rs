@@ -10,8 +10,10 @@ use std::time::Instant;
 
 use hexz_resolve::{ByteRange, RangeSet, ReadAt, Role, read_vec};
 
-use super::passes::{Passes, Setup};
-use super::{Failures, sound};
+use super::options::Failures;
+use super::passes::Passes;
+use super::setup::Setup;
+use super::sound;
 use crate::{Patched, Rng};
 
 /// One damage: where, and what is written there.

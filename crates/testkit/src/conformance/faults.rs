@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use hexz_resolve::{ByteRange, ErrorKind, RangeSet, ReadAt};
 
-use super::Failures;
+use super::options::Failures;
 use super::owners::{Piece, pieces, unsound};
-use super::passes::{Passes, Setup};
+use super::passes::Passes;
+use super::setup::Setup;
 use crate::{Faulty, Patched, Rng};
 
 /// A medium with a bad place.

@@ -10,8 +10,9 @@ use hexz_resolve::{
     OpenContext, Precision, Probe, ReadAt, Registry, Result, Silent, Window,
 };
 
-use super::Failures;
-use super::passes::{Passes, Setup};
+use super::options::Failures;
+use super::passes::Passes;
+use super::setup::Setup;
 use crate::{CountedScratch, Patched, Rng, SparseDisk};
 
 /// The plugin under test, alone in a registry.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use hexz_resolve::{ByteRange, FileKey, FileSet, RangeSet, ReadAt, Threads, View};
 
-use super::Failures;
+use super::options::Failures;
 use super::owners::{difference, pieces};
-use super::passes::{Opened, Passes, Setup};
+use super::passes::Passes;
+use super::setup::{Opened, Setup};
 use crate::Rng;
 
 pub(super) fn threads_of(count: usize) -> Threads {

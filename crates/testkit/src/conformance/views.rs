@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use hexz_resolve::{ByteRange, FileSet, RangeSet, ReadAt, Shared, View};
 
-use super::Failures;
-use super::passes::{Opened, Passes, Setup};
+use super::options::Failures;
+use super::passes::Passes;
+use super::setup::{Opened, Setup};
 use crate::{Patched, Rng};
 
 pub(super) fn check(setup: &Setup, image: &Arc<dyn ReadAt>, sound: &Passes, out: &mut Failures) {
