@@ -1,24 +1,19 @@
 //! Arguments.
 
 use std::ffi::OsString;
-use std::num::IntErrorKind;
 use std::path::PathBuf;
 
-use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hexz_resolve::engine::Forced;
 
-use crate::file_args::{
-    CatArgs, ExtractArgs, LsArgs, TakeArgs, VERIFY_CHILD, VerifyChildArgs, size,
-};
+use crate::engine_args::EngineArgs;
+use crate::file_args::{CatArgs, ExtractArgs, LsArgs, TakeArgs, VERIFY_CHILD, VerifyChildArgs};
+use crate::status::{TABLE, with_status};
+use crate::values::{Span, range_of};
 use crate::view::ViewArgs;
-
-/// More would be busy with themselves only.
-const MOST_THREADS: u64 = 256;
 
 /// What changed on a disk, and which files that is.
 #[derive(Debug, Parser)]
-#[command(name = "hexz", version, about, max_term_width = 100, after_help = crate::status::TABLE)]
+#[command(name = "hexz", version, about, max_term_width = 100, after_help = TABLE)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -47,10 +42,6 @@ pub(crate) enum Command {
     /// Reads files through other parsers, for --verify
     #[command(name = VERIFY_CHILD, hide = true)]
     VerifyChild(VerifyChildArgs),
-}
-
-pub(crate) fn with_status(examples: &str) -> String {
-    format!("{examples}\n\n{}", crate::status::TABLE)
 }
 
 const DIFF_EXAMPLES: &str = "\
@@ -212,54 +203,6 @@ impl FormatArgs {
     }
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct EngineArgs {
-    /// One more disk of the same machine, for volumes that span disks; BASE:AFTER where it changed
-    /// too. May be repeated: disks are numbered as they are given, from 1, the first argument
-    #[arg(long, value_name = "IMAGE")]
-    pub(crate) disk: Vec<String>,
-    /// Look at one volume only: p2, disk, vg/lv, or its label, UUID or mount point
-    #[arg(long, value_name = "NAME")]
-    pub(crate) volume: Option<String>,
-    /// Take a volume for FORMAT, whatever shows itself there (ext4, ntfs, mbr, …); `none`: there is
-    /// nothing; `raw`: leave its bytes raw. May be repeated
-    #[arg(long, value_name = "VOLUME=FORMAT", value_parser = forced)]
-    pub(crate) filesystem: Vec<(String, Forced)>,
-    /// Count partition tables in sectors of this size, and not in what fits them
-    #[arg(long, value_name = "BYTES", value_parser = sector_size)]
-    pub(crate) sector_size: Option<u64>,
-    /// Read filesystems with their journals replayed in memory, or as they lie
-    #[arg(long, value_name = "HOW", default_value = "replay")]
-    pub(crate) journal: Journal,
-    /// Number of threads; 0 for one a core
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        value_parser = RangedU64ValueParser::<usize>::new().range(0..=MOST_THREADS)
-    )]
-    pub(crate) threads: usize,
-    /// Memory for the lists of changed files: past that, they go to a temporary file (in TMPDIR).
-    /// 512M, 2G; 64M unless it is said
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub(crate) memory: Option<u64>,
-    /// Take the disk images that are given for raw disks, whatever they begin with
-    #[arg(long)]
-    pub(crate) raw: bool,
-    /// Let images name parents and backing files in this folder too
-    #[arg(long, value_name = "DIR")]
-    pub(crate) allow_backing: Vec<PathBuf>,
-    /// Exit as if the answer were whole when it is not
-    #[arg(long)]
-    pub(crate) partial_ok: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Journal {
-    Replay,
-    Ignore,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ListFormat {
     /// qemu-img map --output=json
@@ -397,27 +340,6 @@ pub(crate) struct MapArgs {
     pub(crate) engine: EngineArgs,
 }
 
-/// Reads `VOLUME=FORMAT`.
-fn forced(text: &str) -> Result<(String, Forced), String> {
-    let (volume, format) = text
-        .rsplit_once('=')
-        .filter(|(volume, format)| !volume.is_empty() && !format.is_empty())
-        .ok_or_else(|| format!("{} is not VOLUME=FORMAT, such as p2=ext4", quoted(text)))?;
-    let forced = match format {
-        "none" => Forced::Nothing,
-        "raw" => Forced::Raw,
-        format => Forced::Format(format.to_owned()),
-    };
-    Ok((volume.to_owned(), forced))
-}
-
-/// Reads the size of a sector.
-fn sector_size(text: &str) -> Result<u64, String> {
-    let sizes = [512, 1024, 2048, 4096];
-    let size = text.parse().ok().filter(|size| sizes.contains(size));
-    size.ok_or_else(|| format!("{} is none of 512, 1024, 2048, 4096", quoted(text)))
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     /// The code of a finding, as JSON has it; without one all are listed
@@ -429,71 +351,6 @@ pub(crate) struct ExplainArgs {
 pub(crate) struct CompletionsArgs {
     /// The shell
     pub(crate) shell: clap_complete::Shell,
-}
-
-/// Bytes from the first to one past the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    /// Which of several disks, from 1 on.
-    pub(crate) disk: Option<u32>,
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-}
-
-/// What of `text` is worth repeating: a list may be one line of a hundred megabytes.
-fn quoted(text: &str) -> String {
-    let start: String = text.chars().take(40).collect();
-    let more = if start.len() < text.len() { "…" } else { "" };
-    format!("{start:?}{more}")
-}
-
-/// Reads `N`, `A-B` or `A+LENGTH`, in units of `UNIT` bytes, of the first disk, or with `DISK:`
-/// before it of another one.
-pub(crate) fn range_of<const UNIT: u64>(text: &str) -> Result<Span, String> {
-    let (disk, text) = match text.split_once(':') {
-        Some((disk, rest)) => {
-            let number = disk.trim().parse::<u32>();
-            let number = number.ok().filter(|number| *number > 0);
-            let wrong = || format!("{} is no number of a disk", quoted(disk));
-            (Some(number.ok_or_else(wrong)?), rest.trim())
-        }
-        None => (None, text),
-    };
-    let number = |text: &str| {
-        let text = text.trim();
-        let parsed = match text.strip_prefix("0x") {
-            Some(hex) => u64::from_str_radix(hex, 16),
-            None => text.parse(),
-        };
-        parsed.map_err(|e| match e.kind() {
-            IntErrorKind::PosOverflow => format!("{} lies beyond 64 bits", quoted(text)),
-            _ => format!("{} is no number; say N, 0xN or A-B", quoted(text)),
-        })
-    };
-    let too_far = || format!("{} lies beyond 64 bits", quoted(text));
-    let (first, end) = if let Ok(first) = text.parse::<u64>() {
-        (first, first.checked_add(1).ok_or_else(too_far)?)
-    } else if let Some((from, to)) = text.split_once('-') {
-        (
-            number(from)?,
-            number(to)?.checked_add(1).ok_or_else(too_far)?,
-        )
-    } else if let Some((from, length)) = text.split_once('+') {
-        let from = number(from)?;
-        (from, from.checked_add(number(length)?).ok_or_else(too_far)?)
-    } else {
-        let first = number(text)?;
-        (first, first.checked_add(1).ok_or_else(too_far)?)
-    };
-    if end <= first {
-        return Err(format!("{} holds nothing", quoted(text)));
-    }
-    let bytes = |n: u64| n.checked_mul(UNIT).ok_or_else(too_far);
-    Ok(Span {
-        disk,
-        start: bytes(first)?,
-        end: bytes(end)?,
-    })
 }
 
 #[cfg(test)]
@@ -519,27 +376,5 @@ mod tests {
         });
         let all = hexz_source::ListFormat::ALL.map(|format| format.as_str().to_owned());
         assert_eq!(names.collect::<Vec<_>>(), all);
-    }
-
-    #[test]
-    fn ranges() {
-        let span = |disk, start, end| Ok(Span { disk, start, end });
-        assert_eq!(range_of::<512>("3"), span(None, 1536, 2048));
-        assert_eq!(range_of::<1>("0x10-0x1f"), span(None, 16, 32));
-        assert_eq!(range_of::<4096>("2+3"), span(None, 8192, 20480));
-        assert_eq!(range_of::<1>("2: 7"), span(Some(2), 7, 8));
-        for bad in [
-            "",
-            "x",
-            "5-3",
-            "3+0",
-            "18446744073709551615",
-            "0:1",
-            "x:1",
-            "1:",
-            "1:2:3",
-        ] {
-            assert!(range_of::<4096>(bad).is_err(), "{bad}");
-        }
     }
 }

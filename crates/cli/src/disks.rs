@@ -12,8 +12,9 @@ use hexz_resolve::{
 use hexz_source::meta::meta_path;
 use hexz_source::{ChangesOptions, Kind, TwoImages};
 
-use crate::args::{EngineArgs, Span};
+use crate::engine_args::EngineArgs;
 use crate::sources;
+use crate::values::Span;
 
 /// A disk before, and what it is after where that is another one.
 struct Named {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::args::{EngineArgs, with_status};
+use crate::engine_args::EngineArgs;
+use crate::status::with_status;
+use crate::values::size;
 
 const LS_EXAMPLES: &str = "\
 Examples:
@@ -189,37 +191,4 @@ pub(crate) struct WriteArgs {
     /// Write no more files than this
     #[arg(long, value_name = "N")]
     pub(crate) max_files: Option<u64>,
-}
-
-/// Reads `4096`, `64K`, `20G`.
-pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|e| format!("{text:?}: {e}"))?;
-    let unit = text.get(digits.len()..).unwrap_or_default();
-    let shift = match unit.trim_end_matches("iB").trim_end_matches('B') {
-        "" => 0,
-        "K" | "k" => 10,
-        "M" => 20,
-        "G" => 30,
-        "T" => 40,
-        "P" => 50,
-        _ => return Err(format!("{text:?}: {unit} is no unit; use K, M, G or T")),
-    };
-    let bytes = number.checked_mul(1 << shift);
-    bytes.ok_or_else(|| format!("{text:?} is beyond 64 bits"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes() {
-        assert_eq!(size("4096"), Ok(4096));
-        assert_eq!(size("64K"), Ok(65536));
-        assert_eq!(size("2GiB"), Ok(2 << 30));
-        for bad in ["", "K", "5X", "99999999999P"] {
-            assert!(size(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use hexz_report::{Mount, mounts};
+use hexz_report::{Mount, Places, mounts};
 use hexz_resolve::engine::{OpenDisk, OpenedVolume, Options, open};
-use hexz_resolve::{FileKind, FileSet, ReadAt, Result, View};
+use hexz_resolve::report::VolumeRecord;
+use hexz_resolve::{FileKind, FileSet, Loaded, ReadAt, Result, View};
 
 /// So much of an fstab is read.
 const LONGEST: u64 = 256 << 10;
@@ -23,6 +24,20 @@ pub(crate) fn mounts_of(
         return Vec::new();
     };
     found(&opened)
+}
+
+/// Where the volumes of a diff are.
+pub(crate) fn places(
+    loaded: &Loaded,
+    volumes: &[VolumeRecord],
+    options: &Options<'_>,
+    volume_paths: bool,
+) -> Places {
+    let mounts = match loaded.merged.as_ref().or(loaded.base.as_ref()) {
+        Some(disk) if volumes.len() > 1 => mounts_of(disk, options),
+        _ => Vec::new(),
+    };
+    Places::new(volumes, mounts, volume_paths)
 }
 
 fn found(opened: &OpenDisk<'_>) -> Vec<(String, Vec<Mount>)> {

@@ -8,6 +8,7 @@ mod args;
 mod behind;
 pub mod cmd;
 mod disks;
+mod engine_args;
 mod failure;
 mod file_args;
 mod guest;
@@ -21,7 +22,9 @@ mod status;
 mod stream;
 #[cfg(feature = "parquet")]
 mod tables;
+mod values;
 mod view;
+mod whole;
 
 use std::ffi::OsString;
 use std::io;

@@ -10,7 +10,8 @@ use hexz_resolve::{
 };
 use hexz_source::{ChangesOptions, DefaultGate, ExtentList, Given, TwoImages};
 
-use crate::args::{DiffArgs, EngineArgs, Journal};
+use crate::args::DiffArgs;
+use crate::engine_args::{EngineArgs, Journal};
 use crate::scratch::Temporary;
 
 /// What images may name.

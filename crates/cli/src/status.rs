@@ -6,7 +6,7 @@ use hexz_report::size;
 use hexz_resolve::report::{OwnerEnd, Summary};
 use hexz_resolve::{Diagnostic, Severity};
 
-use crate::args::EngineArgs;
+use crate::engine_args::EngineArgs;
 use crate::output;
 
 /// The table that help and documents show.
@@ -17,6 +17,11 @@ Exit status:
   2  trouble: there is no answer, or it ends early for want of memory
   3  the answer is not whole: something was not looked at, or an error was found on
      the way; --partial-ok makes it 0 (or 1 with --exit-code and changes)";
+
+/// The examples of a command, and the table.
+pub(crate) fn with_status(examples: &str) -> String {
+    format!("{examples}\n\n{TABLE}")
+}
 
 /// The finding that says so.
 const OUT_OF_MEMORY: &str = "limit-memory";

@@ -12,7 +12,7 @@ use hexz_resolve::{Error, Loaded};
 
 use crate::args::DiffArgs;
 use crate::behind::Behind;
-use crate::cmd::data::diff::places;
+use crate::guest::places;
 use crate::output;
 
 /// Writes the diff of `loaded`. Gives what is known at its end, and whether there is a change to
@@ -27,7 +27,7 @@ pub(crate) fn diff(
     let selection = args.view.selection(&args.paths, Places::default())?;
     let mut stream = Stream {
         changes: Changes::new(form, selection),
-        places: &|volumes| places(loaded, volumes, options, args),
+        places: &|volumes| places(loaded, volumes, options, args.view.volume_paths),
         out: Mutex::new(Behind::new(move || output(form))),
         failed: Mutex::new(None),
         found: AtomicBool::new(false),
@@ -163,7 +163,7 @@ pub(crate) fn people(
     let human = Human::new(selection, args.view.view(), room);
     let mut people = People {
         human: RwLock::new(human),
-        places: &|volumes| places(loaded, volumes, options, args),
+        places: &|volumes| places(loaded, volumes, options, args.view.volume_paths),
     };
     let end = diff_to(loaded, options, &mut people);
     done();

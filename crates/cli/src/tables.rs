@@ -16,8 +16,8 @@ use hexz_tables::schema::Schema;
 use hexz_tables::{DiffTables, MapTables};
 
 use crate::args::MapArgs;
-use crate::cmd::data::owner::whole;
 use crate::status;
+use crate::whole::whole;
 
 /// The file of one partition of a table: written under another name, and put in its place when it
 /// is whole.

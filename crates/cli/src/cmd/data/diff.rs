@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
-use hexz_report::{Form as Written, Original, Places, Selection};
+use hexz_report::{Form as Written, Original, Selection};
 use hexz_resolve::engine::Options;
-use hexz_resolve::report::{Report, VolumeRecord};
+use hexz_resolve::report::Report;
 use hexz_resolve::{Limits, Loaded, Precision, Registry, engine};
 use hexz_source::meta::{Index, meta_path, read_index};
 
@@ -322,7 +322,7 @@ fn resolved(
         if let Some(dir) = &args.parquet {
             crate::tables::diff(dir, &report)?;
         }
-        let places = places(&loaded, &report.volumes, &options, args);
+        let places = guest::places(&loaded, &report.volumes, &options, args.view.volume_paths);
         let selection = args.view.selection(&args.paths, places)?;
         if let Some(file) = &args.view.html {
             page::write(file, |out| {
@@ -394,20 +394,6 @@ fn single(args: &DiffArgs, loaded: &Loaded, options: &Options<'_>, progress: &Ba
         diagnostics: loaded.changes.diagnostics.clone(),
     };
     owner::tell(disk, ranges, options, args.format.json, progress, asked)
-}
-
-/// Where the volumes of a diff are.
-pub(crate) fn places(
-    loaded: &Loaded,
-    volumes: &[VolumeRecord],
-    options: &Options<'_>,
-    args: &DiffArgs,
-) -> Places {
-    let mounts = match loaded.merged.as_ref().or(loaded.base.as_ref()) {
-        Some(disk) if volumes.len() > 1 => guest::mounts_of(disk, options),
-        _ => Vec::new(),
-    };
-    Places::new(volumes, mounts, args.view.volume_paths)
 }
 
 /// The form that is written while it is found.

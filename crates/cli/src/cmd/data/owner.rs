@@ -10,17 +10,17 @@ use anyhow::{Context as _, Result};
 use hexz_report::{HumanOwners, JsonOwners};
 use hexz_resolve::engine::{Options, visit_owners};
 use hexz_resolve::report::{FileNames, Header, OwnerEnd, OwnerRecord, OwnerVisitor, VolumeRecord};
-use hexz_resolve::{
-    ByteRange, Diagnostic, Diagnostics, Disks, Error, Precision, RangeSet, ReadAt, Registry,
-};
+use hexz_resolve::{Diagnostic, Diagnostics, Disks, Error, Precision, RangeSet, ReadAt, Registry};
 
-use crate::args::{EngineArgs, MapArgs, OwnerArgs, Span, range_of};
+use crate::args::{MapArgs, OwnerArgs};
 use crate::disks;
+use crate::engine_args::EngineArgs;
 use crate::guest;
 use crate::output;
 use crate::progress::Bar;
 use crate::sources;
 use crate::status::{self, Outcome};
+use crate::values::{Span, range_of};
 
 pub(crate) fn owner(registry: &Registry, args: &OwnerArgs) -> Result<ExitCode> {
     if let Some(lists) = &args.lists {
@@ -63,27 +63,6 @@ pub(crate) fn map(registry: &Registry, args: &MapArgs) -> Result<ExitCode> {
         args.json,
         |disk, disks| Ok(disks.whole(disk.len())),
     )
-}
-
-/// Gives the owners of the whole of one disk to `visitor`; `option` says what for.
-pub(crate) fn whole(
-    registry: &Registry,
-    args: &MapArgs,
-    option: &str,
-    visitor: &mut impl OwnerVisitor,
-) -> Result<(Arc<dyn ReadAt>, OwnerEnd)> {
-    let diagnostics = Diagnostics::new();
-    disks::one_only(&args.engine, option)?;
-    let disk = sources::image(&args.image, &args.engine, &diagnostics)?;
-    let progress = Bar::new();
-    let options = sources::options(registry, &args.engine, &progress);
-    let options = guest::narrowed(&disk, options);
-    let whole = ByteRange::new(0, disk.len()).into();
-    let found = visit_owners(&disk, &whole, &options, visitor);
-    progress.finish();
-    let mut end = found?;
-    end.diagnostics.splice(0..0, diagnostics.take());
-    Ok((disk, end))
 }
 
 /// The blocks in a file: one, or a range, a line; what follows a `#` is a comment.

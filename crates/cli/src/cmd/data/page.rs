@@ -9,12 +9,12 @@ use anyhow::{Context as _, Result};
 use hexz_report::{MapPage, Places};
 use hexz_resolve::Registry;
 
-use super::owner::whole;
 use crate::args::MapArgs;
 use crate::guest;
 use crate::progress::Bar;
 use crate::sources;
 use crate::status;
+use crate::whole::whole;
 
 /// How a page begins.
 const DOCTYPE: &[u8] = b"<!doctype html>";
