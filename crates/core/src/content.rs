@@ -2,41 +2,23 @@
 
 use std::sync::Arc;
 
-use crate::{
-    Attributes, ByteRange, Claim, Error, FileKey, FileSet, Filesystem, Owner, RangeSet, RawName,
-    ReadAt, ReadError, Result, Role, Scan, check_bounds,
-};
+use crate::{ByteRange, Claim, Error, RangeSet, ReadAt, ReadError, Result, Role, check_bounds};
 
-/// [`Filesystem::content`] of what lies on the volume as it is read: no part of it is encoded.
-pub(crate) fn of_extents<F: Filesystem + ?Sized>(
-    fs: &F,
-    file: FileKey,
-    stream: Option<&RawName>,
-    cx: &Scan<'_>,
+/// The content of a file of `size` bytes as it lies on `volume`: no part of it is encoded.
+pub(crate) fn of_claims(
+    claims: &[Claim],
+    size: u64,
+    volume: &Arc<dyn ReadAt>,
 ) -> Result<Arc<dyn ReadAt>> {
-    if let Some(stream) = stream {
-        let text = format!("no stream {stream:?}: this filesystem has none");
-        return Err(Error::unsupported("content", text));
-    }
-    let files: FileSet = [file].into_iter().collect();
-    let mut attributes: Vec<Attributes> = Vec::new();
-    fs.attributes(&files, cx, &mut attributes)?;
-    let Some(attributes) = attributes.into_iter().find(|a| a.key == file) else {
-        let text = format!("there is no file {}", file.shown(None));
-        return Err(Error::corrupt("content").message(text));
-    };
-    let mut claims: Vec<Claim> = Vec::new();
-    fs.extents(&files, cx, &mut claims)?;
-    claims.retain(|c| c.owner == Owner::File(file) && c.stream.is_none());
     let extents: Vec<Extent> = claims.iter().map(Extent::of).collect();
     if claims.iter().any(|c| c.encoded) {
         let text = "the content is encrypted, or compressed in a way that is not known";
         return Err(Error::unsupported("content", text));
     }
     Ok(Arc::new(Content {
-        pieces: pieces(&extents, attributes.size).collect(),
-        size: attributes.size,
-        volume: Arc::clone(fs.reader()),
+        pieces: pieces(&extents, size).collect(),
+        size,
+        volume: Arc::clone(volume),
     }))
 }
 
@@ -159,6 +141,7 @@ impl ReadAt for Content {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FileKey;
     use crate::read_vec;
 
     fn content(pieces: &[(u64, u64, u64)], size: u64) -> Content {

@@ -20,7 +20,9 @@ mod known;
 mod limits;
 mod memo;
 mod metered;
+mod open;
 mod plugin;
+mod probe;
 mod progress;
 mod range;
 mod range_set;
@@ -45,10 +47,9 @@ pub use file::{
 };
 pub use known::{KnownFormat, Sign, Standing};
 pub use limits::Limits;
-pub use plugin::{
-    Descriptor, Filesystem, FilesystemPlugin, FsInfo, FsState, Group, JournalMode, LinkCoverage,
-    Magic, OpenContext, Probe, Replayed, Window,
-};
+pub use open::{JournalMode, Member, OpenContext};
+pub use plugin::{Filesystem, FilesystemPlugin, FsInfo, FsState, LinkCoverage, Replayed};
+pub use probe::{Descriptor, Group, Magic, Probe, Window};
 pub use progress::{Progress, Silent};
 pub use range::ByteRange;
 pub use range_set::{RangeCursor, RangeSet};
@@ -58,6 +59,6 @@ pub use scan::{Scan, Shared, UnitReader};
 pub use scratch::{Scratch, ScratchFile};
 pub use threads::Threads;
 pub use volume::{
-    ByteMap, FoundVolume, MappedReader, Member, Parity, Piece, Places, Rule, Segment, StripeLayout,
+    ByteMap, FoundVolume, MappedReader, Parity, Piece, Places, Rule, Segment, StripeLayout,
     Stripes, Structure, Turn, Unusable, VolumeScheme, VolumeSet,
 };

@@ -5,53 +5,10 @@ mod mapped;
 mod rebuild;
 mod stripes;
 
-use std::sync::Arc;
-
 pub use self::map::{ByteMap, Piece, Places, Rule, Segment};
 pub use self::mapped::MappedReader;
 pub use self::stripes::{Parity, StripeLayout, Stripes, Turn};
-use crate::{
-    ByteRange, Descriptor, Error, OpenContext, Probe, ReadAt, Records, Result, Role, Window,
-};
-
-/// A device that a plugin opens, alone or as one of several that hold one volume.
-#[derive(Clone)]
-pub struct Member {
-    /// Its bytes.
-    pub device: Arc<dyn ReadAt>,
-    /// Its two ends.
-    pub window: Window,
-    /// Where its bytes begin among the offsets of the volume: after those of the members before
-    /// it.
-    pub start: u64,
-}
-
-impl Member {
-    /// The only member of a volume.
-    #[must_use]
-    pub fn alone(device: Arc<dyn ReadAt>) -> Self {
-        let window = Window::read(&*device);
-        Self {
-            device,
-            window,
-            start: 0,
-        }
-    }
-
-    /// The device, for a format that lies on one.
-    ///
-    /// # Errors
-    /// `Unsupported` when there are several, or none.
-    pub fn only(members: &[Self]) -> Result<&Arc<dyn ReadAt>> {
-        match members {
-            [member] => Ok(&member.device),
-            _ => Err(Error::unsupported(
-                "volume",
-                format!("{} devices for a format that lies on one", members.len()),
-            )),
-        }
-    }
-}
+use crate::{ByteRange, Descriptor, Member, OpenContext, Probe, Records, Result, Role, Window};
 
 /// One volume that a scheme found.
 #[derive(Clone, Debug, PartialEq, Eq)]

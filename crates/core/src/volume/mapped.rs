@@ -115,7 +115,7 @@ impl ReadAt for Below<'_> {
 }
 
 /// Reads from the device that the rules of `map` speak of.
-pub(super) fn read_below(
+fn read_below(
     map: &ByteMap,
     device: &dyn ReadAt,
     offset: u64,
@@ -165,7 +165,7 @@ fn read_striped(
         let mut found = read_any(map, device, copies.into_iter(), (at, now));
         if found.is_err()
             && let Some((column, offset)) = columns.first()
-            && rebuild(map, device, stripes, (*column, *offset), now).is_some()
+            && rebuild(&Below { map, device }, stripes, (*column, *offset), now).is_some()
         {
             found = Ok(());
         }

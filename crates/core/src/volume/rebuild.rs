@@ -5,8 +5,6 @@
 //! Linux, `drivers/md/raid5.c` (`raid6_idx_to_slot`): the powers follow the columns from the one
 //! behind Q on.
 
-use super::map::ByteMap;
-use super::mapped::read_below;
 use super::stripes::{ParityColumns, Stripes};
 use crate::ReadAt;
 
@@ -55,10 +53,10 @@ struct Row {
 }
 
 /// Computes the data at `offset` of `column`, which can't be read, from the rest of its row;
-/// `None` where too much of that can't be read either.
+/// `None` where too much of that can't be read either. `below` is what the
+/// columns lie on.
 pub(super) fn rebuild(
-    map: &ByteMap,
-    device: &dyn ReadAt,
+    below: &dyn ReadAt,
     stripes: &Stripes,
     (column, offset): (usize, u64),
     out: &mut [u8],
@@ -67,7 +65,7 @@ pub(super) fn rebuild(
     let read = |column: usize| {
         let place = stripes.place(column, offset)?;
         let mut bytes = vec![0; out.len()];
-        read_below(map, device, place, &mut bytes).ok()?;
+        below.read_exact_at(place, &mut bytes).ok()?;
         Some(bytes)
     };
     let columns = data_columns(stripes.columns().len(), parity);
