@@ -5,8 +5,6 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Depth of on-disk trees (extents, indexes) and of nested containers.
-    pub tree_depth: u32,
     /// Depth of a directory path.
     pub path_depth: u32,
     /// Length of a path in bytes.
@@ -53,7 +51,6 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            tree_depth: 16,
             path_depth: 4096,
             path_bytes: 64 * 1024,
             paths_bytes: 256 << 20,
