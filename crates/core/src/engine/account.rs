@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::layout::{Content, DiskStructure, Layout, OpenVolume};
+use super::layout::{DiskStructure, Layout};
 use super::refine::{Counter, Differences};
 use super::run::Run;
+use super::volume::{Content, OpenVolume};
 use crate::report::{Before, ClassBytes, Region, Summary, Unresolved};
 use crate::{ByteRange, Class, Disks, RangeCursor, RangeSet, Role};
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use super::layout::OpenVolume;
 use super::run::{Bound, Counted, Run};
 use super::spill::{Item, Spill};
+use super::volume::OpenVolume;
 use crate::{Attributes, FileKey, FileKind, FileSet, Lineage, Result, Scan, Sink, View};
 
 /// What the join needs to know of a file before it makes a record of it.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::layout::OpenVolume;
 use super::refine::{Counter, count_bytes};
 use super::run::Run;
+use super::volume::OpenVolume;
 use crate::content::{Extent, Piece, pieces};
 use crate::{
     ByteRange, Claim, Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, Filesystem,

@@ -1,7 +1,7 @@
 //! Copies that should be alike: where a mirrored volume changed, all of them are compared.
 
-use super::layout::OpenVolume;
 use super::run::Run;
+use super::volume::OpenVolume;
 use crate::{Diagnostic, RangeSet, ReadAt, Result, View, read_vec};
 
 /// Bytes that are compared at a time.

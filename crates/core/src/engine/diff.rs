@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Options;
 use super::account::{Ledger, Sums, befores, regions};
 use super::fields::Namer;
 use super::free;
 use super::layout::Layout;
+use super::options::Options;
 use super::owners::{disk_records, disk_size};
 use super::pair::{Files, PairWork};
 use super::pairing::{Pairing, tell_apart};

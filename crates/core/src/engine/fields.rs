@@ -7,11 +7,12 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::layout::{DiskStructure, Layout, OpenVolume};
+use super::layout::{DiskStructure, Layout};
 use super::named::{Named, compare};
 use super::pairing::Pairing;
 use super::refine::Differences;
 use super::run::Run;
+use super::volume::OpenVolume;
 use crate::report::Region;
 use crate::{
     ByteRange, Class, FieldTable, RangeSet, ReadAt, Records, Result, Structure, read_vec,

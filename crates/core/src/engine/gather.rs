@@ -4,8 +4,8 @@
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
 
-use super::layout::OpenVolume;
 use super::run::Run;
+use super::volume::OpenVolume;
 use crate::{
     Bounded, ByteRange, Claim, Class, ErrorKind, ExtentKey, ExtentSet, FileKey, FileKind,
     Filesystem, Owner, RangeCursor, RangeSet, Result, Role, Scan, Sink, View,

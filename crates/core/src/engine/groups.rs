@@ -2,77 +2,16 @@
 
 use std::sync::Arc;
 
-use super::detect::{Candidate, Hit};
-use super::layout::{Content, Detector, Layout, NESTING, OpenVolume, Origin, nothing};
+use super::detector::{Detector, NESTING};
+use super::layout::Layout;
 use super::run::guarded;
+use super::volume::{Content, nothing};
+use super::waiting::{Format, Waiting};
 use crate::report::VolumeStatus;
 use crate::{
-    ByteMap, Diagnostic, Diagnostics, ErrorKind, FilesystemPlugin, FoundVolume, Group, Member,
-    RangeSet, ReadAt, Result, Sign, VolumeScheme, Window,
+    ByteMap, Diagnostic, Diagnostics, ErrorKind, FilesystemPlugin, Member, ReadAt, Result,
+    VolumeScheme,
 };
-
-/// A device that is one of a set, until the set is opened.
-pub(super) struct Waiting {
-    pub(super) found: FoundVolume,
-    pub(super) origin: Origin,
-    pub(super) depth: usize,
-    pub(super) device: Arc<dyn ReadAt>,
-    pub(super) window: Window,
-    pub(super) group: Group,
-    pub(super) format: Format,
-    pub(super) sign: Option<Sign>,
-}
-
-/// What opens the set.
-#[derive(Clone)]
-pub(super) enum Format {
-    Scheme(Arc<dyn VolumeScheme>),
-    Filesystem(Arc<dyn FilesystemPlugin>),
-}
-
-impl Format {
-    /// What opens a set of devices that show themselves as `hit`, which is one of them.
-    pub(super) fn of(hit: &Hit) -> Option<Self> {
-        match &hit.candidate {
-            Candidate::Scheme(plugin) => Some(Self::Scheme(Arc::clone(plugin))),
-            Candidate::Filesystem(plugin) => Some(Self::Filesystem(Arc::clone(plugin))),
-            Candidate::Known(_) => None,
-        }
-    }
-
-    fn id(&self) -> &'static str {
-        match self {
-            Self::Scheme(plugin) => plugin.descriptor().id,
-            Self::Filesystem(plugin) => plugin.descriptor().id,
-        }
-    }
-}
-
-impl Waiting {
-    fn is_of(&self, other: &Self) -> bool {
-        self.format.id() == other.format.id() && self.group.id == other.group.id
-    }
-
-    /// The name that findings about it have: none for those about the first disk.
-    fn name(&self) -> Option<&str> {
-        Some(self.found.name.as_str()).filter(|name| *name != "disk")
-    }
-
-    /// It as a volume of its own.
-    fn into_volume(self, content: Content) -> OpenVolume {
-        OpenVolume {
-            name: self.found.name,
-            map: self.found.map,
-            scheme: self.origin.scheme,
-            partition_type: self.found.partition_type,
-            label: self.found.label,
-            sector_size: self.origin.sector_size,
-            snapshot_of: None,
-            content,
-            own: RangeSet::new(),
-        }
-    }
-}
 
 /// The number of a device that has no place of its own in its set, such as a spare one.
 const NO_PLACE: u64 = u64::MAX;

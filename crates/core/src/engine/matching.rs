@@ -1,7 +1,7 @@
 //! Which volume of one view is which of the other: by what they hold, then by their place, then
 //! by their names.
 
-use super::layout::OpenVolume;
+use super::volume::OpenVolume;
 
 /// For each volume of merged the one of base that it is, as indexes; each is taken once.
 pub(super) fn matches(base: &[OpenVolume], merged: &[OpenVolume]) -> Vec<Option<usize>> {

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::layout::OpenVolume;
 use super::links::Links;
 use super::run::{Bound, Run};
+use super::volume::OpenVolume;
 use crate::report::{MANY_NAMES, PathBytes};
 use crate::{
     Bounded, ByteRange, Diagnostic, Diagnostics, FileKey, FileSet, Link, LinkCoverage, RangeSet,

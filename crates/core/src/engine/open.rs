@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Options;
-use super::layout::{Layout, OpenVolume};
+use super::layout::Layout;
+use super::options::Options;
 use super::owners::chosen;
 use super::run::{Run, guarded};
+use super::volume::OpenVolume;
 use crate::report::VolumeRecord;
 use crate::{
     Attributes, Bounded, ByteMap, Diagnostic, Diagnostics, Error, FileKey, FileSet, Filesystem,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Options;
 use super::account::{Ledger, Sums};
-use super::layout::{Layout, OpenVolume};
-use super::pairing::no_such_volume;
+use super::layout::{Layout, no_such_volume};
+use super::options::Options;
 use super::pieces::{Answer, halves};
 use super::run::Run;
 use super::teller::Teller;
+use super::volume::OpenVolume;
 use crate::metered::Meter;
 use crate::report::{
     DiskRecord, Header, LayoutReport, OwnerEnd, OwnerRecord, OwnerReport, OwnerVisitor, Region,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::gather::{Claims, Covers, Label, behind_filesystem, share_out, weight};
-use super::layout::OpenVolume;
 use super::run::Run;
+use super::volume::OpenVolume;
 use crate::{
     ByteRange, Claim, Error, ExtentKey, FileKey, Owner, RangeSet, RawName, Result, Role, Shared,
     Sink, View,

@@ -10,7 +10,6 @@ use super::copies;
 use super::gather::replayed;
 use super::gone::Gone;
 use super::labels::Labels;
-use super::layout::OpenVolume;
 use super::packed::Packed;
 use super::pairing::Pair;
 use super::plan::plan;
@@ -19,6 +18,7 @@ use super::records::Records;
 use super::refine::Differences;
 use super::run::Run;
 use super::touched::Touched;
+use super::volume::OpenVolume;
 use super::writer::{Made, Writer};
 use crate::report::{Change, DiffVisitor};
 use crate::{

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::account::Sums;
 use super::briefs::Brief;
-use super::layout::{Layout, OpenVolume};
+use super::layout::{Layout, no_such_volume};
 use super::matching::matches;
+use super::volume::OpenVolume;
 use crate::report::VolumeRecord;
-use crate::{ByteRange, Disks, Error, Filesystem, RangeSet, Result, View};
+use crate::{ByteRange, Disks, Filesystem, RangeSet, Result, View};
 
 /// A volume in its two views; at least one is there.
 #[derive(Clone, Copy)]
@@ -189,16 +190,4 @@ pub(super) fn tell_apart([base, merged]: &mut [Layout; 2]) {
             volume.name.push_str("@base");
         }
     }
-}
-
-pub(super) fn no_such_volume(name: &str, known: &[String]) -> Error {
-    let known = if known.is_empty() {
-        "none".to_owned()
-    } else {
-        known.join(", ")
-    };
-    Error::unsupported(
-        "volume",
-        format!("there is no volume {name:?}; there are: {known}"),
-    )
 }

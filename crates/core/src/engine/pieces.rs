@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::account::{Ledger, Piece, Texts};
 use super::gather::{Claimant, Claims, Label, heaviest};
-use super::layout::{Layout, OpenVolume};
+use super::layout::Layout;
 use super::names::Names;
 use super::run::{Bound, Counted, Run};
 use super::teller::{Teller, Told, continues, identity};
+use super::volume::OpenVolume;
 use crate::report::{FileNames, FileOwner, MANY_NAMES, OwnerRecord, OwnerVisitor, PathBytes};
 use crate::{
     Attributes, ByteRange, Claim, Class, Error, FileKey, FileKind, FileSet, Owner, RangeSet,

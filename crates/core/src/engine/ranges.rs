@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::layout::OpenVolume;
 use super::packed::{Offset, Packed, PackedClaim};
 use super::pairing::Pair;
 use super::refine::{Counter, Differences};
 use super::run::Run;
+use super::volume::OpenVolume;
 use crate::report::{Change, ChangedRange};
 use crate::{Attributes, ByteRange, FileKey, RangeCursor, RangeSet, RawName, Role, View};
 

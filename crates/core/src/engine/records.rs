@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicU64;
 
 use super::briefs::Brief;
 use super::content::{Comparer, Extents, InPlace, Side as Content, extents};
-use super::layout::OpenVolume;
 use super::measure::Measure;
 use super::names::PathParts;
 use super::plan::{Planned, Step};
 use super::ranges::Ranges;
 use super::run::Run;
 use super::touched::Touched;
+use super::volume::OpenVolume;
 use crate::report::{Change, ChangeKind, FileNames, PathBytes};
 use crate::{
     Attributes, Bounded, Diagnostics, FileKey, FileKind, FileSet, RangeCursor, RangeSet, Result,

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::Options;
-use super::layout::OpenVolume;
-use super::spill::Memory;
+use super::memory::Memory;
+use super::options::Options;
+use super::volume::OpenVolume;
 use crate::scan::in_order;
 use crate::{
     Diagnostic, Diagnostics, Error, ErrorKind, FileKey, FileSet, OpenContext, RangeSet, Result,

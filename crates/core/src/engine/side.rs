@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 
 use super::briefs::Briefs;
-use super::layout::OpenVolume;
 use super::names::{Names, PathParts};
 use super::run::Run;
 use super::spill::Spill;
+use super::volume::OpenVolume;
 use crate::{FileKey, FileSet, Result, Shared, View};
 
 /// What is known of the touched files in one view.
