@@ -7,7 +7,8 @@ use hexz_acceptance::{Case, without_cost};
 
 const HEXZ: &str = env!("CARGO_BIN_EXE_hexz-under-test");
 
-/// The fixture's overlay twice, and one that changes nothing, in a folder `fleet`.
+/// The fixture's overlay twice, each half of its changes, and one that changes nothing, in a folder
+/// `fleet`. What was read of the base for one of them is there for the next.
 fn fleet(name: &str) -> Case {
     let case = Case::new(HEXZ, name);
     let folder = case.dir().join("fleet");
@@ -16,6 +17,15 @@ fn fleet(name: &str) -> Case {
         fs::copy(case.dir().join(from), folder.join(to)).expect("copied");
         fs::copy(case.dir().join(from), folder.join(to.replace("one", "two"))).expect("copied");
     }
+    let index = fs::read(case.dir().join("case.meta")).expect("an index");
+    let blocks: Vec<&[u8]> = index.chunks(8).collect();
+    let (first, second) = blocks.split_at(blocks.len() / 2);
+    for (half, blocks) in [("first", first), ("second", second)] {
+        let overlay = folder.join(format!("{half}.overlay"));
+        fs::copy(case.dir().join("case.overlay"), overlay).expect("copied");
+        let index = folder.join(format!("{half}.meta"));
+        fs::write(index, blocks.concat()).expect("written");
+    }
     fs::write(folder.join("idle.overlay"), "").expect("written");
     fs::write(folder.join("idle.meta"), "").expect("written");
     case
@@ -23,14 +33,14 @@ fn fleet(name: &str) -> Case {
 
 #[test]
 fn each_report_is_that_of_the_overlay_alone() {
-    for name in ["blocks-1k", "mbr-logical", "xfs-rmap"] {
+    for name in ["blocks-1k", "htree", "mbr-logical", "xfs-rmap"] {
         let case = fleet(name);
         let _ = case
             .hexz
             .text("diff --base base.img --overlays fleet --to reports");
         let stream = without_cost(&case.hexz.text("diff --base base.img --overlays fleet"));
         let mut in_stream = stream.lines();
-        for overlay in ["idle", "one", "two"] {
+        for overlay in ["first", "idle", "one", "second", "two"] {
             let line = format!("diff --files --json --base base.img fleet/{overlay}.overlay");
             let alone = without_cost(&case.hexz.text(&line));
             let report = case.dir().join(format!("reports/{overlay}.overlay.jsonl"));
@@ -117,7 +127,7 @@ fn an_overlay_without_an_answer_is_a_record() {
         .collect();
     assert_eq!(
         named,
-        ["idle", "one", "two"].map(|name| format!("fleet/{name}.overlay"))
+        ["first", "idle", "one", "second", "two"].map(|name| format!("fleet/{name}.overlay"))
     );
     for record in &records {
         assert_eq!(record["type"], "overlay-error");

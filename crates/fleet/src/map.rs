@@ -28,10 +28,9 @@ impl Answer {
     }
 }
 
-/// A piece of the disk; it ends where the next one starts.
+/// What is said of a piece of the disk, which ends where the next one starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    pub(crate) start: u64,
     /// Offset in the first file that owns it; [`NO_OFFSET`] where there is none.
     pub(crate) file_offset: u64,
     /// Index into the answers.
@@ -56,7 +55,10 @@ pub struct MapPiece {
 #[derive(Clone, Debug, Default)]
 pub struct DiskMap {
     pub(crate) volumes: Vec<String>,
-    /// By start, from 0 to `size` without a gap.
+    /// Where pieces start, rising, from 0 to `size` without a gap. They stand by themselves, since
+    /// they are searched for each range of each list.
+    pub(crate) starts: Vec<u64>,
+    /// Of each piece.
     pub(crate) entries: Vec<Entry>,
     pub(crate) answers: Vec<Answer>,
     pub(crate) size: u64,
@@ -102,12 +104,13 @@ impl DiskMap {
             let mut index = from;
             let mut start = range.start();
             while start < end {
-                let Some(entry) = self.entries.get(index) else {
+                let (Some(from), Some(entry)) = (self.starts.get(index), self.entries.get(index))
+                else {
                     return;
                 };
-                let next = self.entries.get(index + 1).map_or(self.size, |e| e.start);
-                let piece_end = next.min(end);
-                let skipped = start - entry.start;
+                let next = self.starts.get(index + 1).unwrap_or(&self.size);
+                let piece_end = end.min(*next);
+                let skipped = start - from;
                 let file_offset = (entry.file_offset != NO_OFFSET)
                     .then(|| entry.file_offset.checked_add(skipped))
                     .flatten();
@@ -116,23 +119,23 @@ impl DiskMap {
                     answer: entry.answer as usize,
                     file_offset,
                 });
-                from = index;
                 start = piece_end;
                 index += 1;
             }
+            from = index.saturating_sub(1);
         }
     }
 
     /// The entry that holds the byte at `offset`, sought from entry `from` on: lists rise, and
     /// their next range is often near.
     fn at(&self, offset: u64, from: usize) -> usize {
-        let behind = self.entries.get(from..).unwrap_or_default();
+        let behind = self.starts.get(from..).unwrap_or_default();
         let mut step = 1;
-        while behind.get(step).is_some_and(|entry| entry.start <= offset) {
+        while behind.get(step).is_some_and(|start| *start <= offset) {
             step *= 2;
         }
         let near = behind.get(..step.min(behind.len())).unwrap_or_default();
-        let past = near.partition_point(|entry| entry.start <= offset);
+        let past = near.partition_point(|start| *start <= offset);
         from + past.saturating_sub(1)
     }
 }

@@ -32,6 +32,7 @@ impl Mapper {
     pub fn finish(self) -> DiskMap {
         let growing = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut map = growing.map;
+        map.starts.shrink_to_fit();
         map.entries.shrink_to_fit();
         map.answers.shrink_to_fit();
         map
@@ -87,8 +88,8 @@ impl Growing {
             }
         };
         let offset = record.owners.first().and_then(|owner| owner.file_offset);
+        self.map.starts.push(record.start);
         self.map.entries.push(Entry {
-            start: record.start,
             file_offset: offset.unwrap_or(NO_OFFSET),
             answer,
         });

@@ -77,21 +77,30 @@ mod tests {
         };
         let classes = [Class::FileData, Class::Free, Class::Journal, Class::Gap];
         let mut at = 0;
-        let entries = lengths.iter().zip(0..).map(|(length, n)| {
+        let pieces = lengths.iter().zip(0..).map(|(length, n)| {
             let start = at;
             at += length;
-            Entry {
-                start,
+            let entry = Entry {
                 file_offset: if n % 2 == 0 { start * 3 } else { NO_OFFSET },
                 answer: n % 4,
-            }
+            };
+            (start, entry)
         });
+        let (starts, entries) = pieces.unzip();
         DiskMap {
             volumes: vec!["disk".to_owned()],
-            entries: entries.collect(),
+            starts,
+            entries,
             answers: classes.map(answer).to_vec(),
             size: lengths.iter().sum(),
         }
+    }
+
+    /// The piece with the byte at `place`, and where it starts.
+    fn at(map: &DiskMap, place: u64) -> (u64, Entry) {
+        let mut pieces = map.starts.iter().zip(&map.entries).rev();
+        let (start, entry) = pieces.find(|(start, _)| **start <= place).unwrap();
+        (*start, *entry)
     }
 
     proptest! {
@@ -108,7 +117,7 @@ mod tests {
                     list.iter().map(|(at, length)| ByteRange::new(*at, at + length)).collect();
                 let mut plain = vec![0u64; map.answers.len()];
                 for byte in (0..map.size).filter(|byte| ranges.contains(*byte)) {
-                    let entry = map.entries.iter().rev().find(|e| e.start <= byte).unwrap();
+                    let (_, entry) = at(&map, byte);
                     plain[entry.answer as usize] += 1;
                 }
                 let summed: Vec<_> =
@@ -118,13 +127,13 @@ mod tests {
                     .map(|(answer, bytes)| (answer.class, *bytes))
                     .collect();
                 prop_assert_eq!(summed, expected);
-                let mut at = Vec::new();
-                map.pieces(&ranges, |piece| at.push(piece));
-                for piece in at {
+                let mut pieces = Vec::new();
+                map.pieces(&ranges, |piece| pieces.push(piece));
+                for piece in pieces {
                     let start = piece.range.start();
-                    let entry = map.entries.iter().rev().find(|e| e.start <= start).unwrap();
+                    let (from, entry) = at(&map, start);
                     let offset = (entry.file_offset != NO_OFFSET)
-                        .then(|| entry.file_offset + start - entry.start);
+                        .then(|| entry.file_offset + start - from);
                     prop_assert_eq!(piece.file_offset, offset);
                 }
             }

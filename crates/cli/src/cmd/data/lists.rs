@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,6 +16,7 @@ use hexz_source::meta::read_index;
 use rayon::prelude::*;
 
 use crate::args::OwnerArgs;
+use crate::behind::Behind;
 use crate::disks;
 use crate::output;
 use crate::progress::Bar;
@@ -23,7 +24,7 @@ use crate::sources;
 use crate::status::{self, Outcome};
 
 /// Lists that a thread answers before the answers of all are written.
-const TOGETHER: usize = 8;
+const TOGETHER: usize = 2;
 
 /// The command line.
 pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Result<ExitCode> {
@@ -37,7 +38,7 @@ pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Re
     let mut workers: Vec<Worker<'_>> = (0..pool.current_num_threads())
         .map(|_| Worker::new(&map))
         .collect();
-    let mut out = output::plain();
+    let mut out = Behind::new(|| Box::new(io::stdout()));
     let mut failed = 0;
     for lists in lists.chunks(TOGETHER * workers.len()) {
         let shares = lists.chunks(TOGETHER).zip(&mut workers);
@@ -53,10 +54,12 @@ pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Re
             for error in worker.errors.drain(..) {
                 eprintln!("hexz: error: {error}");
             }
-            out.write_all(&worker.text)?;
+            // The next lists are mostly as long.
+            let next = Vec::with_capacity(worker.text.len());
+            out.hand(std::mem::replace(&mut worker.text, next))?;
         }
     }
-    out.flush()?;
+    out.end()?;
     if failed > 0 {
         return Ok(ExitCode::from(2));
     }
