@@ -235,22 +235,27 @@ impl ReadAt for OverlayReader {
     }
 
     fn data_in(&self, range: ByteRange) -> RangeSet {
-        let mut pieces = Vec::new();
-        for piece in self.written.overlapping(range) {
-            pieces.extend(self.overlay.data_in(piece).iter());
-            // What the data file lacks is unknown, and so may be anything.
-            let lost = ByteRange::new(piece.start().max(self.overlay.len()), piece.end());
-            pieces.push(lost);
-            if self.blocks.is_some() {
-                // What lies between the blocks is read from the base.
-                pieces.extend(self.base.data_in(piece).iter());
-            }
-        }
-        let clipped = RangeSet::from(range).clipped(ByteRange::new(0, self.len));
-        for piece in &clipped.difference(&self.written) {
-            pieces.extend(self.base.data_in(piece).iter());
-        }
-        pieces.into_iter().collect()
+        // Each file is asked once: there may be very many pieces, and of a short one it is not
+        // looked up whether it is a hole.
+        let range = RangeSet::from(range).clipped(ByteRange::new(0, self.len));
+        let Some(window) = range.bounds() else {
+            return range;
+        };
+        let written = self.written.clipped(window);
+        // What the data file lacks is unknown, and so may be anything.
+        let lost = written.clipped(ByteRange::new(self.overlay.len(), u64::MAX));
+        let data = match written.is_empty() {
+            true => RangeSet::new(),
+            false => self.overlay.data_in(window).intersection(&written),
+        };
+        let below = range.difference(&written);
+        let base = match &self.blocks {
+            // What lies between the blocks is read from the base.
+            Some(_) => self.base.data_in(window),
+            None if below.is_empty() => below,
+            None => self.base.data_in(window).intersection(&below),
+        };
+        data.union(&lost).union(&base)
     }
 }
 
