@@ -4,9 +4,6 @@ use std::io::{self, Write};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-/// Parts of a text that may wait. One is of a megabyte at most, and most are far smaller.
-const WAITING: usize = 32;
-
 /// A writer on a thread of its own, or on this one where none can be had.
 pub(crate) enum Behind {
     /// On its own.
@@ -21,9 +18,12 @@ pub(crate) enum Behind {
 }
 
 impl Behind {
-    /// Writes to what `open` gives.
-    pub(crate) fn new(open: impl Fn() -> Box<dyn Write + Send> + Copy + Send + 'static) -> Self {
-        let (parts, ready) = sync_channel::<Vec<u8>>(WAITING);
+    /// Writes to what `open` gives. So many parts may wait, which are all in memory then.
+    pub(crate) fn new(
+        waiting: usize,
+        open: impl Fn() -> Box<dyn Write + Send> + Copy + Send + 'static,
+    ) -> Self {
+        let (parts, ready) = sync_channel::<Vec<u8>>(waiting);
         let write = move || {
             let mut out = open();
             ready.iter().try_for_each(|part| out.write_all(&part))?;
@@ -85,7 +85,7 @@ impl Drop for Behind {
     }
 }
 
-/// Takes a text in small pieces, and hands it over in large ones.
+/// Each piece is a part by itself: whoever has many small ones puts them together first.
 impl Write for Behind {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.hand(bytes.to_vec())?;
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn all_is_written_in_order() {
-        let mut out = Behind::new(|| Box::new(Shelf));
+        let mut out = Behind::new(2, || Box::new(Shelf));
         let parts = 0..500u32;
         for part in parts.clone() {
             out.hand(part.to_le_bytes().to_vec()).unwrap();
@@ -143,10 +143,10 @@ mod tests {
 
     #[test]
     fn an_error_is_told_at_a_later_part_or_at_the_end() {
-        let mut out = Behind::new(|| Box::new(Full));
+        let mut out = Behind::new(2, || Box::new(Full));
         let told = (0..1000).find_map(|_| out.hand(vec![1]).err());
         assert_eq!(told.unwrap().kind(), io::ErrorKind::StorageFull);
-        let mut short = Behind::new(|| Box::new(Full));
+        let mut short = Behind::new(2, || Box::new(Full));
         let handed = short.hand(vec![1]);
         let told = handed.and_then(|()| short.end()).unwrap_err();
         assert_eq!(told.kind(), io::ErrorKind::StorageFull);

@@ -28,7 +28,7 @@ pub(crate) fn diff(
     let mut stream = Stream {
         changes: Changes::new(form, selection),
         places: &|volumes| places(loaded, volumes, options, args.view.volume_paths),
-        out: Mutex::new(Behind::new(move || output(form))),
+        out: Mutex::new(Behind::new(WAITING, move || output(form))),
         failed: Mutex::new(None),
         found: AtomicBool::new(false),
     };
@@ -62,6 +62,8 @@ fn output(form: Form) -> Box<dyn Write + Send> {
 
 /// Bytes of one part of a text.
 const PART: usize = 1 << 20;
+/// Parts that may wait to be written.
+const WAITING: usize = 32;
 
 /// What is to be written, in parts: one change may be of a hundred megabytes, and as one piece of
 /// memory it would take up to twice as many while it grows.

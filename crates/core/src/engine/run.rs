@@ -447,3 +447,50 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::{Disks, JournalMode, Limits, Registry, Silent};
+
+    #[test]
+    fn a_sort_ends_early_when_the_run_is_cancelled_and_loses_nothing() {
+        let (registry, cancel) = (Registry::builder().build(), AtomicBool::new(false));
+        for threads in [1, 3] {
+            cancel.store(false, Ordering::Relaxed);
+            let options = Options {
+                registry: &registry,
+                limits: Limits::default(),
+                journal: JournalMode::Replay,
+                threads,
+                volume: None,
+                detection: crate::engine::Detection::default(),
+                disks: Disks::default(),
+                memo: None,
+                progress: &Silent,
+                scratch: None,
+                cancel: Some(&cancel),
+            };
+            let run = Run::new(&options);
+            let mixed = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let mut items: Vec<u64> = (0..20_000).map(mixed).collect();
+            let mut sorted = items.clone();
+            sorted.sort_unstable();
+            let compared = AtomicUsize::new(0);
+            run.sort(&mut items, |a, b| {
+                if compared.fetch_add(1, Ordering::Relaxed) == 1000 {
+                    cancel.store(true, Ordering::Relaxed);
+                }
+                a.cmp(b)
+            });
+            assert!(compared.load(Ordering::Relaxed) < 2000);
+            assert!(run.check().is_err());
+            assert_ne!(items, sorted);
+            cancel.store(false, Ordering::Relaxed);
+            run.sort(&mut items, u64::cmp);
+            assert_eq!(items, sorted);
+        }
+    }
+}

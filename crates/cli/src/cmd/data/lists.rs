@@ -25,6 +25,8 @@ use crate::status::{self, Outcome};
 
 /// Lists that a thread answers before the answers of all are written.
 const TOGETHER: usize = 2;
+/// Answers of a thread that may wait to be written: each may be of many megabytes.
+const WAITING: usize = 2;
 
 /// The command line.
 pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Result<ExitCode> {
@@ -38,7 +40,7 @@ pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Re
     let mut workers: Vec<Worker<'_>> = (0..pool.current_num_threads())
         .map(|_| Worker::new(&map))
         .collect();
-    let mut out = Behind::new(|| Box::new(io::stdout()));
+    let mut out = Behind::new(WAITING, || Box::new(io::stdout()));
     let mut failed = 0;
     for lists in lists.chunks(TOGETHER * workers.len()) {
         let shares = lists.chunks(TOGETHER).zip(&mut workers);
