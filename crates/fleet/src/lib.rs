@@ -7,8 +7,9 @@
 
 mod map;
 mod mapper;
+mod starts;
 mod sums;
 
-pub use map::{Answer, DiskMap, MapPiece, Names};
+pub use map::{Answer, DiskMap, MapPiece};
 pub use mapper::Mapper;
 pub use sums::{Summer, Total};

@@ -1,12 +1,9 @@
 //! The map of a disk in memory.
 
-use std::sync::Arc;
-
 use hexz_resolve::report::PathBytes;
 use hexz_resolve::{ByteRange, Class, RangeSet};
 
-/// All names of one file.
-pub type Names = Arc<[PathBytes]>;
+use crate::starts::Starts;
 
 /// What is said of many pieces: whose they are, and what they are to their owner.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,26 +12,43 @@ pub struct Answer {
     pub volume: Option<usize>,
     /// The class of the bytes.
     pub class: Class,
-    /// The names of each file that owns them, the first of each file first.
-    pub owners: Arc<[Names]>,
+    /// The first name of each file that owns them and has one.
+    pub paths: Box<[PathBytes]>,
 }
 
 impl Answer {
     /// The first name of the first file that owns the bytes.
     #[must_use]
     pub fn path(&self) -> Option<&[u8]> {
-        let names = self.owners.iter().find_map(|names| names.first());
-        names.map(Vec::as_slice)
+        self.paths.first().map(Vec::as_slice)
     }
 }
 
-/// What is said of a piece of the disk, which ends where the next one starts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    /// Offset in the first file that owns it; [`NO_OFFSET`] where there is none.
-    pub(crate) file_offset: u64,
-    /// Index into the answers.
-    pub(crate) answer: u32,
+/// Which answer a piece has, and whether another piece has it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number(u32);
+
+impl Number {
+    const SHARED: u32 = 1 << 31;
+
+    /// `None` for more answers than are numbered.
+    pub(crate) fn new(answer: usize) -> Option<Self> {
+        let number = u32::try_from(answer).ok();
+        number.filter(|n| *n < Self::SHARED).map(Self)
+    }
+
+    pub(crate) fn shared(self) -> Self {
+        Self(self.0 | Self::SHARED)
+    }
+
+    pub(crate) fn is_shared(self) -> bool {
+        self.0 & Self::SHARED != 0
+    }
+
+    /// Index into [`DiskMap::answers`].
+    pub(crate) fn answer(self) -> usize {
+        (self.0 & !Self::SHARED) as usize
+    }
 }
 
 /// Stands for no offset: no byte of a file has it, since lengths have 64 bits too.
@@ -51,17 +65,17 @@ pub struct MapPiece {
     pub file_offset: Option<u64>,
 }
 
-/// Who owns each byte of a disk.
+/// Who owns each byte of a disk. What is searched stands apart from what is only said.
 #[derive(Clone, Debug, Default)]
 pub struct DiskMap {
     pub(crate) volumes: Vec<String>,
-    /// Where pieces start, rising, from 0 to `size` without a gap. They stand by themselves, since
-    /// they are searched for each range of each list.
-    pub(crate) starts: Vec<u64>,
+    pub(crate) starts: Starts,
     /// Of each piece.
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) numbers: Vec<Number>,
+    /// Of each piece, in the first file that owns it; [`NO_OFFSET`] where there is none.
+    pub(crate) file_offsets: Vec<u64>,
+    /// In the order in which they come first on the disk.
     pub(crate) answers: Vec<Answer>,
-    pub(crate) size: u64,
 }
 
 impl DiskMap {
@@ -80,62 +94,68 @@ impl DiskMap {
     /// Bytes of the disk.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.size
+        self.starts.end()
     }
 
     /// Number of pieces of the whole disk.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.starts.len()
     }
 
     /// Whether the disk has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
     /// The pieces of `ranges`, by start. What lies past the end of the disk has none.
     pub fn pieces(&self, ranges: &RangeSet, mut each: impl FnMut(MapPiece)) {
-        let mut from = 0;
-        for range in ranges {
-            let end = range.end().min(self.size);
-            from = self.at(range.start(), from);
-            let mut index = from;
-            let mut start = range.start();
-            while start < end {
-                let (Some(from), Some(entry)) = (self.starts.get(index), self.entries.get(index))
-                else {
-                    return;
-                };
-                let next = self.starts.get(index + 1).unwrap_or(&self.size);
-                let piece_end = end.min(*next);
-                let skipped = start - from;
-                let file_offset = (entry.file_offset != NO_OFFSET)
-                    .then(|| entry.file_offset.checked_add(skipped))
-                    .flatten();
-                each(MapPiece {
-                    range: ByteRange::new(start, piece_end),
-                    answer: entry.answer as usize,
-                    file_offset,
-                });
-                start = piece_end;
-                index += 1;
-            }
-            from = index.saturating_sub(1);
-        }
+        self.each_part(ranges.as_slice(), |range, piece| {
+            let (Some(number), Some(offset)) =
+                (self.numbers.get(piece), self.file_offsets.get(piece))
+            else {
+                return;
+            };
+            let skipped = range.start() - self.starts.start(piece);
+            let file_offset = (*offset != NO_OFFSET).then(|| offset.checked_add(skipped));
+            each(MapPiece {
+                range,
+                answer: number.answer(),
+                file_offset: file_offset.flatten(),
+            });
+        });
     }
 
-    /// The entry that holds the byte at `offset`, sought from entry `from` on: lists rise, and
-    /// their next range is often near.
-    fn at(&self, offset: u64, from: usize) -> usize {
-        let behind = self.starts.get(from..).unwrap_or_default();
-        let mut step = 1;
-        while behind.get(step).is_some_and(|start| *start <= offset) {
-            step *= 2;
+    /// The same, each with the number of its answer.
+    pub(crate) fn each_piece(&self, ranges: &[ByteRange], mut each: impl FnMut(ByteRange, Number)) {
+        self.each_part(ranges, |range, piece| {
+            if let Some(number) = self.numbers.get(piece) {
+                each(range, *number);
+            }
+        });
+    }
+
+    /// The same, each with the piece of the disk that it is a part of.
+    fn each_part(&self, ranges: &[ByteRange], mut each: impl FnMut(ByteRange, usize)) {
+        // Searched before any of them is told: the searches don't wait for each other then.
+        const AHEAD: usize = 32;
+        let size = self.size();
+        for ranges in ranges.chunks(AHEAD) {
+            let mut first = [0; AHEAD];
+            for (piece, range) in first.iter_mut().zip(ranges) {
+                *piece = self.starts.piece_at(range.start());
+            }
+            for (piece, range) in first.into_iter().zip(ranges) {
+                let (mut piece, mut start) = (piece, range.start());
+                let end = range.end().min(size);
+                while start < end {
+                    let piece_end = end.min(self.starts.start(piece + 1));
+                    each(ByteRange::new(start, piece_end), piece);
+                    start = piece_end;
+                    piece += 1;
+                }
+            }
         }
-        let near = behind.get(..step.min(behind.len())).unwrap_or_default();
-        let past = near.partition_point(|start| *start <= offset);
-        from + past.saturating_sub(1)
     }
 }

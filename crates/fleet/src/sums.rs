@@ -1,8 +1,8 @@
 //! How many bytes of a list are whose.
 
-use hexz_resolve::RangeSet;
+use hexz_resolve::{ByteRange, RangeSet};
 
-use crate::map::DiskMap;
+use crate::map::{DiskMap, Number};
 
 /// Bytes of a list with one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,127 +13,188 @@ pub struct Total {
     pub bytes: u64,
 }
 
-/// Sums lists, one after another: its memory is used again for each.
+/// Pieces of the disk that are looked at for all lists before the next ones: what the map says of
+/// them stays in a near cache then.
+const TILE: usize = if cfg!(test) { 8 } else { 8192 };
+
+/// Sums lists, some together: its memory is used again for the next ones.
 #[derive(Debug)]
 pub struct Summer<'a> {
     map: &'a DiskMap,
-    /// By answer.
-    bytes: Vec<u64>,
-    /// The answers with any bytes.
-    found: Vec<usize>,
+    lists: Vec<Sums>,
+}
+
+/// What of one list is summed.
+#[derive(Debug, Default)]
+struct Sums {
+    /// Of answers that one piece has: these rise as the pieces do.
+    single: Vec<Total>,
+    /// Of answers of several pieces, as often as they come.
+    shared: Vec<Total>,
+    totals: Vec<Total>,
 }
 
 impl<'a> Summer<'a> {
     /// Sums lists of the disk of `map`.
     #[must_use]
     pub fn new(map: &'a DiskMap) -> Self {
-        Self {
-            map,
-            bytes: vec![0; map.answers.len()],
-            found: Vec::new(),
+        let lists = Vec::new();
+        Self { map, lists }
+    }
+
+    /// The bytes of each list by answer, in the order in which the answers come first on the disk.
+    /// They sum to the bytes of the list that lie on the disk.
+    pub fn sum(&mut self, lists: &[RangeSet]) -> impl Iterator<Item = &[Total]> {
+        self.lists.resize_with(lists.len(), Sums::default);
+        self.lists.iter_mut().for_each(Sums::clear);
+        let mut left: Vec<&[ByteRange]> = lists.iter().map(RangeSet::as_slice).collect();
+        for tile in (TILE..).step_by(TILE) {
+            let end = self.map.starts.start(tile);
+            for (left, sums) in left.iter_mut().zip(&mut self.lists) {
+                let here = left.iter().take_while(|range| range.start() < end).count();
+                let (ranges, behind) = left.split_at(here);
+                self.map.each_piece(ranges, |range, number| {
+                    sums.add(number, range.len());
+                });
+                *left = behind;
+            }
+            if end >= self.map.size() {
+                break;
+            }
+        }
+        self.lists.iter_mut().map(|sums| {
+            sums.merge();
+            sums.totals.as_slice()
+        })
+    }
+}
+
+impl Sums {
+    fn clear(&mut self) {
+        self.single.clear();
+        self.shared.clear();
+        self.totals.clear();
+    }
+
+    fn add(&mut self, number: Number, bytes: u64) {
+        let totals = match number.is_shared() {
+            true => &mut self.shared,
+            false => &mut self.single,
+        };
+        let answer = number.answer();
+        match totals.last_mut() {
+            Some(last) if last.answer == answer => last.bytes += bytes,
+            _ => totals.push(Total { answer, bytes }),
         }
     }
 
-    /// The bytes of `ranges` by answer, in the order in which the answers come first on the disk.
-    /// They sum to the bytes of `ranges` that lie on the disk.
-    pub fn sum(&mut self, ranges: &RangeSet) -> impl Iterator<Item = Total> + '_ {
-        for number in self.found.drain(..) {
-            self.bytes[number] = 0;
-        }
-        let (bytes, found) = (&mut self.bytes, &mut self.found);
-        self.map.pieces(ranges, |piece| {
-            let sum = &mut bytes[piece.answer];
-            if *sum == 0 {
-                found.push(piece.answer);
-            }
-            *sum += piece.range.len();
+    /// Puts the totals in the order of the answers.
+    fn merge(&mut self) {
+        self.shared.sort_unstable_by_key(|total| total.answer);
+        self.shared.dedup_by(|next, kept| {
+            let same = next.answer == kept.answer;
+            kept.bytes += if same { next.bytes } else { 0 };
+            same
         });
-        if !found.is_sorted() {
-            found.sort_unstable();
+        let mut shared = self.shared.iter().copied().peekable();
+        for single in &self.single {
+            let before = |total: &Total| total.answer < single.answer;
+            while let Some(total) = shared.next_if(before) {
+                self.totals.push(total);
+            }
+            self.totals.push(*single);
         }
-        let (bytes, found) = (&self.bytes, &self.found);
-        found.iter().map(move |number| Total {
-            answer: *number,
-            bytes: bytes[*number],
-        })
+        self.totals.extend(shared);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::map::{Answer, Entry, NO_OFFSET};
-    use hexz_resolve::{ByteRange, Class};
+    use crate::map::{Answer, NO_OFFSET};
+    use crate::starts::Starts;
+    use hexz_resolve::Class;
     use proptest::prelude::*;
 
-    /// A map of pieces with these lengths, each of one of four answers.
-    fn map(lengths: &[u64]) -> DiskMap {
-        let answer = |class| Answer {
+    /// A map of pieces with these lengths, the first ones each of one of four answers, and the last
+    /// ones each of one of its own.
+    fn map(lengths: &[u64], shared: usize) -> DiskMap {
+        let answer = |class, path: Option<usize>| Answer {
             volume: Some(0),
             class,
-            owners: Arc::new([]),
+            paths: path
+                .map(|n| n.to_string().into_bytes())
+                .into_iter()
+                .collect(),
         };
         let classes = [Class::FileData, Class::Free, Class::Journal, Class::Gap];
-        let mut at = 0;
-        let pieces = lengths.iter().zip(0..).map(|(length, n)| {
-            let start = at;
+        let mut answers: Vec<_> = classes.map(|class| answer(class, None)).to_vec();
+        let (mut starts, mut at) = (Vec::new(), 0);
+        let (mut numbers, mut file_offsets) = (Vec::new(), Vec::new());
+        for (n, length) in lengths.iter().enumerate() {
+            starts.push(at);
+            file_offsets.push(if n % 2 == 0 { at * 3 } else { NO_OFFSET });
             at += length;
-            let entry = Entry {
-                file_offset: if n % 2 == 0 { start * 3 } else { NO_OFFSET },
-                answer: n % 4,
-            };
-            (start, entry)
-        });
-        let (starts, entries) = pieces.unzip();
+            numbers.push(if n < shared {
+                Number::new(n % 4).unwrap().shared()
+            } else {
+                answers.push(answer(Class::Directory, Some(n)));
+                Number::new(answers.len() - 1).unwrap()
+            });
+        }
         DiskMap {
             volumes: vec!["disk".to_owned()],
-            starts,
-            entries,
-            answers: classes.map(answer).to_vec(),
-            size: lengths.iter().sum(),
+            starts: Starts::new(starts, at).unwrap(),
+            numbers,
+            file_offsets,
+            answers,
         }
     }
 
-    /// The piece with the byte at `place`, and where it starts.
-    fn at(map: &DiskMap, place: u64) -> (u64, Entry) {
-        let mut pieces = map.starts.iter().zip(&map.entries).rev();
-        let (start, entry) = pieces.find(|(start, _)| **start <= place).unwrap();
-        (*start, *entry)
+    /// The piece with the byte at `place`.
+    fn at(map: &DiskMap, place: u64) -> usize {
+        let mut pieces = (0..map.len()).rev();
+        pieces
+            .find(|piece| map.starts.start(*piece) <= place)
+            .unwrap()
     }
 
     proptest! {
         #[test]
         fn sums_are_those_of_single_bytes(
             lengths in proptest::collection::vec(1..9u64, 1..40),
+            shared in 0..40usize,
             lists in proptest::collection::vec(
                 proptest::collection::vec((0..200u64, 0..30u64), 0..12), 1..4),
         ) {
-            let map = map(&lengths);
+            let map = map(&lengths, shared);
             let mut summer = Summer::new(&map);
-            for list in lists {
-                let ranges: RangeSet =
-                    list.iter().map(|(at, length)| ByteRange::new(*at, at + length)).collect();
+            let lists: Vec<RangeSet> = lists.iter().map(|list| {
+                list.iter().map(|(at, length)| ByteRange::new(*at, at + length)).collect()
+            }).collect();
+            // All together, and then each by itself with what was used before.
+            let together: Vec<Vec<Total>> =
+                summer.sum(&lists).map(<[Total]>::to_vec).collect();
+            for (ranges, together) in lists.iter().zip(together) {
+                let alone: Vec<Vec<Total>> = (summer.sum(std::slice::from_ref(ranges)))
+                    .map(<[Total]>::to_vec).collect();
+                prop_assert_eq!(&alone, std::slice::from_ref(&together));
                 let mut plain = vec![0u64; map.answers.len()];
-                for byte in (0..map.size).filter(|byte| ranges.contains(*byte)) {
-                    let (_, entry) = at(&map, byte);
-                    plain[entry.answer as usize] += 1;
+                for byte in (0..map.size()).filter(|byte| ranges.contains(*byte)) {
+                    plain[map.numbers[at(&map, byte)].answer()] += 1;
                 }
-                let summed: Vec<_> =
-                    summer.sum(&ranges).map(|t| (map.answers[t.answer].class, t.bytes)).collect();
-                let expected: Vec<_> = map.answers.iter().zip(&plain)
-                    .filter(|(_, bytes)| **bytes > 0)
-                    .map(|(answer, bytes)| (answer.class, *bytes))
-                    .collect();
+                let summed: Vec<_> = together.iter().map(|t| (t.answer, t.bytes)).collect();
+                let expected: Vec<_> =
+                    plain.iter().copied().enumerate().filter(|(_, bytes)| *bytes > 0).collect();
                 prop_assert_eq!(summed, expected);
                 let mut pieces = Vec::new();
-                map.pieces(&ranges, |piece| pieces.push(piece));
+                map.pieces(ranges, |piece| pieces.push(piece));
                 for piece in pieces {
                     let start = piece.range.start();
-                    let (from, entry) = at(&map, start);
-                    let offset = (entry.file_offset != NO_OFFSET)
-                        .then(|| entry.file_offset + start - from);
+                    let found = at(&map, start);
+                    let offset = map.file_offsets[found];
+                    let offset = (offset != NO_OFFSET)
+                        .then(|| offset + start - map.starts.start(found));
                     prop_assert_eq!(piece.file_offset, offset);
                 }
             }

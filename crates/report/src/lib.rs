@@ -33,7 +33,8 @@ pub use json::{JsonOwners, write_layout_json};
 pub use listed::ListedFile;
 pub use listing::Listing;
 pub use lists::{
-    ListPiece, SumLines, overlay_prefix, write_list_error, write_list_piece, write_overlay_error,
+    LineStarts, ListPiece, SumLines, overlay_prefix, write_list_error, write_list_piece,
+    write_overlay_error,
 };
 pub use measure::{content_bytes, written_bytes};
 pub use owners::HumanOwners;

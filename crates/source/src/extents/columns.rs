@@ -9,14 +9,13 @@ use super::list::List;
 use super::text::{lines, number, wrong};
 
 /// The first line that says something.
-fn first_line(start: &[u8]) -> String {
-    let text = String::from_utf8_lossy(start);
-    let lines = text.lines().map(str::trim);
-    lines.filter(|line| !line.is_empty()).take(1).collect()
+fn first_line(start: &str) -> &str {
+    let mut lines = start.lines().map(str::trim);
+    lines.find(|line| !line.is_empty()).unwrap_or_default()
 }
 
 /// Three columns and a heading: `Offset Length Type`.
-pub(super) fn is_rbd_diff(start: &[u8]) -> bool {
+pub(super) fn is_rbd_diff(start: &str) -> bool {
     let line = first_line(start);
     line.split_ascii_whitespace()
         .eq(["Offset", "Length", "Type"])
@@ -48,8 +47,8 @@ fn nbd_line(text: &str) -> Option<(u64, u64, bool)> {
     Some((start, length, is_changed_of_nbd(&words.join(" "))?))
 }
 
-pub(super) fn is_nbdinfo(start: &[u8]) -> bool {
-    nbd_line(&first_line(start)).is_some()
+pub(super) fn is_nbdinfo(start: &str) -> bool {
+    nbd_line(first_line(start)).is_some()
 }
 
 /// `nbdinfo --map`, with any map: base:allocation, a dirty bitmap, the depth.
@@ -75,12 +74,12 @@ fn interval(text: &str) -> Option<(u64, u64)> {
     Some((start, end.checked_sub(start)?))
 }
 
-pub(super) fn is_intervals(start: &[u8]) -> bool {
+pub(super) fn is_intervals(start: &str) -> bool {
     let line = first_line(start);
     line.split_ascii_whitespace()
         .next()
         .is_some_and(|first| interval(first).is_some())
-        || interval(&line).is_some()
+        || interval(line).is_some()
 }
 
 /// Half-open intervals of bytes, one or more a line, as E2B and many others print them.
@@ -103,9 +102,8 @@ pub(super) fn intervals(from: impl BufRead) -> Result<List> {
 
 const MISMATCH: &str = "Content mismatch at offset ";
 
-pub(super) fn is_qemu_compare(start: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(start);
-    text.lines().any(|line| line.starts_with(MISMATCH)) || text.contains("Images are identical.")
+pub(super) fn is_qemu_compare(start: &str) -> bool {
+    start.lines().any(|line| line.starts_with(MISMATCH)) || start.contains("Images are identical.")
 }
 
 /// `qemu-img compare`: it ends at the first byte that differs.

@@ -152,6 +152,7 @@ fn parse(mut from: impl BufRead, format: Option<ListFormat>, unit: u64) -> Resul
         .read_to_end(&mut start)
         .map_err(io)?;
     let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&start);
+    let text = &*String::from_utf8_lossy(start);
     let whole = BufReader::new(start.chain(from));
     let mut list = match format {
         Some(ListFormat::Text) => text::plain(whole, unit),
@@ -160,25 +161,24 @@ fn parse(mut from: impl BufRead, format: Option<ListFormat>, unit: u64) -> Resul
         Some(ListFormat::Bitmap) => bitmap::parse(whole, unit),
         Some(ListFormat::Intervals) => columns::intervals(whole),
         Some(ListFormat::QemuCompare) => columns::qemu_compare(whole),
-        Some(ListFormat::NbdInfo) if !is_json(start) => columns::nbdinfo(whole),
-        Some(ListFormat::RbdDiff) if !is_json(start) => columns::rbd_diff(whole),
+        Some(ListFormat::NbdInfo) if !is_json(text) => columns::nbdinfo(whole),
+        Some(ListFormat::RbdDiff) if !is_json(text) => columns::rbd_diff(whole),
         Some(format) => json::parse(whole, Some(format)),
-        None if columns::is_intervals(start) => columns::intervals(whole),
-        None if is_json(start) => json::parse(whole, None),
-        None if thin_delta::is_one(start) => thin_delta::parse(whole),
-        None if text::is_ddrescue(start) => text::ddrescue(whole),
-        None if columns::is_rbd_diff(start) => columns::rbd_diff(whole),
-        None if columns::is_nbdinfo(start) => columns::nbdinfo(whole),
-        None if columns::is_qemu_compare(start) => columns::qemu_compare(whole),
+        None if columns::is_intervals(text) => columns::intervals(whole),
+        None if is_json(text) => json::parse(whole, None),
+        None if thin_delta::is_one(text) => thin_delta::parse(whole),
+        None if text::is_ddrescue(text) => text::ddrescue(whole),
+        None if columns::is_rbd_diff(text) => columns::rbd_diff(whole),
+        None if columns::is_nbdinfo(text) => columns::nbdinfo(whole),
+        None if columns::is_qemu_compare(text) => columns::qemu_compare(whole),
         None => text::plain(whole, unit),
     }?;
     list.put_in_order()?;
     Ok(list)
 }
 
-fn is_json(start: &[u8]) -> bool {
-    let first = start.iter().find(|byte| !byte.is_ascii_whitespace());
-    matches!(first, Some(b'[' | b'{'))
+fn is_json(start: &str) -> bool {
+    start.trim_ascii_start().starts_with(['[', '{'])
 }
 
 #[cfg(test)]

@@ -175,12 +175,11 @@ fn block(text: &str) -> Option<(u64, u64, char)> {
 
 /// Whether a text begins as a map file does: `5 + 3` alone could as well be a line of the text
 /// form, so that the line after it counts, or the comment that ddrescue begins its files with.
-pub(super) fn is_ddrescue(start: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(start);
-    let named = text.lines().next().is_some_and(|first| {
+pub(super) fn is_ddrescue(start: &str) -> bool {
+    let named = start.lines().next().is_some_and(|first| {
         first.starts_with('#') && first.to_ascii_lowercase().contains("gnu ddrescue")
     });
-    let mut lines = text
+    let mut lines = start
         .lines()
         .map(|line| line.split('#').next().unwrap_or_default().trim())
         .filter(|line| !line.is_empty());

@@ -12,9 +12,8 @@ const SECTOR: u64 = 512;
 /// Longest element; they are short.
 const MAX_ELEMENT: u64 = 4096;
 
-pub(super) fn is_one(start: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(start);
-    let text = text.trim_start();
+pub(super) fn is_one(start: &str) -> bool {
+    let text = start.trim_start();
     text.starts_with('<') && (text.contains("<diff") || text.contains("data_block_size"))
 }
 

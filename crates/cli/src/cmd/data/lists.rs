@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use hexz_fleet::{Answer, DiskMap, Mapper, Summer};
-use hexz_report::{ListPiece, SumLines, escaped};
+use hexz_fleet::{Answer, DiskMap, Mapper, Summer, Total};
+use hexz_report::{LineStarts, ListPiece, SumLines, escaped};
 use hexz_resolve::engine::visit_owners;
 use hexz_resolve::{ByteRange, ChangeSource as _, Diagnostics, Limits, RangeSet, Registry};
 use hexz_source::ExtentList;
@@ -23,10 +23,13 @@ use crate::progress::Bar;
 use crate::sources;
 use crate::status::{self, Outcome};
 
-/// Lists that a thread answers before the answers of all are written.
-const TOGETHER: usize = 2;
-/// Answers of a thread that may wait to be written: each may be of many megabytes.
-const WAITING: usize = 2;
+/// Lists that are looked up together have so many bytes at most, but for one that is longer.
+const TOGETHER: u64 = 4 << 20;
+/// No more of them are.
+const MOST: usize = 32;
+/// Sums whose lines are written for all lists that are looked up together before the next ones are:
+/// what is said of them stays in a near cache then.
+const TILE: usize = 8192;
 
 /// The command line.
 pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Result<ExitCode> {
@@ -37,28 +40,31 @@ pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Re
         .num_threads(args.engine.threads)
         .build()
         .context("cannot start threads")?;
-    let mut workers: Vec<Worker<'_>> = (0..pool.current_num_threads())
-        .map(|_| Worker::new(&map))
-        .collect();
-    let mut out = Behind::new(WAITING, || Box::new(io::stdout()));
+    // Twice as many as threads, so that none waits long for the others.
+    let workers = || (0..pool.current_num_threads() * 2).map(|_| Worker::new(&map));
+    let mut workers: Vec<Worker<'_>> = workers().collect();
+    // The answers of all of them may wait to be written.
+    let mut out = Behind::new(workers.len() * MOST, || Box::new(io::stdout()));
     let mut failed = 0;
-    for lists in lists.chunks(TOGETHER * workers.len()) {
-        let shares = lists.chunks(TOGETHER).zip(&mut workers);
-        let busy = shares.len();
-        let mut shares: Vec<_> = shares.collect();
+    let mut left = lists.as_slice();
+    while !left.is_empty() {
+        let mut shares = Vec::new();
+        for worker in &mut workers {
+            let share;
+            (share, left) = left.split_at(together(left));
+            shares.push((share, worker));
+        }
         pool.install(|| {
-            let share =
+            let answer =
                 |(lists, worker): &mut (&[PathBuf], &mut Worker<'_>)| worker.answer(&maker, lists);
-            shares.par_iter_mut().try_for_each(share)
+            shares.par_iter_mut().try_for_each(answer)
         })?;
-        for worker in workers.iter_mut().take(busy) {
+        for (_, worker) in shares {
             failed += worker.errors.len();
             for error in worker.errors.drain(..) {
                 eprintln!("hexz: error: {error}");
             }
-            // The next lists are mostly as long.
-            let next = Vec::with_capacity(worker.text.len());
-            out.hand(std::mem::replace(&mut worker.text, next))?;
+            worker.texts.drain(..).try_for_each(|text| out.hand(text))?;
         }
     }
     out.end()?;
@@ -66,6 +72,19 @@ pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Re
         return Ok(ExitCode::from(2));
     }
     Ok(outcome.code(false, args.engine.partial_ok))
+}
+
+/// How many of the first of `lists` are looked up together.
+fn together(lists: &[PathBuf]) -> usize {
+    let mut bytes = 0u64;
+    let more = |list: &&PathBuf| {
+        let first = bytes == 0;
+        // One that is not there says so when it is read.
+        let length = fs::metadata(list).map_or(0, |list| list.len());
+        bytes = bytes.saturating_add(length.max(1));
+        first || bytes <= TOGETHER
+    };
+    lists.iter().take(MOST).take_while(more).count()
 }
 
 /// The map of the whole disk, and whether all of it could be read.
@@ -83,7 +102,7 @@ fn map(registry: &Registry, args: &OwnerArgs) -> Result<(DiskMap, Outcome)> {
     end.diagnostics.splice(0..0, diagnostics.take());
     output::tell(&end.diagnostics);
     status::say_coverage(&end.summary);
-    Ok((mapper.finish(), Outcome::of_owners(&end)))
+    Ok((mapper.finish()?, Outcome::of_owners(&end)))
 }
 
 /// The lists: the files of a folder by name, or those that the lines of a file name.
@@ -111,10 +130,11 @@ fn named(lists: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Answers lists, one after another; its memory is used again.
+/// Answers lists; its memory is used again for the next ones.
 struct Worker<'a> {
     summer: Summer<'a>,
-    text: Vec<u8>,
+    /// What is said of each list.
+    texts: Vec<Vec<u8>>,
     errors: Vec<String>,
 }
 
@@ -122,19 +142,36 @@ impl<'a> Worker<'a> {
     fn new(map: &'a DiskMap) -> Self {
         Self {
             summer: Summer::new(map),
-            text: Vec::new(),
+            texts: Vec::new(),
             errors: Vec::new(),
         }
     }
 
-    /// Answers `lists`, in place of those that it answered before.
+    /// Answers `lists`.
     fn answer(&mut self, maker: &Maker<'_>, lists: &[PathBuf]) -> io::Result<()> {
-        self.text.clear();
+        let (mut names, mut ranges) = (Vec::new(), Vec::new());
         for list in lists {
-            if let Err(error) = maker.answer(self, list)? {
-                self.errors.push(escaped(error.as_bytes()));
+            let name = list.to_string_lossy();
+            let mut text = Vec::new();
+            match maker.read(list) {
+                Ok(found) if maker.args.json => maker.pieces(&mut text, &name, &found)?,
+                Ok(found) => {
+                    names.push(maker.lines.starting(&escaped(name.as_bytes())));
+                    ranges.push(found);
+                    continue;
+                }
+                Err(error) => {
+                    let error = format!("{name}: {error:#}");
+                    if maker.args.json {
+                        hexz_report::write_list_error(&mut text, &name, &error)?;
+                    }
+                    self.errors.push(escaped(error.as_bytes()));
+                }
             }
+            self.texts.push(text);
         }
+        let sums: Vec<&[Total]> = self.summer.sum(&ranges).collect();
+        self.texts.append(&mut maker.lines_of(&names, sums));
         Ok(())
     }
 }
@@ -164,26 +201,21 @@ impl<'a> Maker<'a> {
         maker
     }
 
-    /// Adds what is to be said of a list, or gives why it can't be read.
-    fn answer(&self, worker: &mut Worker<'_>, list: &Path) -> io::Result<Result<(), String>> {
-        let (name, text) = (list.to_string_lossy(), &mut worker.text);
-        match self.read(list) {
-            Ok(ranges) if self.args.json => self.pieces(text, &name, &ranges)?,
-            Ok(ranges) => {
-                let name = escaped(name.as_bytes());
-                for total in worker.summer.sum(&ranges) {
-                    self.lines.write(text, &name, total.answer, total.bytes);
-                }
-            }
-            Err(error) => {
-                let error = format!("{name}: {error:#}");
-                if self.args.json {
-                    hexz_report::write_list_error(text, &name, &error)?;
-                }
-                return Ok(Err(error));
+    /// The lines of the sums of each list.
+    fn lines_of(&self, lists: &[LineStarts], mut sums: Vec<&[Total]>) -> Vec<Vec<u8>> {
+        let mut texts = vec![Vec::new(); lists.len()];
+        let mut end = 0;
+        while sums.iter().any(|sums| !sums.is_empty()) {
+            end += TILE;
+            for ((list, left), text) in lists.iter().zip(&mut sums).zip(&mut texts) {
+                let here = left.iter().take_while(|total| total.answer < end).count();
+                let (totals, behind) = left.split_at(here);
+                let numbered = totals.iter().map(|total| (total.answer, total.bytes));
+                self.lines.write(text, list, numbered);
+                *left = behind;
             }
         }
-        Ok(Ok(()))
+        texts
     }
 
     /// A line of JSON for each piece.
@@ -193,14 +225,13 @@ impl<'a> Maker<'a> {
             let Some(answer) = self.map.answers().get(piece.answer) else {
                 return;
             };
-            let firsts = answer.owners.iter().filter_map(|names| names.first());
             let piece = ListPiece {
                 list,
                 volume: self.volume(answer),
                 start: piece.range.start(),
                 length: piece.range.len(),
                 class: answer.class.as_str(),
-                paths: firsts.map(Vec::as_slice).collect(),
+                paths: answer.paths.iter().map(Vec::as_slice).collect(),
                 file_offset: piece.file_offset,
             };
             if written.is_ok() {
