@@ -1,14 +1,13 @@
 //! Running the independent units of a scan: in parallel, merged in order, and only once for both
 //! views where no changed byte was read.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::memo::{Store, VolumeMemo};
+use crate::threads::in_turn;
 use crate::{
     ByteRange, Diagnostic, Diagnostics, Error, ErrorKind, Limits, Loss, Progress, RangeSet, ReadAt,
     ReadError, Result, Threads, View,
@@ -259,39 +258,10 @@ pub(crate) fn in_order<U: Sync, O: Send>(
     // Units are small: one message for each would cost as much as some of them.
     let together = (units.len() / (threads * 16)).clamp(1, 8);
     let groups: Vec<&[U]> = units.chunks(together).collect();
-    let (sender, done) = mpsc::channel();
-    pool.in_place_scope(|scope| {
-        let mut coming = groups.iter().enumerate();
-        let mut start = || {
-            if let Some((at, group)) = coming.next() {
-                let sender = sender.clone();
-                scope.spawn(move |_| {
-                    let work = || group.iter().map(work).collect::<Vec<O>>();
-                    let outcomes = catch_unwind(AssertUnwindSafe(work));
-                    // No one listens any more once an error ended the scan.
-                    let _ = sender.send((at, outcomes));
-                });
-            }
-        };
-        // The results that wait for their turn are bounded.
-        (0..threads * 4).for_each(|_| start());
-        let mut waiting = HashMap::new();
-        for (turn, group) in groups.iter().enumerate() {
-            let outcomes = loop {
-                if let Some(outcomes) = waiting.remove(&turn) {
-                    break outcomes;
-                }
-                let Ok((at, outcomes)) = done.recv() else {
-                    return Err(Error::new(ErrorKind::Cancelled, "scan"));
-                };
-                waiting.insert(at, outcomes);
-            };
-            start();
-            let outcomes: Vec<O> = outcomes.unwrap_or_else(|panic| resume_unwind(panic));
-            let mut pairs = group.iter().zip(outcomes);
-            pairs.try_for_each(|(unit, outcome)| settle(unit, outcome))?;
-        }
-        Ok(())
+    let work = |group: &&[U]| group.iter().map(work).collect::<Vec<O>>();
+    in_turn(pool, &groups, threads * 4, &work, |group, outcomes| {
+        let mut pairs = group.iter().zip(outcomes);
+        pairs.try_for_each(|(unit, outcome)| settle(unit, outcome))
     })
 }
 

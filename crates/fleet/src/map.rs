@@ -1,28 +1,9 @@
 //! The map of a disk in memory.
 
-use hexz_resolve::report::PathBytes;
-use hexz_resolve::{ByteRange, Class, RangeSet};
+use hexz_resolve::{ByteRange, RangeSet};
 
+use crate::answers::{Answer, Answers};
 use crate::starts::Starts;
-
-/// What is said of many pieces: whose they are, and what they are to their owner.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Answer {
-    /// Index into [`DiskMap::volumes`]; `None` outside every volume.
-    pub volume: Option<usize>,
-    /// The class of the bytes.
-    pub class: Class,
-    /// The first name of each file that owns them and has one.
-    pub paths: Box<[PathBytes]>,
-}
-
-impl Answer {
-    /// The first name of the first file that owns the bytes.
-    #[must_use]
-    pub fn path(&self) -> Option<&[u8]> {
-        self.paths.first().map(Vec::as_slice)
-    }
-}
 
 /// Which answer a piece has, and whether another piece has it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +26,7 @@ impl Number {
         self.0 & Self::SHARED != 0
     }
 
-    /// Index into [`DiskMap::answers`].
+    /// Number of the answer.
     pub(crate) fn answer(self) -> usize {
         (self.0 & !Self::SHARED) as usize
     }
@@ -59,7 +40,7 @@ pub(crate) const NO_OFFSET: u64 = u64::MAX;
 pub struct MapPiece {
     /// Where it lies on the disk.
     pub range: ByteRange,
-    /// Index into [`DiskMap::answers`].
+    /// Number of its [`DiskMap::answer`].
     pub answer: usize,
     /// Offset of its first byte in the first file that owns it.
     pub file_offset: Option<u64>,
@@ -75,7 +56,7 @@ pub struct DiskMap {
     /// Of each piece, in the first file that owns it; [`NO_OFFSET`] where there is none.
     pub(crate) file_offsets: Vec<u64>,
     /// In the order in which they come first on the disk.
-    pub(crate) answers: Vec<Answer>,
+    pub(crate) answers: Answers,
 }
 
 impl DiskMap {
@@ -85,10 +66,11 @@ impl DiskMap {
         &self.volumes
     }
 
-    /// What is said of the pieces.
+    /// What is said of pieces, by the number that [`MapPiece::answer`] and
+    /// [`Total::answer`](crate::Total::answer) have; the numbers begin at 0 without a gap.
     #[must_use]
-    pub fn answers(&self) -> &[Answer] {
-        &self.answers
+    pub fn answer(&self, number: usize) -> Option<Answer<'_>> {
+        self.answers.get(number)
     }
 
     /// Bytes of the disk.

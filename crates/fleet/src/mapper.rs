@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 
+use hexz_resolve::Result;
 use hexz_resolve::report::{Header, OwnerRecord, OwnerVisitor, VolumeRecord};
-use hexz_resolve::{Error, Result};
 
-use crate::map::{Answer, DiskMap, NO_OFFSET, Number};
+use crate::answers::{NewAnswer, too_many};
+use crate::map::{DiskMap, NO_OFFSET, Number};
 use crate::starts::Starts;
 
 /// Makes a [`DiskMap`] of what `visit_owners` finds of a whole disk.
@@ -31,7 +32,7 @@ struct Growing {
 pub struct Piece {
     start: u64,
     file_offset: u64,
-    answer: Answer,
+    answer: NewAnswer,
     /// Of the answer.
     hash: u64,
 }
@@ -77,10 +78,6 @@ fn mark_shared(map: &mut DiskMap) {
     }
 }
 
-fn too_many() -> Error {
-    Error::limit("map", "more than 2^31 pieces")
-}
-
 impl OwnerVisitor for Mapper {
     type Made = Vec<Piece>;
 
@@ -95,7 +92,7 @@ impl OwnerVisitor for Mapper {
     fn make(&self, records: &[OwnerRecord]) -> Self::Made {
         let piece = |record: &OwnerRecord| {
             let first = record.owners.first();
-            let answer = Answer {
+            let answer = NewAnswer {
                 volume: record.volume,
                 class: record.class,
                 paths: (record.owners.iter())
@@ -120,7 +117,7 @@ impl OwnerVisitor for Mapper {
 
 impl Growing {
     fn add(&mut self, piece: Piece) -> Result<()> {
-        let number = self.number(piece.answer, piece.hash)?;
+        let number = self.number(&piece.answer, piece.hash)?;
         self.starts.push(piece.start);
         self.map.numbers.push(number);
         self.map.file_offsets.push(piece.file_offset);
@@ -128,17 +125,20 @@ impl Growing {
     }
 
     /// The number of an answer with some hash, which may be new.
-    fn number(&mut self, answer: Answer, hash: u64) -> Result<Number> {
+    fn number(&mut self, answer: &NewAnswer, hash: u64) -> Result<Number> {
         let answers = &mut self.map.answers;
         let mut key = hash;
         while let Some(number) = self.known.get(&key) {
-            if answers.get(number.answer()) == Some(&answer) {
+            if answers
+                .get(number.answer())
+                .is_some_and(|known| answer.is(&known))
+            {
                 return Ok(*number);
             }
             key = key.wrapping_add(1);
         }
         let number = Number::new(answers.len()).ok_or_else(too_many)?;
-        answers.push(answer);
+        answers.push(answer)?;
         self.known.insert(key, number);
         Ok(number)
     }
@@ -151,15 +151,15 @@ mod tests {
 
     #[test]
     fn answers_of_one_hash_keep_their_numbers() {
-        let answer = |volume| Answer {
+        let answer = |volume| NewAnswer {
             volume: Some(volume),
             class: Class::Free,
-            paths: Box::new([]),
+            paths: Vec::new(),
         };
         let mut growing = Growing::default();
         for _ in 0..2 {
             for volume in 0..5 {
-                let number = growing.number(answer(volume), u64::MAX).unwrap();
+                let number = growing.number(&answer(volume), u64::MAX).unwrap();
                 assert_eq!(number.answer(), volume);
             }
         }

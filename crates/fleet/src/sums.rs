@@ -7,7 +7,7 @@ use crate::map::{DiskMap, Number};
 /// Bytes of a list with one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Total {
-    /// Whose they are: index into [`DiskMap::answers`].
+    /// Whose they are: number of its [`DiskMap::answer`].
     pub answer: usize,
     /// How many.
     pub bytes: u64,
@@ -17,13 +17,6 @@ pub struct Total {
 /// them stays in a near cache then.
 const TILE: usize = if cfg!(test) { 8 } else { 8192 };
 
-/// Sums lists, some together: its memory is used again for the next ones.
-#[derive(Debug)]
-pub struct Summer<'a> {
-    map: &'a DiskMap,
-    lists: Vec<Sums>,
-}
-
 /// What of one list is summed.
 #[derive(Debug, Default)]
 struct Sums {
@@ -31,51 +24,33 @@ struct Sums {
     single: Vec<Total>,
     /// Of answers of several pieces, as often as they come.
     shared: Vec<Total>,
-    totals: Vec<Total>,
 }
 
-impl<'a> Summer<'a> {
-    /// Sums lists of the disk of `map`.
-    #[must_use]
-    pub fn new(map: &'a DiskMap) -> Self {
-        let lists = Vec::new();
-        Self { map, lists }
-    }
-
+impl DiskMap {
     /// The bytes of each list by answer, in the order in which the answers come first on the disk.
-    /// They sum to the bytes of the list that lie on the disk.
-    pub fn sum(&mut self, lists: &[RangeSet]) -> impl Iterator<Item = &[Total]> {
-        self.lists.resize_with(lists.len(), Sums::default);
-        self.lists.iter_mut().for_each(Sums::clear);
+    /// They sum to the bytes of the list that lie on the disk. Lists that are asked about together
+    /// take less time than each by itself.
+    #[must_use]
+    pub fn sums(&self, lists: &[RangeSet]) -> Vec<Vec<Total>> {
+        let mut all: Vec<Sums> = lists.iter().map(|_| Sums::default()).collect();
         let mut left: Vec<&[ByteRange]> = lists.iter().map(RangeSet::as_slice).collect();
         for tile in (TILE..).step_by(TILE) {
-            let end = self.map.starts.start(tile);
-            for (left, sums) in left.iter_mut().zip(&mut self.lists) {
+            let end = self.starts.start(tile);
+            for (left, sums) in left.iter_mut().zip(&mut all) {
                 let here = left.iter().take_while(|range| range.start() < end).count();
                 let (ranges, behind) = left.split_at(here);
-                self.map.each_piece(ranges, |range, number| {
-                    sums.add(number, range.len());
-                });
+                self.each_piece(ranges, |range, number| sums.add(number, range.len()));
                 *left = behind;
             }
-            if end >= self.map.size() {
+            if end >= self.size() {
                 break;
             }
         }
-        self.lists.iter_mut().map(|sums| {
-            sums.merge();
-            sums.totals.as_slice()
-        })
+        all.into_iter().map(Sums::merged).collect()
     }
 }
 
 impl Sums {
-    fn clear(&mut self) {
-        self.single.clear();
-        self.shared.clear();
-        self.totals.clear();
-    }
-
     fn add(&mut self, number: Number, bytes: u64) {
         let totals = match number.is_shared() {
             true => &mut self.shared,
@@ -88,30 +63,33 @@ impl Sums {
         }
     }
 
-    /// Puts the totals in the order of the answers.
-    fn merge(&mut self) {
+    /// The totals in the order of the answers.
+    fn merged(mut self) -> Vec<Total> {
         self.shared.sort_unstable_by_key(|total| total.answer);
         self.shared.dedup_by(|next, kept| {
             let same = next.answer == kept.answer;
             kept.bytes += if same { next.bytes } else { 0 };
             same
         });
-        let mut shared = self.shared.iter().copied().peekable();
-        for single in &self.single {
+        let mut totals = Vec::with_capacity(self.shared.len() + self.single.len());
+        let mut shared = self.shared.into_iter().peekable();
+        for single in self.single {
             let before = |total: &Total| total.answer < single.answer;
             while let Some(total) = shared.next_if(before) {
-                self.totals.push(total);
+                totals.push(total);
             }
-            self.totals.push(*single);
+            totals.push(single);
         }
-        self.totals.extend(shared);
+        totals.extend(shared);
+        totals
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::{Answer, NO_OFFSET};
+    use crate::answers::{Answers, NewAnswer};
+    use crate::map::NO_OFFSET;
     use crate::starts::Starts;
     use hexz_resolve::Class;
     use proptest::prelude::*;
@@ -119,7 +97,7 @@ mod tests {
     /// A map of pieces with these lengths, the first ones each of one of four answers, and the last
     /// ones each of one of its own.
     fn map(lengths: &[u64], shared: usize) -> DiskMap {
-        let answer = |class, path: Option<usize>| Answer {
+        let answer = |class, path: Option<usize>| NewAnswer {
             volume: Some(0),
             class,
             paths: path
@@ -128,7 +106,10 @@ mod tests {
                 .collect(),
         };
         let classes = [Class::FileData, Class::Free, Class::Journal, Class::Gap];
-        let mut answers: Vec<_> = classes.map(|class| answer(class, None)).to_vec();
+        let mut answers = Answers::default();
+        for class in classes {
+            answers.push(&answer(class, None)).unwrap();
+        }
         let (mut starts, mut at) = (Vec::new(), 0);
         let (mut numbers, mut file_offsets) = (Vec::new(), Vec::new());
         for (n, length) in lengths.iter().enumerate() {
@@ -138,7 +119,7 @@ mod tests {
             numbers.push(if n < shared {
                 Number::new(n % 4).unwrap().shared()
             } else {
-                answers.push(answer(Class::Directory, Some(n)));
+                answers.push(&answer(Class::Directory, Some(n))).unwrap();
                 Number::new(answers.len() - 1).unwrap()
             });
         }
@@ -168,16 +149,12 @@ mod tests {
                 proptest::collection::vec((0..200u64, 0..30u64), 0..12), 1..4),
         ) {
             let map = map(&lengths, shared);
-            let mut summer = Summer::new(&map);
             let lists: Vec<RangeSet> = lists.iter().map(|list| {
                 list.iter().map(|(at, length)| ByteRange::new(*at, at + length)).collect()
             }).collect();
-            // All together, and then each by itself with what was used before.
-            let together: Vec<Vec<Total>> =
-                summer.sum(&lists).map(<[Total]>::to_vec).collect();
+            let together = map.sums(&lists);
             for (ranges, together) in lists.iter().zip(together) {
-                let alone: Vec<Vec<Total>> = (summer.sum(std::slice::from_ref(ranges)))
-                    .map(<[Total]>::to_vec).collect();
+                let alone = map.sums(std::slice::from_ref(ranges));
                 prop_assert_eq!(&alone, std::slice::from_ref(&together));
                 let mut plain = vec![0u64; map.answers.len()];
                 for byte in (0..map.size()).filter(|byte| ranges.contains(*byte)) {

@@ -91,11 +91,31 @@ impl Fleet {
         command
     }
 
-    /// All overlays in one run, against one process an overlay.
+    /// All overlays in one run, against one process an overlay: twice in turn, and the better.
     fn overlays(&self) -> Result<()> {
         let all = || self.hexz("diff --base base.img --overlays overlays --to reports");
         measure(&mut all(), None)?;
-        let together = measure(&mut all(), None)?;
+        let mut best = [None::<Cost>; 2];
+        for _ in 0..2 {
+            let costs = [measure(&mut all(), None)?, self.one_by_one()?];
+            for (best, cost) in best.iter_mut().zip(costs) {
+                *best = Some(best.filter(|best| best.time <= cost.time).unwrap_or(cost));
+            }
+        }
+        let [together, alone] = best.map(Option::unwrap_or_default);
+        println!(
+            "\n{} overlays of a base of {} files",
+            self.overlays, self.files
+        );
+        print("in one run", together);
+        print("one by one", alone);
+        let ratio = alone.time.as_secs_f64() / together.time.as_secs_f64();
+        println!("  ratio {ratio:.1}   (goal: at least 5)");
+        Ok(())
+    }
+
+    /// What a process for each overlay takes together, and the most memory of one.
+    fn one_by_one(&self) -> Result<Cost> {
         let mut alone = Cost::default();
         for entry in fs::read_dir(self.dir.join("overlays"))? {
             let name = entry?.file_name();
@@ -107,15 +127,7 @@ impl Fleet {
                 alone.memory = alone.memory.max(cost.memory);
             }
         }
-        println!(
-            "\n{} overlays of a base of {} files",
-            self.overlays, self.files
-        );
-        print("in one run", together);
-        print("one by one", alone);
-        let ratio = alone.time.as_secs_f64() / together.time.as_secs_f64();
-        println!("  ratio {ratio:.1}   (goal: at least 5)");
-        Ok(())
+        Ok(alone)
     }
 
     /// The tables of all overlays and of the map, beside the map in JSON.
@@ -157,18 +169,17 @@ impl Fleet {
     /// Lists of runs that are made up from the map.
     fn lists(&self) -> Result<()> {
         let files = lists::make(&self.dir, self.lists, self.runs)?;
-        let mut owner = self.hexz("owner base.img --lists names");
-        let cost = measure(&mut owner, Some(&self.dir.join("sums")))?;
+        let owner = || self.hexz("owner base.img --lists names");
         println!(
-            "\n{} lists of {} runs, {files} different",
+            "\n{} lists of {} runs, {files} different   (goal: under 60 s, at most 1 GiB of memory)",
             self.lists, self.runs
         );
-        print("owner --lists", cost);
+        print("owner --lists", measure(&mut owner(), None)?);
+        // What the disk takes is in it, too.
+        let file = self.dir.join("sums");
+        print("the same, to a file", measure(&mut owner(), Some(&file))?);
         let sums = fs::metadata(self.dir.join("sums"))?.len();
-        println!(
-            "  {} MiB of sums   (goal: under 60 s, at most 1 GiB of memory)",
-            sums >> 20
-        );
+        println!("  {} MiB of sums", sums >> 20);
         fs::remove_file(self.dir.join("sums"))?;
         Ok(())
     }

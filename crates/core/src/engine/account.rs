@@ -6,6 +6,7 @@ use super::layout::{DiskStructure, Layout};
 use super::refine::{Counter, Differences};
 use super::run::Run;
 use super::volume::{Content, OpenVolume};
+use super::words::Words;
 use crate::report::{Before, ClassBytes, Region, Summary, Unresolved};
 use crate::{ByteRange, Class, Disks, RangeCursor, RangeSet, Role};
 
@@ -14,7 +15,7 @@ use crate::{ByteRange, Class, Disks, RangeCursor, RangeSet, Role};
 pub(super) struct Piece {
     pub(super) range: ByteRange,
     pub(super) class: Class,
-    /// Index of the detail; for unresolved bytes, of the reason.
+    /// Number of the detail; for unresolved bytes, of the reason.
     text: u16,
     /// Index into the volumes of the report.
     volume: u32,
@@ -29,38 +30,30 @@ impl Piece {
     }
 }
 
-/// What is said of pieces, each text once: there may be millions of pieces, and some dozens of
-/// texts.
+/// What is said of pieces.
 #[derive(Default)]
 pub(super) struct Texts {
-    details: Vec<&'static str>,
-    reasons: Vec<String>,
+    details: Words<&'static str>,
+    reasons: Words<String>,
 }
 
 impl Texts {
     /// The finer word of a piece that is resolved.
     pub(super) fn detail(&self, piece: &Piece) -> &'static str {
-        let detail = self.details.get(usize::from(piece.text));
+        let detail = self.details.get(piece.text);
         let resolved = piece.class != Class::Unresolved;
         detail.filter(|_| resolved).copied().unwrap_or_default()
     }
 
     /// Why a piece is unresolved.
     pub(super) fn reason(&self, piece: &Piece) -> Option<&String> {
-        let reason = self.reasons.get(usize::from(piece.text));
+        let reason = self.reasons.get(piece.text);
         reason.filter(|_| piece.class == Class::Unresolved)
     }
 
-    /// The index of `text`; of the last one that can be counted where there are too many.
-    fn index<T: PartialEq>(all: &mut Vec<T>, text: T) -> u16 {
-        let known = all.iter().position(|known| *known == text);
-        let index = known.unwrap_or_else(|| {
-            if all.len() < usize::from(u16::MAX) {
-                all.push(text);
-            }
-            all.len() - 1
-        });
-        u16::try_from(index).unwrap_or(u16::MAX)
+    /// The number of `text`; that of none where there are too many.
+    fn number<T: PartialEq>(all: &mut Words<T>, text: T) -> u16 {
+        all.number(text).unwrap_or(Words::<T>::NONE)
     }
 }
 
@@ -91,7 +84,7 @@ impl Ledger {
         let volume = index_of(volume);
         let left = RangeCursor::new(&self.left);
         for (range, class, detail) in ranges {
-            let text = Texts::index(&mut self.texts.details, detail);
+            let text = Texts::number(&mut self.texts.details, detail);
             for part in left.overlapping(range) {
                 self.pieces.push(Piece {
                     range: part,
@@ -169,7 +162,7 @@ impl Ledger {
         if left.is_empty() {
             return;
         }
-        let text = Texts::index(&mut self.texts.reasons, reason);
+        let text = Texts::number(&mut self.texts.reasons, reason);
         let volume = index_of(volume);
         self.pieces.extend(left.iter().map(|range| Piece {
             range,

@@ -117,10 +117,10 @@ impl Claims {
         let mut claims = Bounded::new("claims", most).expecting(expected);
         let mut full = false;
         run.pass(view, volume, None, |scan| {
-            let mut found = fs.claims(wanted, scan, &mut claims);
+            let mut found = fs.claims(wanted, scan, &mut run.watched(&mut claims));
             if found.is_ok() {
                 let extents = shared_extents(&mut claims.items);
-                found = share_out(fs, scan, extents, &mut claims);
+                found = share_out(fs, scan, extents, &mut run.watched(&mut claims));
             }
             match found {
                 Err(error) if error.kind() == ErrorKind::Limit && claims.items.len() >= most => {

@@ -2,14 +2,15 @@
 
 use super::gather::Label;
 use super::run::Run;
+use super::words::Words;
 use crate::{ByteRange, Class, Error, Result};
 
 /// Pieces of a disk with their words.
 #[derive(Default)]
 pub(super) struct Labels {
-    /// The index of the word beside each.
+    /// The number of the word beside each.
     pieces: Vec<(ByteRange, u16)>,
-    words: Vec<Label>,
+    words: Words<Label>,
 }
 
 impl Labels {
@@ -22,22 +23,17 @@ impl Labels {
         ranges: impl Iterator<Item = ByteRange>,
         label: Label,
     ) -> Result<()> {
-        let known = self.words.iter().position(|known| *known == label);
-        let index = known.unwrap_or_else(|| {
-            self.words.push(label);
-            self.words.len() - 1
-        });
-        let index = u16::try_from(index);
-        let index = index.map_err(|_| Error::limit("claims", "too many details"))?;
-        self.pieces.extend(ranges.map(|range| (range, index)));
+        let word = self.words.number(label);
+        let word = word.ok_or_else(|| Error::limit("claims", "too many details"))?;
+        self.pieces.extend(ranges.map(|range| (range, word)));
         Ok(())
     }
 
     /// Sorts them by place.
     pub(super) fn sort(&mut self, run: &Run<'_>) {
         let words = &self.words;
-        let word = |index: u16| {
-            let label = words.get(usize::from(index));
+        let word = |number: u16| {
+            let label = words.get(number);
             label.map(|label| (label.class, label.detail))
         };
         run.sort(&mut self.pieces, |(a, x), (b, y)| {
@@ -47,8 +43,8 @@ impl Labels {
 
     /// The pieces, in their order, with class and detail.
     pub(super) fn iter(&self) -> impl Iterator<Item = (ByteRange, Class, &'static str)> {
-        self.pieces.iter().filter_map(|(range, index)| {
-            let label = self.words.get(usize::from(*index))?;
+        self.pieces.iter().filter_map(|(range, number)| {
+            let label = self.words.get(*number)?;
             Some((*range, label.class, label.detail))
         })
     }

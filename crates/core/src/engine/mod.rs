@@ -43,6 +43,7 @@ mod teller;
 mod touched;
 mod volume;
 mod waiting;
+mod words;
 mod writer;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use super::gather::{Claims, Covers, Label, behind_filesystem, share_out, weight};
 use super::run::Run;
 use super::volume::OpenVolume;
+use super::words::Words;
 use crate::{
     ByteRange, Claim, Error, ExtentKey, FileKey, Owner, RangeSet, RawName, Result, Role, Shared,
     Sink, View,
@@ -34,7 +35,7 @@ pub(super) struct PackedClaim {
     pub(super) file_offset: Offset,
     /// Index of the stream and one; 0 for the unnamed content.
     pub(super) stream: u32,
-    /// Index of role and detail.
+    /// Number of role and detail.
     word: u16,
     /// Of its owner.
     weight: u8,
@@ -58,7 +59,7 @@ impl PackedClaim {
 #[derive(Default)]
 pub(super) struct Packed {
     claims: Claims<PackedClaim>,
-    words: Vec<(Role, &'static str)>,
+    words: Words<(Role, &'static str)>,
     streams: Vec<RawName>,
 }
 
@@ -79,9 +80,9 @@ impl Packed {
             ..Packing::default()
         };
         run.pass(view, volume, shared, |scan| {
-            fs.claims(wanted, scan, &mut packing)?;
+            fs.claims(wanted, scan, &mut run.watched(&mut packing))?;
             let extents = std::mem::take(&mut packing.extents);
-            share_out(fs, scan, extents, &mut packing)
+            share_out(fs, scan, extents, &mut run.watched(&mut packing))
         })?;
         // It counts against no limit.
         packing.limit = usize::MAX;
@@ -104,9 +105,7 @@ impl Packed {
 
     /// The role that a claim's bytes have for its owner.
     pub(super) fn role(&self, claim: &PackedClaim) -> Option<Role> {
-        self.words
-            .get(usize::from(claim.word))
-            .map(|(role, _)| *role)
+        self.words.get(claim.word).map(|(role, _)| *role)
     }
 
     /// The names of the streams, by [`PackedClaim::stream`], which counts from 1.
@@ -125,7 +124,7 @@ impl Packed {
         let mut given = Ok(());
         let crowded = self.claims.for_each_piece(run, wanted, |range, claims| {
             let word = |claim: &PackedClaim| {
-                let word = self.words.get(usize::from(claim.word));
+                let word = self.words.get(claim.word);
                 word.map(|(role, detail)| (claim.weight, *role, *detail))
             };
             let Some((_, role, detail)) = claims.iter().filter_map(|claim| word(claim)).min()
@@ -146,12 +145,13 @@ impl Packed {
                     }
                 }
             }
-            match given {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
+            match given.is_ok() && run.check().is_ok() {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
             }
         });
         given?;
+        run.check()?;
         if let Some((range, label)) = last {
             out(range, label)?;
         }
@@ -167,23 +167,13 @@ impl Packed {
 struct Packing {
     claims: Vec<PackedClaim>,
     limit: usize,
-    words: Vec<(Role, &'static str)>,
+    words: Words<(Role, &'static str)>,
     streams: BTreeMap<RawName, u32>,
     /// Extents whose sharers take the place of their claims.
     extents: Vec<ExtentKey>,
 }
 
 impl Packing {
-    fn word(&mut self, word: (Role, &'static str)) -> Result<u16> {
-        // There are some dozens, and most claims are like one of the first.
-        let known = self.words.iter().position(|known| *known == word);
-        let index = known.unwrap_or_else(|| {
-            self.words.push(word);
-            self.words.len() - 1
-        });
-        u16::try_from(index).map_err(|_| Error::limit("claims", "too many details"))
-    }
-
     fn stream(&mut self, stream: Option<RawName>) -> Result<u32> {
         let Some(stream) = stream else {
             return Ok(0);
@@ -208,12 +198,13 @@ impl Sink<Claim> for Packing {
         if self.claims.len() >= self.limit {
             return Err(Error::limit("claims", format!("more than {}", self.limit)));
         }
+        let word = self.words.number((claim.role, claim.detail));
         let packed = PackedClaim {
             range: claim.range,
             file,
             file_offset: Offset::new(claim.file_offset),
             stream: self.stream(claim.stream)?,
-            word: self.word((claim.role, claim.detail))?,
+            word: word.ok_or_else(|| Error::limit("claims", "too many details"))?,
             weight: weight(claim.owner),
             encoded: claim.encoded,
         };

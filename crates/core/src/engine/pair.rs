@@ -242,6 +242,7 @@ impl<'a> PairWork<'a> {
         let steps = plan(run, &touched)?;
         run.options.progress.stage("comparing files", None);
         let ranges = Ranges {
+            run,
             pair,
             differences: self.differences,
             merged,

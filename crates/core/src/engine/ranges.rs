@@ -8,7 +8,7 @@ use super::refine::{Counter, Differences};
 use super::run::Run;
 use super::volume::OpenVolume;
 use crate::report::{Change, ChangedRange};
-use crate::{Attributes, ByteRange, FileKey, RangeCursor, RangeSet, RawName, Role, View};
+use crate::{Attributes, ByteRange, FileKey, RangeCursor, RangeSet, RawName, Result, Role, View};
 
 /// Unit of the ranges in change records.
 const BLOCK: u64 = 4096;
@@ -45,7 +45,8 @@ impl FileData {
     /// Takes the data from the claims of a view.
     pub(super) fn of(run: &Run<'_>, claims: &Packed) -> Self {
         let of_files = || {
-            let data = claims.iter().filter(|c| claims.role(c) == Some(Role::Data));
+            let claims_of_files = run.until_cancelled(claims.iter());
+            let data = claims_of_files.filter(|c| claims.role(c) == Some(Role::Data));
             data.filter_map(|claim: &PackedClaim| Some((claim.file()?, claim)))
         };
         let mut files: Vec<FileKey> = Vec::new();
@@ -96,6 +97,7 @@ impl FileData {
 
 /// Where the data of changed files lies in changed blocks.
 pub(super) struct Ranges<'a> {
+    pub(super) run: &'a Run<'a>,
     pub(super) pair: Pair<'a>,
     pub(super) differences: &'a Differences,
     pub(super) merged: Arc<FileData>,
@@ -107,12 +109,15 @@ type Located<'l> = ((FileKey, &'l Attributes), &'l OpenVolume);
 
 impl Ranges<'_> {
     /// Sets the ranges of a change, and counts the bytes that differ in them.
+    ///
+    /// # Errors
+    /// When the run was cancelled.
     pub(super) fn add_to(
         &self,
         change: &mut Change,
         base: Option<FileKey>,
         merged: Option<FileKey>,
-    ) {
+    ) -> Result<()> {
         let pair = self.pair;
         let mut out = Vec::new();
         let counter = self.differences.counter();
@@ -126,14 +131,16 @@ impl Ranges<'_> {
         let then = then.filter(|then| !now.is_some_and(|now| self.lie_alike(*then, now)));
         if let Some(((key, attributes), volume)) = then {
             // What the file still has there is told once.
-            let kept: RangeSet = on_disk(&out).collect();
+            let kept: RangeSet = self.run.until_cancelled(on_disk(&out)).collect();
             let side = (View::Base, volume);
             let mut before = self.collect(side, (key, attributes.size), &counter, &kept);
             out.append(&mut before);
         }
-        let places: RangeSet = on_disk(&out).collect();
-        change.changed_bytes = places.iter().map(|r| counter.count(r)).sum();
+        let places: RangeSet = self.run.until_cancelled(on_disk(&out)).collect();
+        let places = self.run.until_cancelled(&places);
+        change.changed_bytes = places.map(|r| counter.count(r)).sum();
         change.ranges = out;
+        self.run.check()
     }
 
     /// Whether all data of a file lies where it lay.
@@ -160,7 +167,7 @@ impl Ranges<'_> {
             View::Merged => &self.merged,
         };
         let mut found = Vec::new();
-        for data in of_view.of_file(file) {
+        for data in self.run.until_cancelled(of_view.of_file(file)) {
             let stream = of_view.stream(data);
             let range = match (data.file_offset.get(), data.is_encoded(), stream) {
                 // Bytes behind the end of the file are its space and not its content.
@@ -193,7 +200,7 @@ impl Ranges<'_> {
             }
         }
         // What follows each other does so in one copy.
-        found.sort_unstable_by(|(m, a), (n, b)| {
+        self.run.sort(&mut found, |(m, a), (n, b)| {
             (&a.stream, m, place(a)).cmp(&(&b.stream, n, place(b)))
         });
         found.dedup_by(|(copy, next), (kept_copy, kept)| {
@@ -207,7 +214,7 @@ impl Ranges<'_> {
             follows
         });
         let mut found: Vec<ChangedRange> = found.into_iter().map(|(_, range)| range).collect();
-        found.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
+        self.run.sort(&mut found, |a, b| place(a).cmp(&place(b)));
         found
     }
 }
@@ -237,8 +244,15 @@ fn differing_blocks(
 }
 
 /// The order in which ranges of a file are told.
-fn place(range: &ChangedRange) -> (&Option<RawName>, Option<u64>, u64) {
-    (&range.stream, range.file_offset, range.disk_offset)
+fn place(range: &ChangedRange) -> (&Option<RawName>, Option<u64>, u64, u64) {
+    let ChangedRange {
+        stream,
+        file_offset,
+        disk_offset,
+        length,
+        ..
+    } = range;
+    (stream, *file_offset, *disk_offset, *length)
 }
 
 /// Where they lie on the disk.

@@ -84,7 +84,7 @@ impl Records<'_, '_> {
         drop(files);
         for mut joined in all {
             self.ranges
-                .add_to(&mut joined.change, joined.base, joined.merged);
+                .add_to(&mut joined.change, joined.base, joined.merged)?;
             found.changes.push(joined.change);
         }
         Ok(found)

@@ -427,14 +427,19 @@ fn extend_runs(mask: u64, start: u64, last: &mut Option<DiffRun>, runs: &mut Vec
 
 /// A bit for each of up to [`STEP`] bytes in which the two differ, the first one lowest.
 fn differing(x: &[u8], y: &[u8]) -> u64 {
-    let word = |bytes: &[u8]| {
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(word)
+    // Of a fixed length, which is compared without a loop.
+    let whole = |bytes: &[u8]| {
+        bytes.first_chunk::<STEP>().copied().unwrap_or_else(|| {
+            let mut padded = [0; STEP];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            padded
+        })
     };
-    let words = x.chunks(8).zip(y.chunks(8));
+    let (x, y) = (whole(x), whole(y));
+    let words = x.as_chunks().0.iter().zip(y.as_chunks().0);
     words.enumerate().fold(0, |mask, (n, (x, y))| {
-        mask | (bytes_that_are_set(word(x) ^ word(y)) << (8 * n))
+        let word = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+        mask | (bytes_that_are_set(word) << (8 * n))
     })
 }
 

@@ -430,6 +430,33 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
+
+    /// The first of `items`, which may be very many, until the run is cancelled: it ends at its
+    /// next [`check`](Self::check).
+    pub(super) fn until_cancelled<I: IntoIterator>(
+        &self,
+        items: I,
+    ) -> impl Iterator<Item = I::Item> {
+        items.into_iter().take_while(|_| !self.is_cancelled())
+    }
+
+    /// `sink`, which takes no more once the run is cancelled.
+    pub(super) fn watched<'s, S>(&'s self, sink: &'s mut S) -> Watched<'s, 'a, S> {
+        Watched { run: self, sink }
+    }
+}
+
+/// A sink of a run that may be cancelled.
+pub(super) struct Watched<'s, 'a, S> {
+    run: &'s Run<'a>,
+    sink: &'s mut S,
+}
+
+impl<T, S: Sink<T>> Sink<T> for Watched<'_, '_, S> {
+    fn put(&mut self, item: T) -> Result<()> {
+        self.run.check()?;
+        self.sink.put(item)
+    }
 }
 
 /// Runs plugin code. A panic there is a bug, and costs the plugin's result and not the report.

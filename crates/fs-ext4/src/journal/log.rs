@@ -5,7 +5,8 @@ use std::sync::Arc;
 use hexz_ondisk::{Fields, read_into, to_usize};
 use hexz_resolve::{ByteRange, Error, RangeSet, ReadAt, Result};
 
-/// How far ahead the log is read.
+/// How far ahead the log is read, once two blocks were asked for that follow each other. Of a
+/// journal with nothing to replay one block is read.
 const WINDOW: u64 = 1 << 20;
 
 /// Blocks of the journal that lie together.
@@ -112,7 +113,12 @@ impl Log {
         let (at, left) = self.place(index)?;
         if !self.holds(at) {
             let there = self.volume.len().saturating_sub(at);
-            let ahead = left.min(WINDOW.max(self.block_size)).min(there);
+            let read = self.window_at.checked_add(self.window.len() as u64);
+            let window = match read == Some(at) && !self.window.is_empty() {
+                true => WINDOW.max(self.block_size),
+                false => self.block_size,
+            };
+            let ahead = left.min(window).min(there);
             self.fill(at, ahead)
                 .or_else(|_| self.fill(at, self.block_size))?;
         }

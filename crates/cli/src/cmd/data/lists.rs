@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use hexz_fleet::{Answer, DiskMap, Mapper, Summer, Total};
+use hexz_fleet::{Answer, DiskMap, Mapper, Total};
 use hexz_report::{LineStarts, ListPiece, SumLines, escaped};
 use hexz_resolve::engine::visit_owners;
-use hexz_resolve::{ByteRange, ChangeSource as _, Diagnostics, Limits, RangeSet, Registry};
+use hexz_resolve::{
+    ByteRange, ChangeSource as _, Diagnostics, Limits, RangeSet, Registry, Threads,
+};
 use hexz_source::ExtentList;
 use hexz_source::meta::read_index;
-use rayon::prelude::*;
 
 use crate::args::OwnerArgs;
 use crate::behind::Behind;
@@ -36,37 +37,29 @@ pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Re
     let lists = named(lists)?;
     let (map, outcome) = map(registry, args)?;
     let maker = Maker::new(&map, args);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(args.engine.threads)
-        .build()
-        .context("cannot start threads")?;
-    // Twice as many as threads, so that none waits long for the others.
-    let workers = || (0..pool.current_num_threads() * 2).map(|_| Worker::new(&map));
-    let mut workers: Vec<Worker<'_>> = workers().collect();
-    // The answers of all of them may wait to be written.
-    let mut out = Behind::new(workers.len() * MOST, || Box::new(io::stdout()));
-    let mut failed = 0;
+    let threads = Threads::new(args.engine.threads)?;
+    let mut shares = Vec::new();
     let mut left = lists.as_slice();
     while !left.is_empty() {
-        let mut shares = Vec::new();
-        for worker in &mut workers {
-            let share;
-            (share, left) = left.split_at(together(left));
-            shares.push((share, worker));
-        }
-        pool.install(|| {
-            let answer =
-                |(lists, worker): &mut (&[PathBuf], &mut Worker<'_>)| worker.answer(&maker, lists);
-            shares.par_iter_mut().try_for_each(answer)
-        })?;
-        for (_, worker) in shares {
-            failed += worker.errors.len();
-            for error in worker.errors.drain(..) {
+        let share;
+        (share, left) = left.split_at(together(left));
+        shares.push(share);
+    }
+    let mut out = Behind::new(MOST, || Box::new(io::stdout()));
+    let mut failed = 0;
+    threads.in_turn(
+        &shares,
+        2 * threads.count(),
+        |share| maker.answers(share),
+        |_, answers: Result<Answers>| {
+            let Answers { texts, errors } = answers?;
+            failed += errors.len();
+            for error in errors {
                 eprintln!("hexz: error: {error}");
             }
-            worker.texts.drain(..).try_for_each(|text| out.hand(text))?;
-        }
-    }
+            anyhow::Ok(texts.into_iter().try_for_each(|text| out.hand(text))?)
+        },
+    )?;
     out.end()?;
     if failed > 0 {
         return Ok(ExitCode::from(2));
@@ -130,50 +123,12 @@ fn named(lists: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Answers lists; its memory is used again for the next ones.
-struct Worker<'a> {
-    summer: Summer<'a>,
-    /// What is said of each list.
+/// What is said of some lists.
+#[derive(Default)]
+struct Answers {
+    /// Of each list.
     texts: Vec<Vec<u8>>,
     errors: Vec<String>,
-}
-
-impl<'a> Worker<'a> {
-    fn new(map: &'a DiskMap) -> Self {
-        Self {
-            summer: Summer::new(map),
-            texts: Vec::new(),
-            errors: Vec::new(),
-        }
-    }
-
-    /// Answers `lists`.
-    fn answer(&mut self, maker: &Maker<'_>, lists: &[PathBuf]) -> io::Result<()> {
-        let (mut names, mut ranges) = (Vec::new(), Vec::new());
-        for list in lists {
-            let name = list.to_string_lossy();
-            let mut text = Vec::new();
-            match maker.read(list) {
-                Ok(found) if maker.args.json => maker.pieces(&mut text, &name, &found)?,
-                Ok(found) => {
-                    names.push(maker.lines.starting(&escaped(name.as_bytes())));
-                    ranges.push(found);
-                    continue;
-                }
-                Err(error) => {
-                    let error = format!("{name}: {error:#}");
-                    if maker.args.json {
-                        hexz_report::write_list_error(&mut text, &name, &error)?;
-                    }
-                    self.errors.push(escaped(error.as_bytes()));
-                }
-            }
-            self.texts.push(text);
-        }
-        let sums: Vec<&[Total]> = self.summer.sum(&ranges).collect();
-        self.texts.append(&mut maker.lines_of(&names, sums));
-        Ok(())
-    }
 }
 
 /// Makes the answers for lists.
@@ -191,14 +146,44 @@ impl<'a> Maker<'a> {
             lines: SumLines::default(),
         };
         if !args.json {
-            for answer in map.answers() {
-                let volume = maker.volume(answer);
+            for answer in (0..).map_while(|number| map.answer(number)) {
+                let volume = maker.volume(&answer);
                 maker
                     .lines
                     .add(volume, answer.class.as_str(), answer.path());
             }
         }
         maker
+    }
+
+    /// Answers `lists`.
+    fn answers(&self, lists: &[PathBuf]) -> Result<Answers> {
+        let mut answers = Answers::default();
+        let (mut names, mut ranges) = (Vec::new(), Vec::new());
+        for list in lists {
+            let name = list.to_string_lossy();
+            let mut text = Vec::new();
+            match self.read(list) {
+                Ok(found) if self.args.json => self.pieces(&mut text, &name, &found)?,
+                Ok(found) => {
+                    names.push(self.lines.starting(&escaped(name.as_bytes())));
+                    ranges.push(found);
+                    continue;
+                }
+                Err(error) => {
+                    let error = format!("{name}: {error:#}");
+                    if self.args.json {
+                        hexz_report::write_list_error(&mut text, &name, &error)?;
+                    }
+                    answers.errors.push(escaped(error.as_bytes()));
+                }
+            }
+            answers.texts.push(text);
+        }
+        let sums = self.map.sums(&ranges);
+        let sums = sums.iter().map(Vec::as_slice).collect();
+        answers.texts.append(&mut self.lines_of(&names, sums));
+        Ok(answers)
     }
 
     /// The lines of the sums of each list.
@@ -222,16 +207,16 @@ impl<'a> Maker<'a> {
     fn pieces(&self, text: &mut Vec<u8>, list: &str, ranges: &RangeSet) -> io::Result<()> {
         let mut written = Ok(());
         self.map.pieces(ranges, |piece| {
-            let Some(answer) = self.map.answers().get(piece.answer) else {
+            let Some(answer) = self.map.answer(piece.answer) else {
                 return;
             };
             let piece = ListPiece {
                 list,
-                volume: self.volume(answer),
+                volume: self.volume(&answer),
                 start: piece.range.start(),
                 length: piece.range.len(),
                 class: answer.class.as_str(),
-                paths: answer.paths.iter().map(Vec::as_slice).collect(),
+                paths: answer.paths().collect(),
                 file_offset: piece.file_offset,
             };
             if written.is_ok() {
@@ -241,7 +226,7 @@ impl<'a> Maker<'a> {
         written
     }
 
-    fn volume(&self, answer: &Answer) -> Option<&'a str> {
+    fn volume(&self, answer: &Answer<'_>) -> Option<&'a str> {
         let name = self.map.volumes().get(answer.volume?)?;
         Some(name)
     }

@@ -11,10 +11,11 @@ use anyhow::{Context as _, Result};
 use hexz_report::{Form, Selection};
 use hexz_resolve::engine::Memo;
 use hexz_resolve::report::Report;
-use hexz_resolve::{Diagnostic, Diagnostics, Limits, Loaded, ReadAt, Registry, Silent, engine};
+use hexz_resolve::{
+    Diagnostic, Diagnostics, Limits, Loaded, ReadAt, Registry, Silent, Threads, engine,
+};
 use hexz_source::meta::meta_path;
 use hexz_source::{ChangesOptions, DefaultGate, HexzOverlay, Kind};
-use rayon::prelude::*;
 
 use crate::args::DiffArgs;
 use crate::disks;
@@ -22,8 +23,8 @@ use crate::output;
 use crate::sources;
 use crate::status::Outcome;
 
-/// Overlays that are looked at before the reports of any of them are written.
-const TOGETHER: usize = 32;
+/// Overlays that are looked at while the report of one before them is not written yet.
+const AHEAD: usize = 32;
 
 /// The base, opened once for all.
 struct Base {
@@ -62,10 +63,7 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs, folder: &Path) -> Re
     if let Some(to) = &args.to {
         fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     }
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(args.engine.threads)
-        .build()
-        .context("cannot start threads")?;
+    let threads = Threads::new(args.engine.threads)?;
     let mut out = output::plain();
     let mut all = Outcome {
         changed: false,
@@ -74,33 +72,31 @@ pub(crate) fn command(registry: &Registry, args: &DiffArgs, folder: &Path) -> Re
     };
     let mut failed = false;
     let memo = Memo::default();
-    for overlays in overlays.chunks(TOGETHER) {
-        let each = |overlay: &PathBuf| {
-            let report = report((registry, &memo), args, &base, overlay);
-            Done::new(args, overlay, report)
-        };
-        let done: Vec<Result<Done>> = pool.install(|| overlays.par_iter().map(each).collect());
-        for (overlay, done) in overlays.iter().zip(done) {
-            let Done { result, text } = done?;
-            out.write_all(&text)?;
-            match result {
-                Ok(one) => {
-                    all.changed |= one.changed;
-                    all.whole &= one.whole;
-                    all.ended |= one.ended;
-                    if !one.whole {
-                        let name = overlay.to_string_lossy();
-                        let name = hexz_report::escaped(name.as_bytes());
-                        eprintln!("hexz: not whole: {name}: see its report");
-                    }
-                }
-                Err(error) => {
-                    failed = true;
-                    lacking(args, overlay, &format!("{error:#}"), &mut out)?;
+    let each = |overlay: &PathBuf| {
+        let report = report((registry, &memo), args, &base, overlay);
+        Done::new(args, overlay, report)
+    };
+    threads.in_turn(&overlays, AHEAD, each, |overlay, done: Result<Done>| {
+        let Done { result, text } = done?;
+        out.write_all(&text)?;
+        match result {
+            Ok(one) => {
+                all.changed |= one.changed;
+                all.whole &= one.whole;
+                all.ended |= one.ended;
+                if !one.whole {
+                    let name = overlay.to_string_lossy();
+                    let name = hexz_report::escaped(name.as_bytes());
+                    eprintln!("hexz: not whole: {name}: see its report");
                 }
             }
+            Err(error) => {
+                failed = true;
+                lacking(args, overlay, &format!("{error:#}"), &mut out)?;
+            }
         }
-    }
+        anyhow::Ok(())
+    })?;
     for index in alone {
         failed = true;
         lacking(args, &index, "there is no overlay of this index", &mut out)?;
