@@ -113,10 +113,11 @@ impl Log {
         let (at, left) = self.place(index)?;
         if !self.holds(at) {
             let there = self.volume.len().saturating_sub(at);
-            let read = self.window_at.checked_add(self.window.len() as u64);
-            let window = match read == Some(at) && !self.window.is_empty() {
-                true => WINDOW.max(self.block_size),
-                false => self.block_size,
+            let window = match self.window_in_volume() {
+                Some(before) if before.end() == at && !before.is_empty() => {
+                    WINDOW.max(self.block_size)
+                }
+                _ => self.block_size,
             };
             let ahead = left.min(window).min(there);
             self.fill(at, ahead)
@@ -130,13 +131,15 @@ impl Log {
             .ok_or_else(|| Error::corrupt(WHAT).at(at))
     }
 
+    /// Where the window lies.
+    fn window_in_volume(&self) -> Option<ByteRange> {
+        let length = u64::try_from(self.window.len()).ok()?;
+        ByteRange::at(self.window_at, length)
+    }
+
     fn holds(&self, at: u64) -> bool {
-        let window = ByteRange::at(
-            self.window_at,
-            u64::try_from(self.window.len()).unwrap_or(0),
-        );
         let wanted = ByteRange::at(at, self.block_size);
-        window
+        self.window_in_volume()
             .zip(wanted)
             .is_some_and(|(window, wanted)| window.intersection(&wanted) == Some(wanted))
     }
