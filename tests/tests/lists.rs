@@ -133,3 +133,57 @@ fn a_map_that_is_not_whole_is_told_by_the_exit_status() {
     assert_eq!(status(""), Some(3));
     assert_eq!(status("--partial-ok"), Some(0));
 }
+
+#[test]
+fn answers_come_in_the_order_of_the_lists_however_many_there_are() {
+    let case = Case::new(HEXZ, "hard-links");
+    let disk = fs::metadata(case.dir().join("base.img")).expect("a disk");
+    // More than are looked up together; some are long, one can't be read.
+    let mut names = String::new();
+    for list in 0..150u64 {
+        let times = if list % 50 == 7 { 40 } else { 1 };
+        let lines = (0..times).flat_map(|_| blocks(list % 4, disk.len() / 4096));
+        let lines = lines.map(|(at, count)| format!("{at}+{count}\n"));
+        fs::write(case.dir().join(list.to_string()), lines.collect::<String>()).expect("written");
+        names += &format!("{list}\n");
+    }
+    fs::write(case.dir().join("100"), "no list\n").expect("written");
+    fs::write(case.dir().join("names"), &names).expect("written");
+    for form in ["", " --json"] {
+        let told = case
+            .hexz
+            .run(&format!("owner base.img --lists names{form}"));
+        assert_eq!(told.status.code(), Some(2), "one list can't be read");
+        let text = String::from_utf8(told.stdout).expect("text");
+        let list = |line: &str| match form {
+            "" => line.split('\t').next().expect("a list").to_owned(),
+            _ => {
+                let record: Value = serde_json::from_str(line).expect("JSON");
+                record["list"].as_str().expect("a list").to_owned()
+            }
+        };
+        let mut answers: Vec<(String, String)> = Vec::new();
+        for line in text.lines() {
+            let list = list(line);
+            let answer = line.replacen(&list, "LIST", 1) + "\n";
+            match answers.last_mut() {
+                Some((last, all)) if *last == list => *all += &answer,
+                _ => answers.push((list, answer)),
+            }
+        }
+        // What can't be read is a record of JSON, and nothing in the lines of sums.
+        let lists = (0..150).filter(|list| !(form.is_empty() && *list == 100));
+        let order: Vec<String> = lists.map(|list| list.to_string()).collect();
+        let told: Vec<&String> = answers.iter().map(|(list, _)| list).collect();
+        assert!(told.iter().copied().eq(&order), "{told:?}");
+        let answer = |list: usize| answers.iter().find(|(name, _)| *name == list.to_string());
+        assert_eq!(
+            answer(0).expect("an answer").1,
+            answer(148).expect("an answer").1
+        );
+        assert_ne!(
+            answer(0).expect("an answer").1,
+            answer(149).expect("an answer").1
+        );
+    }
+}

@@ -27,7 +27,8 @@ impl Threads {
     }
 
     /// Does `work` on each of `items`, and `settle` with what came of it on the calling thread, in
-    /// the order of the items. Of the results no more than `ahead` wait for their turn.
+    /// the order of the items. Of the results no more than `ahead` wait for their turn. On one of
+    /// these threads, which would wait for itself, one item is done after another.
     ///
     /// # Errors
     /// The first of `settle`, after which no further item is begun.
@@ -36,9 +37,12 @@ impl Threads {
         items: &[I],
         ahead: usize,
         work: impl Fn(&I) -> O + Sync,
-        settle: impl FnMut(&I, O) -> std::result::Result<(), E>,
+        mut settle: impl FnMut(&I, O) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        in_turn(&self.0, items, ahead, &work, settle)
+        match self.0.current_thread_index() {
+            Some(_) => items.iter().try_for_each(|item| settle(item, work(item))),
+            None => in_turn(&self.0, items, ahead, &work, settle),
+        }
     }
 
     /// The pool itself.
@@ -117,6 +121,23 @@ mod tests {
                 .copied()
                 .eq(items.iter().map(|n| (*n, n * 2)))
         );
+    }
+
+    #[test]
+    fn a_thread_does_not_wait_for_itself() {
+        let threads = Threads::new(1).unwrap();
+        let mut settled = 0;
+        threads
+            .pool()
+            .install(|| {
+                let settle = |_: &i32, double: i32| {
+                    settled += double;
+                    Ok::<_, Error>(())
+                };
+                threads.in_turn(&[1, 2, 3], 2, |item| item * 2, settle)
+            })
+            .unwrap();
+        assert_eq!(settled, 12);
     }
 
     #[test]

@@ -24,10 +24,15 @@ use crate::progress::Bar;
 use crate::sources;
 use crate::status::{self, Outcome};
 
-/// Lists that are looked up together have so many bytes at most, but for one that is longer.
+/// Lists that are looked up together have so many bytes at most, but for one that is longer,
 const TOGETHER: u64 = 4 << 20;
-/// No more of them are.
+/// and there are so many of them at most.
 const MOST: usize = 32;
+/// So many bytes have lists that a thread answers at a time where each piece is told: they gain
+/// nothing by each other.
+const APART: u64 = 256 << 10;
+/// Answers that may wait to be written: each may be of many megabytes.
+const WAITING: usize = 4;
 /// Sums whose lines are written for all lists that are looked up together before the next ones are:
 /// what is said of them stays in a near cache then.
 const TILE: usize = 8192;
@@ -38,14 +43,15 @@ pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Re
     let (map, outcome) = map(registry, args)?;
     let maker = Maker::new(&map, args);
     let threads = Threads::new(args.engine.threads)?;
+    let bytes = if args.json { APART } else { TOGETHER };
     let mut shares = Vec::new();
     let mut left = lists.as_slice();
     while !left.is_empty() {
         let share;
-        (share, left) = left.split_at(together(left));
+        (share, left) = left.split_at(together(left, bytes));
         shares.push(share);
     }
-    let mut out = Behind::new(MOST, || Box::new(io::stdout()));
+    let mut out = Behind::new(WAITING, || Box::new(io::stdout()));
     let mut failed = 0;
     threads.in_turn(
         &shares,
@@ -67,15 +73,15 @@ pub(crate) fn command(registry: &Registry, args: &OwnerArgs, lists: &Path) -> Re
     Ok(outcome.code(false, args.engine.partial_ok))
 }
 
-/// How many of the first of `lists` are looked up together.
-fn together(lists: &[PathBuf]) -> usize {
+/// How many of the first of `lists` have `most` bytes together, and at least one.
+fn together(lists: &[PathBuf], most: u64) -> usize {
     let mut bytes = 0u64;
     let more = |list: &&PathBuf| {
         let first = bytes == 0;
         // One that is not there says so when it is read.
         let length = fs::metadata(list).map_or(0, |list| list.len());
         bytes = bytes.saturating_add(length.max(1));
-        first || bytes <= TOGETHER
+        first || bytes <= most
     };
     lists.iter().take(MOST).take_while(more).count()
 }
